@@ -1,0 +1,1 @@
+"""The HTTP service: webhooks in, raw records out, answered once the brokers have them."""

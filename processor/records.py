@@ -1,0 +1,48 @@
+"""What the core of the processor takes and gives, with no Kafka in it."""
+
+from typing import NamedTuple
+
+from schemas.rejection import ErrorCode, Stage
+
+Headers = list[tuple[str, bytes]]
+
+
+class RawRecord(NamedTuple):
+    """One record of the raw topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """The record's own timestamp, Unix milliseconds; -1 where it has none."""
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+class Event(NamedTuple):
+    """The record became an event."""
+
+    key: bytes
+    value: bytes
+    """Confluent wire format."""
+    headers: Headers
+    timestamp_ms: int
+
+
+class DeadLetter(NamedTuple):
+    """The record could not become an event; key, value and headers of the record itself go along when it is written."""
+
+    code: ErrorCode
+    stage: Stage
+    field: str | None
+    message: str
+
+
+class Duplicate(NamedTuple):
+    """The record's event was there before, at `first_offset` of the same partition."""
+
+    first_offset: int
+
+
+Outcome = Event | DeadLetter | Duplicate

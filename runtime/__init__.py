@@ -1,0 +1,1 @@
+"""What both services stand on: settings, errors, Kafka client configuration, telemetry, lifecycle."""

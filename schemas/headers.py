@@ -1,0 +1,24 @@
+"""Names of the record headers. Values are UTF-8 text, numbers in decimal."""
+
+# Raw records
+SOURCE = "source"
+RECEIVED_AT = "received_at"  # Unix milliseconds
+REQUEST_TIMESTAMP = "request_timestamp"  # X-CIO-Timestamp: Unix seconds, when the request was sent
+EVENT_ID = "event_id"
+CONTENT_TYPE = "content_type"
+TRACEPARENT = "traceparent"
+ATTEMPT = "attempt"  # how often a dead letter was sent back; absent = 0
+
+# Events and dead letters: the raw record they come from
+RAW_TOPIC = "raw_topic"
+RAW_PARTITION = "raw_partition"
+RAW_OFFSET = "raw_offset"
+
+# Dead letters
+ERROR_CODE = "error_code"
+ERROR_MESSAGE = "error_message"
+ERROR_FIELD = "error_field"
+ERROR_STAGE = "error_stage"
+
+DEFAULT_SOURCE = "default"
+"""The source of a raw record that something else wrote, without our headers."""
