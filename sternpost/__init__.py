@@ -1,1 +1,1 @@
-
+"""The command line, and the local stack that `dev` and `demo` start."""

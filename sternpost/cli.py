@@ -1,0 +1,71 @@
+"""`sternpost`: finds a command by its file's name, and turns errors into messages and exit codes."""
+
+import importlib
+import os
+import pkgutil
+import sys
+from pathlib import Path
+
+import click
+
+from runtime.errors import SternpostError
+from sternpost import commands
+from sternpost.commands.common import Options
+
+NO_COMMANDS = {"common"}
+
+
+class Commands(click.Group):
+    """The files in `sternpost/commands/`, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        names = {module.name for module in pkgutil.iter_modules(commands.__path__)} - NO_COMMANDS
+        return sorted(name.replace("_", "-") for name in names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"sternpost.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Settings file  [default: sternpost.toml, where there is one]",
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting: --set kafka.bootstrap_servers=…"
+)
+@click.version_option(package_name="sternpost")
+@click.pass_context
+def cli(ctx: click.Context, file: Path | None, assignments: tuple[str, ...]) -> None:
+    """Customer.io reporting webhooks into Kafka as RudderStack track events, exactly once.
+
+    `sternpost demo` shows all of it on this machine. Settings come from sternpost.toml, STERNPOST_… environment
+    variables and options, the last being strongest; `sternpost config` shows those in force.
+    """
+    ctx.obj = Options.parse(file, assignments)
+
+
+def main() -> None:
+    """Entry point of the `sternpost` program."""
+    try:
+        code = cli(prog_name="sternpost", standalone_mode=False)
+    except SternpostError as error:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would report it once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)
