@@ -35,6 +35,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The pages of docs/ that are generated from code and tables.
+docs: setup
+	$(BIN)/python docs/generate.py
+
 # Resolve the pinned, hashed requirement files anew from pyproject.toml.
 requirements: setup
 	$(BIN)/python -m pip install --quiet uv

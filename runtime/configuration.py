@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -196,6 +197,8 @@ def _masked(value: Any) -> Any:
         return [_masked(item) for item in value]
     if isinstance(value, dict):
         return {key: MASK if _is_secret(key) else item for key, item in value.items()}
+    if isinstance(value, str):
+        return re.sub(r"(?<=://)[^/@]+(?=@)", MASK, value)  # an address with a password in it
     return TypeAdapter(Any).dump_python(value, mode="json")
 
 

@@ -52,7 +52,9 @@ class Kafka(Section):
 
 
 class SchemaRegistry(Section):
-    url: str = Field("http://127.0.0.1:8085/apis/ccompat/v7", min_length=1, examples=["https://registry.example.com"])
+    url: str = Field(
+        "http://127.0.0.1:8085/apis/ccompat/v7", min_length=1, repr=False, examples=["https://registry.example.com"]
+    )
     """A Confluent-compatible schema registry; several addresses are separated by commas."""
 
     basic_auth: SecretStr | None = Field(None, examples=["user:password"])

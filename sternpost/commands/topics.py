@@ -1,0 +1,56 @@
+"""`sternpost topics`: creates and checks the topics."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sternpost.commands import common
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+
+@click.group()
+def command() -> None:
+    """Create the topics, or check that they are right for exactly once."""
+
+
+@command.command()
+@common.setting_option("--partitions", setting="topics.partitions", type=int, help="Partitions of each topic.")
+@common.setting_option(
+    "--replication-factor", setting="topics.replication_factor", type=int, help="Copies of each partition."
+)
+@common.setting_option(
+    "--min-insync-replicas", setting="topics.min_insync_replicas", type=int, help="Copies that must have a record."
+)
+@common.json_option
+@common.pass_settings
+def create(settings: "Settings", as_json: bool) -> None:
+    """Create the topics that are missing; existing ones stay as they are."""
+    from sternpost import topics
+
+    created = topics.create(settings)
+    if as_json:
+        common.echo_json({"created": created, "existed": [n for n in topics.names(settings) if n not in created]})
+        return
+    for name in topics.names(settings):
+        click.echo(f"{name}: {'created' if name in created else 'was there; `sternpost topics check` checks it'}")
+
+
+@command.command()
+@common.json_option
+@common.pass_settings
+def check(settings: "Settings", as_json: bool) -> None:
+    """Check the topics' settings; exits 1 where one is wrong, and says how to mend it."""
+    from runtime.errors import CheckFailed
+    from sternpost import topics
+
+    findings = topics.check(settings)
+    if as_json:
+        common.echo_json({"findings": [finding._asdict() for finding in findings]})
+    for finding in [] if as_json else findings:
+        click.echo(f"{finding.topic}: {finding.problem}\n  mend: {finding.mend}")
+    if findings:
+        raise CheckFailed(f"{len(findings)} finding{'s' if len(findings) > 1 else ''} in the topics")
+    if not as_json:
+        click.echo(f"{', '.join(topics.names(settings))}: all as they should be")

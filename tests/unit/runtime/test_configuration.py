@@ -1,0 +1,135 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.configuration import load, origins, reload
+from runtime.errors import ConfigurationError
+
+Environment = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _empty_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("STERNPOST_")]:
+        monkeypatch.delenv(name)
+
+
+def test_options_beat_the_environment_which_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "sternpost.toml"
+    file.write_text('[kafka]\nbootstrap_servers = "file:1"\n[ingest]\nport = 1\nworkers = 1\nadmin_port = 1\n')
+    monkeypatch.setenv("STERNPOST_INGEST__PORT", "2")
+    monkeypatch.setenv("STERNPOST_INGEST__WORKERS", "2")
+    settings = load(None, {"ingest.workers": 3})
+    assert settings.kafka.bootstrap_servers == "file:1"
+    assert (settings.ingest.admin_port, settings.ingest.port, settings.ingest.workers) == (1, 2, 3)
+
+    sources = {origin.name: origin.source for origin in origins(None, {"ingest.workers": 3})}
+    assert sources["ingest.admin_port"] == "sternpost.toml"
+    assert sources["ingest.port"] == "STERNPOST_INGEST__PORT"
+    assert sources["ingest.workers"] == "command line"
+    assert sources["topics.raw"] == "default"
+
+
+def test_sources_come_from_tables_in_the_file_or_json_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text('[[sources]]\nname = "a"\nwrite_keys = ["k1", "k2"]\n')
+    assert [s.name for s in load(file).sources] == ["a"]
+    monkeypatch.setenv("STERNPOST_SOURCES", '[{"name": "b", "write_keys": ["k"], "signing_keys": ["s"]}]')
+    (source,) = load(file).sources
+    assert (source.name, source.signing_keys[0].get_secret_value()) == ("b", "s")
+
+
+def test_what_is_read_again_is_the_same_file_with_the_same_options(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text("[ingest]\nport = 1\n")
+    settings = load(file, {"ingest.workers": 5})
+    file.write_text("[ingest]\nport = 2\n")
+    again = reload(settings)
+    assert (again.ingest.port, again.ingest.workers) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parts"),
+    [
+        ("STERNPOST_INGEST__PORT", "x", ["ingest.port", "STERNPOST_INGEST__PORT=8080", "integer"]),
+        ("STERNPOST_INGEST__PORT", "70000", ["ingest.port", "65535"]),
+        ("STERNPOST_INGEST__PRODUCE_DEADLINE_MS", "4000", ["ingest.produce_deadline_ms", "less than 4000"]),
+        ("STERNPOST_PROCESSOR__PROFILE", "x", ["processor.profile", "rudderstack", "corrected"]),
+        ("STERNPOST_KAFKA__BOOTSTRAP", "x", ["kafka.bootstrap", "did you mean kafka.bootstrap_servers?"]),
+        ("STERNPOST_KAKFA__BOOTSTRAP_SERVERS", "x", ["did you mean STERNPOST_KAFKA__BOOTSTRAP_SERVERS?"]),
+        ("STERNPOST_SOURCES", "[", ["STERNPOST_SOURCES", "JSON", "Example: "]),
+        ("STERNPOST_TOPICS__RAW", "a topic", ["topics.raw", "Example: STERNPOST_TOPICS__RAW=customerio.raw"]),
+        ("STERNPOST_TOPICS__RAW", "rudderstack.events", ["three different topics"]),
+        ("STERNPOST_TOPICS__MIN_INSYNC_REPLICAS", "4", ["topics.min_insync_replicas (4)", "replication_factor (3)"]),
+        ("STERNPOST_PROCESSOR__TRANSACTION_TIMEOUT_MS", "45000", ["processor.transaction_timeout_ms", "below"]),
+        ("STERNPOST_INGEST__TLS_KEY", "/k", ["ingest.tls_certificate and ingest.tls_key go together"]),
+    ],
+)
+def test_a_bad_value_is_named_with_its_problem_and_a_way_out(
+    name: str, value: str, parts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        '[{"name": "a", "write_keys": ["hush"], "signing_key": "hush"}]',
+        '[{"name": "a", "write_keys": {"hush": 1}}]',
+        '[{"name": "a", "write_keys": ["hush"]}, {"name": "b", "write_keys": ["hush"]}]',
+        '[{"name": "a", "write_keys": ["hush"]}, {"name": "a", "write_keys": ["hush2"]}]',
+        '[{"name": "a", "write_keys": ["hush", ""]}]',
+        '[{"name": "a", "write_keys": ["hush"',
+    ],
+)
+def test_no_error_about_sources_shows_a_key(sources: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STERNPOST_SOURCES", sources)
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert "hush" not in str(caught.value)
+    assert "sources" in str(caught.value).lower()
+
+
+def test_secrets_are_masked_where_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STERNPOST_SOURCES", '[{"name": "a", "write_keys": ["hush"], "signing_keys": ["hush"]}]')
+    monkeypatch.setenv("STERNPOST_SCHEMA_REGISTRY__BASIC_AUTH", "user:hush")
+    monkeypatch.setenv("STERNPOST_SCHEMA_REGISTRY__URL", "https://user:hush@registry.example.com")
+    monkeypatch.setenv(
+        "STERNPOST_KAFKA__PROPERTIES",
+        '{"sasl.password": "hush", "ssl.key.password": "hush", "ssl.key.pem": "hush", "sasl.username": "me"}',
+    )
+    shown = {origin.name: origin.value for origin in origins()}
+    assert "hush" not in repr(shown)
+    assert shown["kafka.properties"]["sasl.username"] == "me"
+    assert "hush" not in repr(load())
+
+
+def test_a_missing_and_a_broken_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"missing\.toml is not there"):
+        load(tmp_path / "missing.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[kafka\n")
+    with pytest.raises(ConfigurationError, match=r"broken\.toml is not valid TOML"):
+        load(broken)
+    broken.write_text('[kafak]\nbootstrap_servers = "x:1"\n')
+    with pytest.raises(ConfigurationError, match="there is no setting kafak"):
+        load(broken)
+
+
+def test_properties_for_librdkafka_become_its_text() -> None:
+    properties = {"enable.ssl.certificate.verification": False, "retries": 3, "ssl.ca.location": "/ca"}
+    assert load(None, {"kafka.properties": properties}).kafka.properties == {
+        "enable.ssl.certificate.verification": "false",
+        "retries": "3",
+        "ssl.ca.location": "/ca",
+    }
