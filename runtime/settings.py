@@ -46,6 +46,7 @@ class Kafka(Section):
 
     properties: Annotated[dict[str, str], BeforeValidator(_property_text)] = Field(
         default_factory=dict,
+        repr=False,
         examples=['{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}'],
     )
     """Passed to librdkafka as they are, for every client: TLS, SASL, timeouts. JSON in the environment."""

@@ -1,0 +1,162 @@
+"""A real parent with real workers, told to do as a service's would."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+PATIENCE_S = 30.0
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Waits for something true, and gives it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+    return found
+
+
+class Service:
+    def __init__(self, folder: Path, order: str = "run", **environment: str) -> None:
+        self.folder = folder
+        (folder / "order").write_text(order)
+        self.log = (folder / "log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.unit.runtime.supervised"],
+            env={**os.environ, "SUPERVISED_FOLDER": str(folder), **environment},
+            stderr=self.log,
+            cwd=Path(__file__).parents[3],
+        )
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "log").read_text().splitlines() if line.startswith("{")]
+
+    def pid(self, worker: int) -> int:
+        file = self.folder / f"worker-{worker}.pid"
+        return int(until(lambda: file.exists() and file.read_text()))
+
+    def admin(self, path: str) -> tuple[int, str]:
+        started = until(lambda: [line for line in self.lines() if line["event"] == "started"])
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{started[0]['admin_port']}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def close(self) -> None:
+        pids = (
+            [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+            if (self.process.poll() is None)
+            else []
+        )
+        for process in pids:
+            process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    services: list[Service] = []
+
+    def starter(order: str = "run", **environment: str) -> Service:
+        services.append(Service(tmp_path, order, **environment))
+        return services[-1]
+
+    yield starter
+    for service in services:
+        service.close()
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_stop_lets_every_worker_finish(start: Callable[..., Service], number: signal.Signals) -> None:
+    service = start()
+    until(lambda: service.admin("/readyz")[0] == 200)
+    service.process.send_signal(number)
+    assert service.process.wait(PATIENCE_S) == 0
+    assert sorted(file.name for file in service.folder.glob("*.stopped")) == ["worker-0.stopped", "worker-1.stopped"]
+
+
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_still_lets_workers_finish(
+    start: Callable[..., Service],
+) -> None:
+    service = start()
+    until(lambda: service.admin("/readyz")[0] == 200)
+    for worker in (0, 1):
+        os.kill(service.pid(worker), signal.SIGINT)
+    service.process.send_signal(signal.SIGINT)
+    assert service.process.wait(PATIENCE_S) == 0
+    assert len(list(service.folder.glob("*.stopped"))) == 2
+    assert "KeyboardInterrupt" not in (service.folder / "log").read_text()
+
+
+def test_workers_finish_and_go_when_the_parent_is_killed(start: Callable[..., Service]) -> None:
+    service = start()
+    until(lambda: service.admin("/readyz")[0] == 200)
+    pids = [service.pid(0), service.pid(1)]
+    service.process.kill()
+    service.process.wait()
+    until(lambda: all(gone(pid) for pid in pids))
+    assert len(list(service.folder.glob("*.stopped"))) == 2
+
+
+def test_a_crashed_worker_is_started_again_and_the_service_is_not_ready_meanwhile(
+    start: Callable[..., Service],
+) -> None:
+    service = start("crash-once")
+    until(lambda: service.admin("/readyz")[0] == 200)
+    ended = [line for line in service.lines() if line["event"] == "worker ended"]
+    assert [(line["worker"], line["exit_code"]) for line in ended] == [(0, 1)]
+    assert any(line["event"] == "crashed" and "ValueError" in line["exception"] for line in service.lines())
+
+
+def test_a_killed_worker_is_started_again(start: Callable[..., Service]) -> None:
+    service = start()
+    until(lambda: service.admin("/readyz")[0] == 200)
+    first = service.pid(1)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: service.pid(1) != first and service.admin("/readyz")[0] == 200)
+
+
+def test_a_worker_that_stops_itself_ends_the_service_with_its_code(start: Callable[..., Service]) -> None:
+    service = start("halt")
+    assert service.process.wait(PATIENCE_S) == 70
+    stopped = [line for line in service.lines() if line["event"] == "stopped"]
+    assert [line["error"] for line in stopped] == ["too many of something"]
+    assert {line["worker"] for line in service.lines() if line["event"] == "worker ended"} == {0, 1}
+
+
+def test_a_worker_that_does_not_stop_is_killed_and_that_is_said(start: Callable[..., Service]) -> None:
+    service = start("ignore-stop", SUPERVISED_STOP_TIMEOUT_S="0.3")
+    until(lambda: service.admin("/readyz")[0] == 200)
+    service.process.terminate()
+    assert service.process.wait(PATIENCE_S) == 1
+    assert any("did not stop in time" in line["event"] for line in service.lines())
+
+
+def test_a_hung_worker_is_not_alive_and_a_busy_one_is(start: Callable[..., Service]) -> None:
+    service = start("hang", SUPERVISED_LIVENESS_TIMEOUT_S="0.5")
+    until(lambda: service.admin("/healthz")[0] == 503)
+    assert "no heartbeat from worker" in service.admin("/healthz")[1]
+
+
+def test_a_working_service_is_alive_and_ready(start: Callable[..., Service]) -> None:
+    service = start()
+    until(lambda: service.admin("/readyz") == (200, "ok\n"))
+    assert service.admin("/healthz") == (200, "ok\n")
