@@ -1,7 +1,6 @@
 """`sternpost`: finds a command by its file's name, and turns errors into messages and exit codes."""
 
 import importlib
-import os
 import pkgutil
 import sys
 from pathlib import Path
@@ -64,8 +63,4 @@ def main() -> None:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = 130
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would report it once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
     sys.exit(code)

@@ -1,0 +1,76 @@
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sternpost import commands
+from sternpost.cli import NO_COMMANDS, cli
+
+PROGRAM = str(Path(sys.executable).with_name("sternpost"))
+NAMES = sorted({m.name.replace("_", "-") for m in pkgutil.iter_modules(commands.__path__)} - NO_COMMANDS)
+
+
+def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("STERNPOST_")}
+    return subprocess.run(
+        [PROGRAM, *arguments], check=False, env=clean | environment, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_says_what_it_does(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^  \w", result.output.split("Usage:")[1], re.MULTILINE), "no description"
+
+
+def test_help_imports_none_of_the_heavy_libraries() -> None:
+    heavy = ("confluent_kafka", "fastavro", "pydantic", "granian", "rocksdict", "rich", "orjson")
+    code = (
+        "import sys; from sternpost.cli import cli; cli(['--help'], standalone_mode=False); "
+        f"sys.exit(' '.join(name for name in {heavy!r} if name in sys.modules) or None)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_error_of_ours_is_one_message_and_its_exit_code() -> None:
+    result = run("config", STERNPOST_INGEST__PORT="x")
+    assert result.returncode == 78
+    assert result.stderr.startswith("error: ingest.port (from STERNPOST_INGEST__PORT)")
+    assert "Traceback" not in result.stderr
+
+
+def test_misuse_is_explained() -> None:
+    assert run("confog").returncode == 2
+    result = run("--set", "ingest.port", "config")
+    assert result.returncode == 2
+    assert "NAME=VALUE" in result.stderr
+
+
+def test_set_reaches_any_setting_and_config_says_so() -> None:
+    result = run("--set", "ingest.port=99", "--set", 'kafka.properties={"a": 1}', "config", "--json")
+    assert '"ingest.port":{"value":99,"source":"command line"}' in result.stdout
+    assert '{"a":"1"}' in result.stdout
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    with subprocess.Popen([PROGRAM, "config", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        stderr = process.stderr.read()
+    assert process.returncode == 1
+    assert stderr == b""
+
+
+def test_a_missing_kafka_is_one_clear_error() -> None:
+    result = run("topics", "check", STERNPOST_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert result.returncode == 69
+    assert "no Kafka broker at 127.0.0.1:1 answers" in result.stderr
+    assert "Traceback" not in result.stderr
