@@ -39,8 +39,9 @@ def create(settings: Settings) -> list[str]:
     if not missing:
         return []
     wanted = [NewTopic(name, topics.partitions, topics.replication_factor, config=configs[name]) for name in missing]
+    admin = admin_client(settings)  # kept: its futures fail once it is collected
     created = []
-    for name, future in admin_client(settings).create_topics(wanted, operation_timeout=ADMIN_TIMEOUT_S).items():
+    for name, future in admin.create_topics(wanted, operation_timeout=ADMIN_TIMEOUT_S).items():
         try:
             future.result()
         except KafkaException as error:
@@ -72,7 +73,7 @@ def check(settings: Settings) -> list[Finding]:
     try:
         found = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
         there = [name for name in names(settings) if name in found]
-        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in there])
+        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in there]) if there else {}
         configs = {resource.name: future.result(ADMIN_TIMEOUT_S) for resource, future in asked.items()}
     except KafkaException as error:
         raise unreachable(settings, error) from None

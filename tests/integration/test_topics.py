@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from runtime.configuration import load
+from runtime.errors import DependencyError
+from runtime.kafka import check_topics, record_limits
+from runtime.settings import Settings
+from sternpost import topics
+from sternpost.cli import cli
+from tests.kafka import Kafka, TopicMaker
+
+
+@pytest.fixture
+def settings(kafka: Kafka, make_topics: TopicMaker, tmp_path: Path) -> Settings:
+    del tmp_path
+    names = make_topics()
+    make_topics.remove()  # their names alone are wanted
+    return load(
+        None,
+        {
+            "kafka.bootstrap_servers": kafka.bootstrap_servers,
+            "topics.raw": names.raw,
+            "topics.events": names.events,
+            "topics.dead_letters": names.dead_letters,
+            "topics.replication_factor": 1,
+            "topics.min_insync_replicas": 1,
+            "topics.partitions": 3,
+        },
+    )
+
+
+def options(settings: Settings) -> list[str]:
+    return [
+        f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
+        *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
+    ]
+
+
+def remove(settings: Settings) -> None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    for gone in admin.delete_topics(topics.names(settings), operation_timeout=20).values():
+        gone.exception(30)
+
+
+def test_what_is_created_passes_the_check_and_creating_again_changes_nothing(settings: Settings) -> None:
+    missing = topics.check(settings)
+    assert [(f.topic, f.mend) for f in missing] == [
+        (name, "`sternpost topics create`") for name in topics.names(settings)
+    ]
+    with pytest.raises(DependencyError, match="sternpost topics create"):
+        check_topics(settings, topics.names(settings))
+    try:
+        assert topics.create(settings) == topics.names(settings)
+        assert topics.create(settings) == []
+        assert topics.check(settings) == []
+        check_topics(settings, topics.names(settings))
+    finally:
+        remove(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max.message.bytes", "1000"),
+        ("cleanup.policy", "compact"),
+        ("message.timestamp.type", "LogAppendTime"),
+        ("retention.ms", "60000"),
+        ("unclean.leader.election.enable", "true"),
+    ],
+)
+def test_a_setting_that_breaks_a_promise_is_found_with_its_mend(settings: Settings, name: str, value: str) -> None:
+    topics.create(settings)
+    try:
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, settings.topics.raw, incremental_configs=[entry])
+        admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+        for altered in admin.incremental_alter_configs([resource]).values():
+            altered.result(30)
+        (finding,) = topics.check(settings)
+        assert finding.topic == settings.topics.raw
+        assert f"{name} is {value}" in finding.problem
+        assert f"--add-config {name}=" in finding.mend
+    finally:
+        remove(settings)
+
+
+def test_a_larger_body_limit_asks_for_larger_topics(settings: Settings) -> None:
+    topics.create(settings)
+    try:
+        larger = load(None, {**_dotted(settings), "ingest.max_body_bytes": 4_000_000})
+        found = {finding.topic: finding.problem for finding in topics.check(larger)}
+        assert set(found) == set(topics.names(settings))
+        assert str(record_limits(larger).raw) in found[settings.topics.raw]
+    finally:
+        remove(settings)
+
+
+def test_more_replicas_than_brokers_is_one_clear_error(settings: Settings) -> None:
+    many = load(None, {**_dotted(settings), "topics.replication_factor": 40})
+    with pytest.raises(DependencyError, match=r"lower topics\.replication_factor"):
+        topics.create(many)
+
+
+def test_the_command_line_creates_checks_and_exits_as_scripts_need_it(settings: Settings) -> None:
+    run = CliRunner().invoke
+    check = run(cli, [*options(settings), "topics", "check", "--json"])
+    assert check.exit_code == 1
+    assert len(json.loads(check.stdout)["findings"]) == 3
+    try:
+        create = run(cli, [*options(settings), "topics", "create", "--json"])
+        assert create.exit_code == 0
+        assert json.loads(create.stdout) == {"created": topics.names(settings), "existed": []}
+        assert run(cli, [*options(settings), "topics", "check"]).exit_code == 0
+    finally:
+        remove(settings)
+
+
+def _dotted(settings: Settings) -> dict[str, object]:
+    return {
+        "kafka.bootstrap_servers": settings.kafka.bootstrap_servers,
+        **{f"topics.{name}": value for name, value in settings.topics.model_dump().items()},
+    }
