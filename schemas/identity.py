@@ -1,0 +1,75 @@
+"""Which event a body is, and whom it is about, as far as can be told before it is mapped.
+
+Ingest keys raw records by it; a raw record that something else wrote gets the same answers from its body.
+"""
+
+import hashlib
+from typing import Any, NamedTuple
+
+from schemas.json_body import Inexact, read, read_exactly
+from schemas.recipient import is_email
+from schemas.rejection import Rejection
+from schemas.values import is_blank, text
+
+
+class Identity(NamedTuple):
+    event_id: str
+    """The body's own, else the SHA-256 of its bytes in hex. Never longer than the body, or 64."""
+    person: str | None
+    """What orders the events of one person; None where the body names nobody. Never longer than the body."""
+
+
+def identify(body: bytes) -> Identity:
+    """Never raises, whatever the bytes; both values can be encoded as UTF-8."""
+    try:
+        try:
+            return _identity(read(body), body)
+        except Inexact:
+            return _identity(read_exactly(body), body)
+    except Rejection:
+        return Identity(_digest(body), None)
+
+
+def _identity(payload: Any, body: bytes) -> Identity:
+    if type(payload) is not dict:
+        return Identity(_digest(body), None)
+    data = payload.get("data")
+    if type(data) is not dict:
+        data = {}
+    identifiers = data.get("identifiers")
+    if type(identifiers) is not dict:
+        identifiers = {}
+    person = (
+        _named(identifiers.get("cio_id"))
+        or _named(identifiers.get("id"))
+        or _named(data.get("customer_id"))
+        or _named(identifiers.get("email"))
+        or _address(data.get("email_address"))
+        or _address(data.get("recipient"))
+    )
+    return Identity(event_id_of(payload, data) or _digest(body), person)
+
+
+def event_id_of(payload: dict[str, Any], data: dict[str, Any]) -> str | None:
+    return _named(payload.get("event_id")) or _named(data.get("event_id"))
+
+
+def _named(value: Any) -> str | None:
+    """The value as text; None where it is absent, blank, or of a type that the mapping will refuse."""
+    if value is None:
+        return None
+    if type(value) is not str:
+        try:
+            value = text(value, "")
+        except Rejection:
+            return None
+    return None if is_blank(value) else value
+
+
+def _address(value: Any) -> str | None:
+    named = _named(value)
+    return named if named is not None and is_email(named) else None
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
