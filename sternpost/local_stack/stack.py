@@ -1,0 +1,190 @@
+"""Kafka and a schema registry on this machine, for as long as a `with` block lasts."""
+
+import contextlib
+import fcntl
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from runtime.errors import ConfigurationError
+from sternpost.local_stack import ports
+from sternpost.local_stack.artifacts import Cache, pinned
+from sternpost.local_stack.broker import Broker, Member, new_id
+from sternpost.local_stack.registry import Registry
+
+
+class LocalStack:
+    """Apache Kafka (KRaft) and Apicurio Registry as child processes, from pinned artifacts.
+
+    The children end with this process, however it ends. With a `data_dir` the data stays there and is found again by
+    the next stack; without one it is in a temporary folder that is removed at the end (except its logs, where a start
+    failed).
+
+    with LocalStack() as stack:
+        stack.bootstrap_servers, stack.registry_url
+        stack.brokers[0].kill()
+        stack.brokers[0].start()
+        stack.brokers[0].wait_ready()
+    """
+
+    def __init__(
+        self,
+        *,
+        brokers: int = 1,
+        registry: bool = True,
+        data_dir: Path | None = None,
+        kafka_port: int = 0,
+        registry_port: int = 0,
+        broker_properties: Mapping[str, str] | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        """`kafka_port`: of the first broker, the others take those that follow; 0 takes free ones.
+        `broker_properties`: override those of the brokers' server.properties."""
+        if brokers < 1:
+            raise ConfigurationError(f"the local stack needs at least one broker, not {brokers}")
+        self.brokers: list[Broker] = []
+        self.registry: Registry | None = None
+        self.folder: Path | None = None
+        self._count = brokers
+        self._with_registry = registry
+        self._data_dir = data_dir
+        self._kafka_port = kafka_port
+        self._registry_port = registry_port
+        self._broker_properties = dict(broker_properties or {})
+        self._cache = cache or Cache()
+        self._lock: TextIO | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Every broker, `host:port` separated by commas."""
+        return ",".join(broker.address for broker in self.brokers)
+
+    @property
+    def registry_url(self) -> str:
+        """Of the Confluent-compatible API. Raises LookupError where the stack has no registry."""
+        if self.registry is None:
+            raise LookupError("this stack was started without a registry")
+        return self.registry.url
+
+    def start(self) -> None:
+        """Start all, and return once they answer. Raises DependencyError or ConfigurationError, with nothing left."""
+        try:
+            self._prepare()
+            children: list[Broker | Registry] = [*self.brokers, *([self.registry] if self.registry else [])]
+            for child in children:
+                child.start()
+            for child in children:
+                child.wait_ready()
+        except BaseException:
+            self.stop(keep_logs=True)
+            raise
+
+    def stop(self, *, keep_logs: bool = False) -> None:
+        """Stop all; remove the data unless it is to be kept. May be called twice."""
+        if self.registry:
+            self.registry.kill() if self._data_dir is None else self.registry.stop()
+        for broker in self.brokers:
+            # An orderly end takes a second, and is worth it only for data that is kept.
+            broker.kill() if self._data_dir is None else broker.stop()
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+        if self.folder and self._data_dir is None:
+            for entry in self.folder.iterdir():
+                if entry.name != "logs" or not keep_logs:
+                    shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _prepare(self) -> None:
+        artifacts = pinned()
+        kafka = [artifact for artifact in artifacts if artifact.component == "kafka"]
+        registry = [artifact for artifact in artifacts if artifact.component == "registry"]
+        members = self._members()
+        registry_port = ports.choose(self._registry_port, "the registry", "--registry-port")
+        jars = self._cache.fetch([*kafka, *(registry if self._with_registry else [])])
+        program = self._cache.unpack(registry[0]) if self._with_registry else None
+
+        folder = self.folder = self._open_folder()
+        cluster_id = self._cluster_id()
+        self.brokers = [
+            Broker(
+                member,
+                members,
+                cluster_id=cluster_id,
+                jars=jars[: len(kafka)],
+                template=self._cache.folder / f"kafka-{kafka[0].version}.checkpoint",
+                folder=folder / f"kafka-{member.id}",
+                log=folder / "logs" / f"kafka-{member.id}.log",
+                properties=self._broker_properties,
+            )
+            for member in members
+        ]
+        if program:
+            self.registry = Registry(
+                registry_port,
+                ports.choose(0, "the registry's health", ""),
+                program=program,
+                folder=folder / "registry",
+                log=folder / "logs" / "registry.log",
+            )
+
+    def _members(self) -> list[Member]:
+        return [
+            Member(
+                id=n + 1,
+                port=ports.choose(self._kafka_port and self._kafka_port + n, f"broker {n + 1}", "--kafka-port"),
+                controller_port=ports.choose(0, f"controller {n + 1}", ""),
+            )
+            for n in range(self._count)
+        ]
+
+    def _open_folder(self) -> Path:
+        if self._data_dir is None:
+            return Path(tempfile.mkdtemp(prefix="sternpost-"))
+        folder = self._data_dir.absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "lock").open("w")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the data folder {folder} cannot be written ({error.strerror}): give another with --data-dir"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"the data folder {folder} is in use by another local stack: end that one, or give another folder "
+                "with --data-dir"
+            ) from error
+        return folder
+
+    def _cluster_id(self) -> str:
+        """A new one, or that of the data that is there; which must be of as many brokers."""
+        if self.folder is None:
+            raise RuntimeError("the folder comes first")
+        file = self.folder / "cluster.json"
+        if file.exists():
+            cluster = json.loads(file.read_text("utf-8"))
+            if cluster["brokers"] != self._count:
+                raise ConfigurationError(
+                    f"the data in {self.folder} is of a cluster of {cluster['brokers']}: start it with "
+                    f"--brokers {cluster['brokers']}, or give another folder with --data-dir"
+                )
+            return str(cluster["cluster_id"])
+        cluster_id = new_id()
+        file.write_text(json.dumps({"cluster_id": cluster_id, "brokers": self._count}), "utf-8")
+        return cluster_id

@@ -1,0 +1,38 @@
+"""Fixtures for all tests: one Kafka and one registry a session, topics and settings of its own for each test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kafka import Kafka, SettingsMaker, TopicMaker, running
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own cluster must not end up in a test."""
+    for name in os.environ:
+        if name.startswith("STERNPOST_") and not name.startswith("STERNPOST_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """Kafka and a schema registry, shared by the session's tests."""
+    with running() as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def make_topics(kafka: Kafka) -> Iterator[TopicMaker]:
+    """`make_topics(partitions=4) -> Topics`: raw, events and dead letters with names of their own."""
+    maker = TopicMaker(kafka)
+    yield maker
+    maker.remove()
+
+
+@pytest.fixture
+def make_settings(kafka: Kafka, tmp_path: Path) -> SettingsMaker:
+    """`make_settings(topics, processor={…}) -> Settings` for this session's Kafka and these topics."""
+    return SettingsMaker(kafka, tmp_path)
