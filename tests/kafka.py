@@ -7,6 +7,7 @@ Where they come from, in this order:
 """
 
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,6 +89,12 @@ class TopicMaker:
         for made in admin.create_topics(topics, operation_timeout=20).values():
             made.result(30)
         self._made += names
+        # The controller answers when it has decided; the brokers, which clients ask, hear of it a little later.
+        deadline = time.monotonic() + 30
+        while not all(_has_leaders(admin, name, partitions) for name in names):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the brokers did not hear of {', '.join(names)}")
+            time.sleep(0.01)
 
     def remove(self) -> None:
         """Remove what was made."""
@@ -124,6 +131,11 @@ class SettingsMaker:
         for section, values in sections.items():
             defaults[section] = {**defaults[section], **values} if section in defaults else values
         return Settings.model_validate(defaults)
+
+
+def _has_leaders(admin: AdminClient, name: str, partitions: int) -> bool:
+    topic = admin.list_topics(name, timeout=20).topics[name]
+    return len(topic.partitions) == partitions and all(p.leader >= 0 for p in topic.partitions.values())
 
 
 def _containers() -> Any:
