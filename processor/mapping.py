@@ -1,8 +1,8 @@
 """A Customer.io webhook into a RudderStack track event: pure, and the hot path.
 
 What becomes what is in schemas/fields.csv and events.csv, and docs/mapping.md tells it in full. Most fields go one to
-one from `data` into `properties`; these run over a table made from the catalogue once. The few that choose between
-sources (who it is about, when, why it failed) are written out here.
+one from `data` into `properties`, by a plan made once from the catalogue. The few that choose between sources (who it
+is about, when, why it failed) are written out here.
 """
 
 from typing import Any, NamedTuple
@@ -12,31 +12,30 @@ from schemas.json_body import Inexact, read, read_exactly
 from schemas.recipient import is_email, is_phone
 from schemas.rejection import ErrorCode, Rejection
 from schemas.timestamps import MAX_S, occurred_ms
-from schemas.values import MAX_LONG, Reader, is_blank, mapping, text
+from schemas.values import MAX_LONG, Reader, mapping, name_of, text
 
 Event = dict[str, Any]
 """In the Avro schema's shape: nested dicts, times as Unix milliseconds, absent fields left out."""
 
-_LIBRARY = {"name": "unknown", "version": "unknown"}
-_INTEGRATION = {"name": "Customer.io"}
-_CONTEXT = {"library": _LIBRARY, "integration": _INTEGRATION}
+_CONTEXT = {"library": {"name": "unknown", "version": "unknown"}, "integration": {"name": "Customer.io"}}
 _INTEGRATIONS = {"Customer.io": False}
 
 
 class Step(NamedTuple):
     """How one field of `data` becomes one property."""
 
+    source: str
+    """Path in the body."""
+    type: str
+    """As in the catalogue."""
+    reader: Reader
     record: str | None
     """The record within `properties` that holds the target; None for `properties` itself."""
     target: str
-    plain: type
-    """A value of this type is carried as it is (integers within 64 bits); any other goes through `reader`."""
-    reader: Reader
-    path: str
 
 
 class Mapper:
-    """Maps bodies by one profile. Stateless once made; shares no dict between events but the constant ones, which are
+    """Maps bodies by one profile. Stateless once made. The constant parts of its events are shared between them, and
     not to be changed."""
 
     def __init__(self, profile: str) -> None:
@@ -44,8 +43,14 @@ class Mapper:
         if profile not in catalogue.PROFILES:
             raise ValueError(f"there is no profile {profile!r}: take one of {', '.join(catalogue.PROFILES)}")
         self.profile = profile
-        self.steps = steps(profile)
         self._corrected = profile == "corrected"
+        self._steps = plan(profile)
+        # Nearly all values are of these two types and need no reader, so they take the short way.
+        self._texts = _targets(self._steps, "text")
+        self._wholes = _targets(self._steps, "whole")
+        self._names: dict[tuple[str | None, str | None], str] = {
+            (row.object_type, row.metric): row.event for row in catalogue.events()
+        }
 
     def map(self, body: bytes, *, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
         """The event that the body is, whatever the bytes.
@@ -70,32 +75,6 @@ class Mapper:
         elif occurred is not None:
             occurred = occurred_ms(occurred, "timestamp")
 
-        properties, object_type, metric = self._properties(payload, data)
-        event: Event = {
-            "type": "track",
-            "event": catalogue.event_name(object_type, metric),
-            "messageId": event_id,
-            "channel": "server",
-            "timestamp": received_at_ms if occurred is None else occurred,
-            "receivedAt": received_at_ms,
-            "integrations": _INTEGRATIONS,
-        }
-        self._say_who(event, properties, data, identifiers, object_type)
-        if properties:
-            event["properties"] = properties
-        if occurred is not None:
-            event["originalTimestamp"] = occurred
-        if not self._corrected:
-            if occurred is not None:
-                event["sentAt"] = occurred
-        elif request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
-            event["sentAt"] = request_timestamp_s * 1000
-        return event
-
-    def _properties(
-        self, payload: dict[str, Any], data: dict[str, Any]
-    ) -> tuple[dict[str, Any], str | None, str | None]:
-        """The properties, and object type and metric with them."""
         properties: dict[str, Any] = {}
         object_type, at = payload.get("object_type"), "object_type"
         if object_type is None:
@@ -106,29 +85,54 @@ class Mapper:
         metric = payload.get("metric")
         if metric is not None:
             properties["metric"] = metric = text(metric, "metric")
-        event_id = _identity(payload.get("event_id"), "event_id") or _identity(data.get("event_id"), "data.event_id")
-        if event_id is not None:
-            properties["eventId"] = event_id
+        own_id = name_of(payload.get("event_id"), "event_id") or name_of(data.get("event_id"), "data.event_id")
+        if own_id is not None:
+            properties["eventId"] = own_id
+        self._carry(data, properties)
 
-        find = self.steps.get
+        event: Event = {
+            "type": "track",
+            "event": self._names.get((object_type, metric)) or catalogue.event_name(object_type, metric),
+            "messageId": event_id,
+            "channel": "server",
+            "timestamp": received_at_ms if occurred is None else occurred,
+            "receivedAt": received_at_ms,
+            "integrations": _INTEGRATIONS,
+        }
+        if occurred is not None:
+            event["originalTimestamp"] = occurred
+            if not self._corrected:
+                event["sentAt"] = occurred
+        if self._corrected and request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
+            event["sentAt"] = request_timestamp_s * 1000
+        self._say_who(event, properties, data, identifiers, object_type)
+        if properties:
+            event["properties"] = properties
+        return event
+
+    def _carry(self, data: dict[str, Any], properties: dict[str, Any]) -> None:
+        """Adds the properties that have one source."""
+        texts, wholes, steps = self._texts, self._wholes, self._steps
         for name, value in data.items():
-            step = find(name)
-            if step is None or value is None:
-                continue
-            record, target, plain, reader, path = step
             kind = type(value)
-            if kind is not plain or (kind is int and value > MAX_LONG):
-                value = reader(value, path)  # noqa: PLW2901
-            if record is None:
-                properties[target] = value
-            else:
-                properties.setdefault(record, {})[target] = value
-
-        if "reason" not in properties and (devices := properties.get("recipients")):
-            reason = devices[0].get("failure_message")
-            if reason is not None:
-                properties["reason"] = reason
-        return properties, object_type, metric
+            if kind is str:
+                if name in texts:
+                    properties[texts[name]] = value
+                    continue
+            elif kind is int:
+                if name in wholes and value <= MAX_LONG:
+                    properties[wholes[name]] = value
+                    continue
+            elif value is None:
+                continue
+            if name in steps:
+                source, _, reader, record, target = steps[name]
+                holder = properties if record is None else properties.setdefault(record, {})
+                holder[target] = reader(value, source)
+        if "recipients" in properties and "reason" not in properties:
+            for device in properties["recipients"][:1]:
+                if "failure_message" in device:
+                    properties["reason"] = device["failure_message"]
 
     def _say_who(
         self,
@@ -138,10 +142,11 @@ class Mapper:
         identifiers: dict[str, Any],
         object_type: str | None,
     ) -> None:
+        """Adds userId or anonymousId, and the context with the person's traits."""
         traits = {}
-        email = _identity(identifiers.get("email"), "data.identifiers.email")
+        email = name_of(identifiers.get("email"), "data.identifiers.email")
         if self._corrected:
-            recipient = _identity(data.get("recipient"), "data.recipient")
+            recipient = name_of(data.get("recipient"), "data.recipient")
             if recipient is None:
                 pass
             elif is_email(recipient):
@@ -150,68 +155,52 @@ class Mapper:
                 traits["phone"] = recipient
             else:
                 properties["recipient"] = recipient
-        else:
-            email = email or _identity(data.get("recipient"), "data.recipient")
-        email = email or _identity(data.get("email_address"), "data.email_address")
-        cio_id = _identity(identifiers.get("cio_id"), "data.identifiers.cio_id")
+        elif email is None:
+            email = name_of(data.get("recipient"), "data.recipient")
+        if email is None:
+            email = name_of(data.get("email_address"), "data.email_address")
+        cio_id = name_of(identifiers.get("cio_id"), "data.identifiers.cio_id")
         if email is not None:
             traits["email"] = email
         if cio_id is not None:
             traits["cioId"] = cio_id
         event["context"] = {**_CONTEXT, "traits": traits} if traits else _CONTEXT
 
-        user_id = _identity(data.get("customer_id"), "data.customer_id") or _identity(
-            identifiers.get("id"), "data.identifiers.id"
-        )
+        user_id = name_of(data.get("customer_id"), "data.customer_id")
+        if user_id is None:
+            user_id = name_of(identifiers.get("id"), "data.identifiers.id")
         if user_id is not None:
             event["userId"] = user_id
-        elif email is not None or cio_id is not None:
+        elif email or cio_id:
             event["anonymousId"] = email or cio_id
         else:
             raise Rejection(
                 ErrorCode.MISSING_IDENTITY,
-                "nothing says whom the event is about: data.customer_id, data.identifiers.id, .email and .cio_id, "
-                "data.recipient and data.email_address are all absent, blank, or no identity",
+                "nothing says whom the event is about: data.customer_id, data.identifiers (id, email, cio_id), "
+                "data.recipient and data.email_address are absent, blank, or no identity",
                 "data.identifiers",
             )
 
 
-def steps(profile: str) -> dict[str, Step]:
-    """For each field of `data` that becomes one property: how."""
-    made = {}
+def plan(profile: str) -> dict[str, Step]:
+    """The fields of `data` that become one property each, without a choice: by their names."""
+    steps = {}
     for row in catalogue.fields():
-        source, *others = row.sources
-        if row.holds_for(profile) and not row.condition and source.startswith("data.") and row.type in _READERS:
-            name = source.removeprefix("data.")
-            target = row.target.removeprefix("properties.")
-            if target == row.target or "." in name or "[" in name or (others and row.target != "properties.reason"):
-                continue
-            *record, target = target.split(".")
-            plain, reader = _READERS[row.type]
-            made[name] = Step(record[0] if record else None, target, plain, reader, source)
-    return made
+        place, _, name = row.sources[0].rpartition(".")
+        to, _, target = row.target.rpartition(".")
+        if row.holds_for(profile) and place == "data" and row.type in _READERS and not row.condition:
+            steps[name] = Step(row.sources[0], row.type, _READERS[row.type], to.partition(".")[2] or None, target)
+    return steps
 
 
-def _identity(value: Any, path: str) -> str | None:
-    """Text that names someone or something; blank counts as absent."""
-    if value is None:
-        return None
-    if type(value) is not str:
-        value = text(value, path)
-    return None if is_blank(value) else value
+def _targets(steps: dict[str, Step], kind: str) -> dict[str, str]:
+    return {name: step.target for name, step in steps.items() if step.type == kind and step.record is None}
 
 
-class _Never:
-    """The type of no value, so that each one goes through its reader."""
-
-
-_READERS: dict[str, tuple[type, Reader]] = {
-    "text": (str, text),
-    "whole": (int, values.whole),
-    "boolean": (bool, values.boolean),
-    "headers": (_Never, values.header_lists),
-    "devices": (
-        _Never,
-        values.records(dict.fromkeys(("device_id", "device_platform", "failure_message"), text)),
-    ),
+_READERS: dict[str, Reader] = {
+    "text": text,
+    "whole": values.whole,
+    "boolean": values.boolean,
+    "headers": values.header_lists,
+    "devices": values.records({name: text for name in ("device_id", "device_platform", "failure_message")}),
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from schemas.json_body import Inexact, read, read_exactly
 from schemas.recipient import is_email
 from schemas.rejection import Rejection
-from schemas.values import is_blank, text
+from schemas.values import name_of
 
 
 class Identity(NamedTuple):
@@ -44,26 +44,19 @@ def _identity(payload: Any, body: bytes) -> Identity:
         or _named(identifiers.get("id"))
         or _named(data.get("customer_id"))
         or _named(identifiers.get("email"))
-        or _address(data.get("email_address"))
         or _address(data.get("recipient"))
+        or _named(data.get("email_address"))
     )
-    return Identity(event_id_of(payload, data) or _digest(body), person)
-
-
-def event_id_of(payload: dict[str, Any], data: dict[str, Any]) -> str | None:
-    return _named(payload.get("event_id")) or _named(data.get("event_id"))
+    event_id = _named(payload.get("event_id")) or _named(data.get("event_id"))
+    return Identity(event_id or _digest(body), person)
 
 
 def _named(value: Any) -> str | None:
-    """The value as text; None where it is absent, blank, or of a type that the mapping will refuse."""
-    if value is None:
+    """As the mapping has it; None also where the mapping will refuse the value."""
+    try:
+        return name_of(value, "")
+    except Rejection:
         return None
-    if type(value) is not str:
-        try:
-            value = text(value, "")
-        except Rejection:
-            return None
-    return None if is_blank(value) else value
 
 
 def _address(value: Any) -> str | None:

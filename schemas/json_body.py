@@ -5,6 +5,8 @@ numbers beyond a float's range, all of which are valid JSON (RFC 8259). `read_ex
 """
 
 import json
+import re
+import sys
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
@@ -19,6 +21,11 @@ _MAX_DIGITS = 4300
 """Python's own bound on turning digits into an integer: beyond it the time grows with the square of the length."""
 
 
+# An unfinished string ends with the text, so that each character is looked at once.
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
 class Inexact(Exception):
     """A field holds a float, so its digits are lost: read the body again with `read_exactly`."""
 
@@ -28,6 +35,13 @@ class Uncarriable:
 
     def __init__(self, what: str) -> None:
         self.what = what
+
+
+class LoneSurrogates(Uncarriable):
+    """Stands for a text with half of a surrogate pair in it."""
+
+    def __init__(self) -> None:
+        super().__init__("text with a lone surrogate, which UTF-8 cannot carry")
 
 
 def read(body: bytes) -> Any:
@@ -47,20 +61,30 @@ def read(body: bytes) -> Any:
 def read_exactly(body: bytes) -> Any:
     """The value of the JSON text `body`, fractions as Decimal and integers of any size up to 4300 digits.
 
-    A leading byte order mark is skipped. Text with lone surrogates, and numbers that not even Decimal holds, become
-    `Uncarriable`. Raises Rejection `malformed_json`, also for NaN and Infinity, which are no JSON.
+    A leading byte order mark is skipped. Text with lone surrogates becomes `LoneSurrogates`, a number that not even
+    Decimal holds `Uncarriable`. Raises Rejection `malformed_json`, also for NaN and Infinity, which are no JSON.
     """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _malformed(f"byte {error.start + 1} is not UTF-8") from None
+    if _depth(text) > MAX_DEPTH:
+        raise _too_deep()
+    # The standard library's parser counts its levels as Python calls.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 4 * MAX_DEPTH))
     try:
         tree = json.loads(text, parse_float=_fraction, parse_int=_integer, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise _malformed(f"{_lower(error.msg)}, at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise _too_deep() from None
+        raise _malformed(f"{_lower(error.msg)} (line {error.lineno}, column {error.colno})") from None
     return _without_surrogates(tree)
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _without_surrogates(tree: Any) -> Any:
@@ -72,7 +96,7 @@ def _without_surrogates(tree: Any) -> Any:
         for at, value in node.items() if type(node) is dict else enumerate(node):
             if type(value) is str:
                 if not is_unicode(value):
-                    node[at] = Uncarriable("text with a lone surrogate, which UTF-8 cannot carry")
+                    node[at] = LoneSurrogates()
             elif type(value) in (dict, list):
                 waiting.append(value)
     return root[0]

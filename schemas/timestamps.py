@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, TypeVar
 
-from schemas.json_body import Inexact
+from schemas.json_body import Inexact, LoneSurrogates
 from schemas.rejection import ErrorCode, Rejection
 
 MAX_S = 253_402_300_799
@@ -41,6 +41,8 @@ def occurred_ms(value: Any, path: str) -> int | None:
         return int(_within(value, path).quantize(Decimal("0.001"), ROUND_DOWN) * 1000)
     if type(value) is float:
         raise Inexact
+    if type(value) is LoneSurrogates:
+        return None
     raise Rejection(
         ErrorCode.INVALID_TIMESTAMP, f"{path} must be a number of seconds, or text with a time in ISO-8601", path
     )

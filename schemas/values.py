@@ -101,9 +101,13 @@ def mapping(value: Any, path: str) -> dict[str, Any]:
     raise _invalid(path, "an object", value)
 
 
-def is_blank(value: str) -> bool:
-    """Empty, or nothing but white space: as an identity it names nobody."""
-    return not value or value.isspace()
+def name_of(value: Any, path: str) -> str | None:
+    """Text that is to name someone or something; None where it is absent, null, or blank: it names nobody then."""
+    if value is None:
+        return None
+    if type(value) is not str:
+        value = text(value, path)
+    return None if not value or value.isspace() else value
 
 
 def _invalid(path: str, wanted: str, value: Any) -> Rejection:
