@@ -12,7 +12,7 @@ from schemas.json_body import Inexact, read, read_exactly
 from schemas.recipient import is_email, is_phone
 from schemas.rejection import ErrorCode, Rejection
 from schemas.timestamps import MAX_S, occurred_ms
-from schemas.values import MAX_LONG, Reader, mapping, name_of, text
+from schemas.values import MAX_LONG, MIN_LONG, Reader, mapping, name_of, text
 
 Event = dict[str, Any]
 """In the Avro schema's shape: nested dicts, times as Unix milliseconds, absent fields left out."""
@@ -120,7 +120,7 @@ class Mapper:
                     properties[texts[name]] = value
                     continue
             elif kind is int:
-                if name in wholes and value <= MAX_LONG:
+                if name in wholes and MIN_LONG <= value <= MAX_LONG:
                     properties[wholes[name]] = value
                     continue
             elif value is None:
