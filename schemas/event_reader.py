@@ -1,0 +1,31 @@
+"""Reads events as a sink would: by the schema that their frame names."""
+
+import io
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import fastavro
+
+from schemas.wire_format import split
+
+
+class EventReader:
+    """Decodes values, whatever version of the schema each was written with."""
+
+    def __init__(self, schema_by_id: Callable[[int], dict[str, Any]]) -> None:
+        """`schema_by_id`: a schema as JSON, `Registry.schema` for one."""
+        self._parsed = cache(lambda schema_id: fastavro.parse_schema(schema_by_id(schema_id)))
+
+    def __call__(self, value: bytes) -> dict[str, Any]:
+        """The event in its writer's schema, times as aware datetimes. Raises ValueError for any other format."""
+        schema_id, payload = split(value)
+        rest = io.BytesIO(payload)
+        try:
+            event = fastavro.schemaless_reader(rest, self._parsed(schema_id), None)
+        except (EOFError, IndexError) as error:
+            raise ValueError(f"the value ends within an event of schema {schema_id}") from error
+        if rest.read(1):
+            raise ValueError(f"the value goes on after an event of schema {schema_id}")
+        assert isinstance(event, dict)  # noqa: S101 (the schema is a record's)
+        return event

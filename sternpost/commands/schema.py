@@ -1,0 +1,46 @@
+"""`sternpost schema`: the events' Avro schema in the registry."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sternpost.commands import common
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+
+@click.group()
+def command() -> None:
+    """Register the events' Avro schema, or check it."""
+
+
+@command.command()
+@common.json_option
+@common.pass_settings
+def register(settings: "Settings", as_json: bool) -> None:
+    """Register the newest version under the events topic's subject, and keep it compatible (FULL_TRANSITIVE)."""
+    from sternpost import schema
+
+    found = schema.register(settings)
+    if as_json:
+        common.echo_json(found._asdict())
+    else:
+        click.echo(f"{found.subject}: version {found.version}, id {found.id}")
+
+
+@command.command()
+@common.json_option
+@common.pass_settings
+def check(settings: "Settings", as_json: bool) -> None:
+    """Check that the registry has the schema and keeps it compatible; exits 1 where not."""
+    from runtime.errors import CheckFailed
+    from sternpost import schema
+
+    found, findings = schema.check(settings)
+    if as_json:
+        common.echo_json({"registered": found._asdict() if found else None, "findings": findings})
+    elif found and not findings:
+        click.echo(f"{found.subject}: version {found.version}, id {found.id}, as it should be")
+    if findings:
+        raise CheckFailed("; ".join(findings))

@@ -1,0 +1,52 @@
+"""`sternpost tail`: what is in the output topics."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sternpost.commands import common
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+
+@click.command()
+@click.option("--from-beginning", is_flag=True, help="All that is there, not only what comes from now on.")
+@click.option("--no-follow", is_flag=True, help="End with the last event that is there.")
+@click.option("--count", type=click.IntRange(1), help="End after so many events.")
+@click.option("--idle-s", type=click.FloatRange(0, min_open=True), help="End when none came for so many seconds.")
+@click.option("--offsets", is_flag=True, help="With partition, offset and headers around each event.")
+@common.pass_settings
+def command(
+    settings: "Settings", from_beginning: bool, no_follow: bool, count: int | None, idle_s: float | None, offsets: bool
+) -> None:
+    """Show the track events as JSON, one a line, decoded through the schema registry.
+
+    Only committed events are shown: what a sink with isolation.level=read_committed sees.
+    """
+    from itertools import islice
+
+    from schemas.event_reader import EventReader
+    from schemas.track_event import track_json
+    from sternpost import reader
+    from sternpost.schema import open_registry
+
+    messages = reader.read(
+        settings,
+        settings.topics.events,
+        start=reader.FROM_BEGINNING if from_beginning or no_follow else reader.FROM_END,
+        follow=not no_follow,
+        idle_s=idle_s,
+    )
+    with open_registry(settings) as registry:
+        decode = EventReader(registry.schema)
+        for message in islice(messages, count):
+            event: dict[str, Any] = track_json(decode(message.value() or b""))
+            if offsets:
+                event = {
+                    "partition": message.partition(),
+                    "offset": message.offset(),
+                    "headers": reader.headers(message),
+                    "event": event,
+                }
+            common.echo_json(event)

@@ -1,0 +1,141 @@
+"""The registry client, and the commands on it, against a real registry."""
+
+import io
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import fastavro
+import pytest
+from click.testing import CliRunner
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from schemas.event_reader import EventReader
+from schemas.registry import Registry, RegistryUnavailable, SchemaMissing, SchemaRefused, subject_of
+from schemas.track_event import load_schema
+from schemas.wire_format import frame
+from sternpost.cli import cli
+from sternpost.local_stack.ports import choose
+from tests.kafka import Kafka
+
+V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
+V2 = {
+    "type": "record",
+    "name": "A",
+    "fields": [*V1["fields"], {"name": "b", "type": ["null", "long"], "default": None}],
+}
+BREAKING = {"type": "record", "name": "A", "fields": [{"name": "c", "type": "string"}]}
+
+
+@pytest.fixture
+def registry(kafka: Kafka) -> Iterator[Registry]:
+    registry = Registry(kafka.registry_url)
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def subject() -> str:
+    return subject_of(f"test-{uuid.uuid4().hex[:12]}")
+
+
+def test_what_is_registered_is_found_and_registering_again_changes_nothing(registry: Registry, subject: str) -> None:
+    with pytest.raises(SchemaMissing):
+        registry.lookup(subject, V1)
+    first = registry.register(subject, V1)
+    assert registry.register(subject, V1) == first == registry.lookup(subject, V1)
+    assert first.version == 1
+    assert registry.schema(first.id) == V1
+    assert registry.compatibility(subject) == "FULL_TRANSITIVE"
+
+
+def test_a_compatible_version_is_taken_and_a_breaking_one_refused(registry: Registry, subject: str) -> None:
+    first = registry.register(subject, V1)
+    assert registry.is_compatible(subject, V2)
+    second = registry.register(subject, V2)
+    assert (second.version, second.id != first.id) == (2, True)
+    assert registry.lookup(subject, V1) == first
+    assert not registry.is_compatible(subject, BREAKING)
+    with pytest.raises(SchemaRefused):
+        registry.register(subject, BREAKING)
+
+
+def test_the_event_schema_is_found_as_it_was_registered(registry: Registry, subject: str) -> None:
+    assert registry.schema(registry.register(subject, load_schema()).id) == load_schema()
+
+
+def test_an_id_that_is_not_there_is_said_to_be_missing(registry: Registry) -> None:
+    with pytest.raises(SchemaMissing):
+        registry.schema(2_000_000_000)
+
+
+def test_a_registry_that_is_away_is_told_from_one_that_has_not_got_the_schema() -> None:
+    away = Registry(f"http://user:hush@127.0.0.1:{choose(0, 'nobody', '')}", timeout_ms=1_000)
+    with pytest.raises(RegistryUnavailable) as caught:
+        away.lookup("a-value", V1)
+    assert "hush" not in str(caught.value)
+    away.close()
+
+
+def test_waiting_ends_when_the_schema_comes(registry: Registry, subject: str) -> None:
+    stopping = threading.Event()
+    registered = threading.Timer(0.5, lambda: registry.register(subject, V1))
+    registered.start()
+    found = registry.wait_for(subject, V1, stopping)
+    registered.join()
+    assert found is not None
+    assert found.subject == subject
+
+
+def test_waiting_ends_when_it_is_to_stop() -> None:
+    away = Registry(f"http://127.0.0.1:{choose(0, 'nobody', '')}", timeout_ms=1_000)
+    stopping = threading.Event()
+    timer = threading.Timer(0.3, stopping.set)
+    timer.start()
+    assert away.wait_for("a-value", V1, stopping) is None
+    timer.join()
+    away.close()
+
+
+def test_confluents_own_deserialiser_and_ours_read_what_is_framed(
+    kafka: Kafka, registry: Registry, subject: str
+) -> None:
+    found = registry.register(subject, V2)
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, fastavro.parse_schema(V2), {"a": "é⚓", "b": -1})
+    value = frame(found.id) + body.getvalue()
+    with closing(SchemaRegistryClient({"url": kafka.registry_url})) as client:
+        context = SerializationContext(subject.removesuffix("-value"), MessageField.VALUE)
+        theirs = AvroDeserializer(client)(value, context)
+    assert theirs == EventReader(registry.schema)(value) == {"a": "é⚓", "b": -1}
+
+
+@pytest.mark.parametrize("damage", [lambda v: v[:-1], lambda v: v + b"\0", lambda v: b"\1" + v[1:], lambda v: v[:4]])
+def test_a_damaged_value_is_refused(registry: Registry, subject: str, damage: object) -> None:
+    found = registry.register(subject, V1)
+    value = frame(found.id) + b"\x04ab"
+    assert EventReader(registry.schema)(value) == {"a": "ab"}
+    with pytest.raises(ValueError, match=r"wire format|value"):
+        EventReader(registry.schema)(damage(value))  # type: ignore[operator]
+
+
+def test_the_commands_register_and_check(kafka: Kafka, subject: str) -> None:
+    options = [
+        f"--set=schema_registry.url={kafka.registry_url}",
+        f"--set=topics.events={subject.removesuffix('-value')}",
+    ]
+    run = CliRunner().invoke
+    missing = run(cli, [*options, "schema", "check", "--json"])
+    assert missing.exit_code == 1
+    assert json.loads(missing.stdout)["registered"] is None
+    assert "sternpost schema register" in json.loads(missing.stdout)["findings"][0]
+    registered = run(cli, [*options, "schema", "register", "--json"])
+    assert registered.exit_code == 0
+    found = json.loads(registered.stdout)
+    assert (found["subject"], found["version"]) == (subject, 1)
+    assert json.loads(run(cli, [*options, "schema", "check", "--json"]).stdout) == {"registered": found, "findings": []}
+    assert run(cli, [*options, "schema", "check"]).exit_code == 0
