@@ -98,7 +98,7 @@ class Cache:
         files = [self.folder / "maven" / artifact.path for artifact in artifacts]
         if not self._unverified(artifacts):
             return files
-        with self._locked():
+        with self.locked():
             missing = [artifact for artifact in self._unverified(artifacts) if not self._verify(artifact)]
             if missing:
                 self._download(missing)
@@ -110,10 +110,10 @@ class Cache:
         if _is_complete(target):
             return target
         [archive] = self.fetch([artifact])
-        with self._locked():
+        with self.locked():
             if not _is_complete(target):
                 shutil.rmtree(target, ignore_errors=True)
-                with self._staging() as staging:
+                with self.staging() as staging:
                     with tarfile.open(archive) as tar:
                         # Python 3.11.4 brought the filter; the archive's hash is pinned, so older ones do without.
                         tar.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -156,7 +156,7 @@ class Cache:
         new.replace(self._stamps)
 
     def _download(self, artifacts: Sequence[Artifact]) -> None:
-        with self._staging() as staging, Downloads(artifacts) as downloads:
+        with self.staging() as staging, Downloads(artifacts) as downloads:
             context = maven_context(staging, downloads)
             with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
                 fetched = pool.map(lambda artifact: _download_one(context, artifact), artifacts)
@@ -175,7 +175,8 @@ class Cache:
         return self.folder / "verified.json"
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing the cache."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / "lock").open("w")
@@ -189,8 +190,8 @@ class Cache:
             yield
 
     @contextlib.contextmanager
-    def _staging(self) -> Iterator[Path]:
-        """A folder on the cache's file system; what an earlier, killed process left there is removed."""
+    def staging(self) -> Iterator[Path]:
+        """A folder on the cache's file system, while it is locked; what an earlier, killed process left is removed."""
         parent = self.folder / "staging"
         shutil.rmtree(parent, ignore_errors=True)
         parent.mkdir()

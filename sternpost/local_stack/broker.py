@@ -37,23 +37,26 @@ class Broker(Process):
         *,
         cluster_id: str,
         jars: Sequence[Path],
-        template: Path,
+        flags: Sequence[str],
+        checkpoint: Path,
         folder: Path,
         log: Path,
         properties: Mapping[str, str],
     ) -> None:
-        """`template`: a file to keep the formatted storage's first snapshot in, which costs a Java start to make.
-        `folder`: for data and configuration. `properties`: override ours."""
+        """`flags`: for the Java runtime. `checkpoint`: the first snapshot of a formatted storage, made where it is
+        missing. `folder`: for data and configuration. `properties`: override ours."""
+        classpath = ":".join(map(str, jars))
         self.id = member.id
         self.address = f"{ports.HOST}:{member.port}"
         self._port = member.port
         self._folder = folder
         self._cluster_id = cluster_id
-        self._template = template
+        self._checkpoint = checkpoint
         self._properties = {**server_properties(member, cluster, folder / "data"), **properties}
+        self._formatter = [*java(folder / "tmp", _HEAP_MB), "-cp", classpath, "kafka.tools.StorageTool", "format"]
         self._configuration = folder / "server.properties"
-        self._java = [*java(folder / "tmp", _HEAP_MB), "-cp", ":".join(map(str, jars)), *_LOGGING]
-        super().__init__(f"Kafka broker {member.id}", [*self._java, "kafka.Kafka", str(self._configuration)], log)
+        command = [*java(folder / "tmp", _HEAP_MB, flags), "-cp", classpath, *_LOGGING]
+        super().__init__(f"Kafka broker {member.id}", [*command, "kafka.Kafka", str(self._configuration)], log)
 
     def start(self) -> None:
         """Start it, on formatted storage; `wait_ready` says when it answers."""
@@ -72,29 +75,29 @@ class Broker(Process):
         data = self._folder / "data"
         if (data / "meta.properties").exists():
             return
-        if not self._template.exists():
-            self._make_template()
+        if not self._checkpoint.exists():
+            self._make_checkpoint()
         (data / _CHECKPOINT).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self._template, data / _CHECKPOINT)
+        shutil.copy(self._checkpoint, data / _CHECKPOINT)
         (data / "meta.properties").write_text(
             f"version=1\ncluster.id={self._cluster_id}\nnode.id={self.id}\ndirectory.id={new_id()}\n", "ascii"
         )
 
-    def _make_template(self) -> None:
+    def _make_checkpoint(self) -> None:
         """Let Kafka format a folder, and keep the snapshot of its feature levels: it names no cluster and no node."""
         scratch = self._folder / "format"
         configuration = scratch / "server.properties"
         scratch.mkdir(parents=True)
         properties = {**self._properties, "log.dirs": str(scratch / "data")}
         configuration.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), "utf-8")
-        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(configuration)]
+        command = [*self._formatter, "-t", self._cluster_id, "-c", str(configuration)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_START_TIMEOUT_S, check=False)
         if done.returncode:
             raise DependencyError(f"Kafka's storage could not be formatted:\n{(done.stdout + done.stderr)[-2000:]}")
-        new = self._template.with_suffix(f".{uuid.uuid4().hex}")
-        self._template.parent.mkdir(parents=True, exist_ok=True)
+        new = self._checkpoint.with_suffix(f".{uuid.uuid4().hex}")
+        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(scratch / "data" / _CHECKPOINT, new)
-        new.replace(self._template)
+        new.replace(self._checkpoint)
         shutil.rmtree(scratch)
 
 

@@ -71,12 +71,17 @@ class Process:
                 start_new_session=True,
             ).result()
 
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        if self._popen is not None:
+            self._popen.terminate()
+            self.thaw()  # a frozen process would not see it
+
     def stop(self, timeout_s: float = 20) -> None:
         """SIGTERM, and SIGKILL to it and its children where it has not ended within `timeout_s` seconds."""
         if self._popen is None or self._popen.poll() is not None:
             return
-        self._popen.terminate()
-        self.thaw()  # a frozen process would not see the SIGTERM
+        self.terminate()
         try:
             self._popen.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -1,6 +1,7 @@
 """Apicurio Registry, whose `/apis/ccompat/v7` speaks the Confluent schema registry's API."""
 
 import http.client
+from collections.abc import Sequence
 from pathlib import Path
 
 from sternpost.local_stack import ports
@@ -15,8 +16,10 @@ _API = "/apis/ccompat/v7"
 class Registry(Process):
     """The registry as a process: `start`, `stop`, `kill`, `freeze`, `thaw`. Its data outlives each of them."""
 
-    def __init__(self, port: int, management_port: int, *, program: Path, folder: Path, log: Path) -> None:
-        """`program`: the unpacked distribution. `folder`: for the data, an H2 database."""
+    def __init__(
+        self, port: int, management_port: int, *, program: Path, flags: Sequence[str], folder: Path, log: Path
+    ) -> None:
+        """`program`: the unpacked distribution. `flags`: for the Java runtime. `folder`: for the H2 database."""
         self.url = f"http://{ports.HOST}:{port}{_API}"
         self._port = port
         self._folder = folder
@@ -36,7 +39,7 @@ class Registry(Process):
         }
         command = [
             # It answers a few requests and ends: the quick compiler alone starts it sooner.
-            *java(folder / "tmp", _HEAP_MB, ["-XX:TieredStopAtLevel=1"]),
+            *java(folder / "tmp", _HEAP_MB, ["-XX:TieredStopAtLevel=1", *flags]),
             *(f"-D{key}={value}" for key, value in settings.items()),
             "-jar",
             str(program / "quarkus-run.jar"),

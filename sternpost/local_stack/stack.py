@@ -12,8 +12,9 @@ from typing import Self, TextIO
 
 from runtime.errors import ConfigurationError
 from sternpost.local_stack import ports
-from sternpost.local_stack.artifacts import Cache, pinned
+from sternpost.local_stack.artifacts import Cache
 from sternpost.local_stack.broker import Broker, Member, new_id
+from sternpost.local_stack.installation import install
 from sternpost.local_stack.registry import Registry
 
 
@@ -85,11 +86,15 @@ class LocalStack:
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """Stop all; remove the data unless it is to be kept. May be called twice."""
-        if self.registry:
-            self.registry.kill() if self._data_dir is None else self.registry.stop()
-        for broker in self.brokers:
-            # An orderly end takes a second, and is worth it only for data that is kept.
-            broker.kill() if self._data_dir is None else broker.stop()
+        children: list[Broker | Registry] = [*([self.registry] if self.registry else []), *self.brokers]
+        if self._data_dir is not None:
+            # All at once: a broker that ends last, alone, would wait in vain for the others to take its partitions.
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.stop()
+        for child in children:
+            child.kill()
         if self._lock:
             self._lock.close()
             self._lock = None
@@ -110,37 +115,15 @@ class LocalStack:
         self.stop()
 
     def _prepare(self) -> None:
-        artifacts = pinned()
-        kafka = [artifact for artifact in artifacts if artifact.component == "kafka"]
-        registry = [artifact for artifact in artifacts if artifact.component == "registry"]
         members = self._members()
         registry_port = ports.choose(self._registry_port, "the registry", "--registry-port")
-        jars = self._cache.fetch([*kafka, *(registry if self._with_registry else [])])
-        program = self._cache.unpack(registry[0]) if self._with_registry else None
-
+        installation = install(self._cache, registry=self._with_registry)
         folder = self.folder = self._open_folder()
-        cluster_id = self._cluster_id()
+        cluster_id = self._cluster_id(folder)
         self.brokers = [
-            Broker(
-                member,
-                members,
-                cluster_id=cluster_id,
-                jars=jars[: len(kafka)],
-                template=self._cache.folder / f"kafka-{kafka[0].version}.checkpoint",
-                folder=folder / f"kafka-{member.id}",
-                log=folder / "logs" / f"kafka-{member.id}.log",
-                properties=self._broker_properties,
-            )
-            for member in members
+            installation.broker(member, members, cluster_id, folder, self._broker_properties) for member in members
         ]
-        if program:
-            self.registry = Registry(
-                registry_port,
-                ports.choose(0, "the registry's health", ""),
-                program=program,
-                folder=folder / "registry",
-                log=folder / "logs" / "registry.log",
-            )
+        self.registry = installation.registry(registry_port, folder) if self._with_registry else None
 
     def _members(self) -> list[Member]:
         return [
@@ -172,16 +155,14 @@ class LocalStack:
             ) from error
         return folder
 
-    def _cluster_id(self) -> str:
+    def _cluster_id(self, folder: Path) -> str:
         """A new one, or that of the data that is there; which must be of as many brokers."""
-        if self.folder is None:
-            raise RuntimeError("the folder comes first")
-        file = self.folder / "cluster.json"
+        file = folder / "cluster.json"
         if file.exists():
             cluster = json.loads(file.read_text("utf-8"))
             if cluster["brokers"] != self._count:
                 raise ConfigurationError(
-                    f"the data in {self.folder} is of a cluster of {cluster['brokers']}: start it with "
+                    f"the data in {folder} is of a cluster of {cluster['brokers']}: start it with "
                     f"--brokers {cluster['brokers']}, or give another folder with --data-dir"
                 )
             return str(cluster["cluster_id"])
