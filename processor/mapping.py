@@ -59,11 +59,12 @@ class Mapper:
         as `schemas.identity` has it. Raises Rejection, and nothing else.
         """
         try:
-            return self._event(read(body), received_at_ms, request_timestamp_s, event_id)
+            return self.map_payload(read(body), received_at_ms, request_timestamp_s, event_id)
         except Inexact:
-            return self._event(read_exactly(body), received_at_ms, request_timestamp_s, event_id)
+            return self.map_payload(read_exactly(body), received_at_ms, request_timestamp_s, event_id)
 
-    def _event(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
+    def map_payload(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
+        """The same of a body that was read. Raises Rejection, and Inexact where it must be read exactly."""
         if type(payload) is not dict:
             raise Rejection(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but no object")
         data = mapping(payload.get("data"), "data")

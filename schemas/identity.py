@@ -47,8 +47,14 @@ def _identity(payload: Any, body: bytes) -> Identity:
         or _address(data.get("recipient"))
         or _named(data.get("email_address"))
     )
-    event_id = _named(payload.get("event_id")) or _named(data.get("event_id"))
-    return Identity(event_id or _digest(body), person)
+    return Identity(own_event_id(payload) or _digest(body), person)
+
+
+def own_event_id(payload: dict[str, Any]) -> str | None:
+    """The event id that a payload itself gives."""
+    data = payload.get("data")
+    inner = data.get("event_id") if type(data) is dict else None
+    return _named(payload.get("event_id")) or _named(inner)
 
 
 def _named(value: Any) -> str | None:

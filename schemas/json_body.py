@@ -20,10 +20,13 @@ MAX_DEPTH = 1024
 _MAX_DIGITS = 4300
 """Python's own bound on turning digits into an integer: beyond it the time grows with the square of the length."""
 
-
 # An unfinished string ends with the text, so that each character is looked at once.
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
+
+
+# The standard library's parser counts its levels as Python calls, of which 1000 are allowed by default.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 4 * MAX_DEPTH))
 
 
 class Inexact(Exception):
@@ -70,8 +73,6 @@ def read_exactly(body: bytes) -> Any:
         raise _malformed(f"byte {error.start + 1} is not UTF-8") from None
     if _depth(text) > MAX_DEPTH:
         raise _too_deep()
-    # The standard library's parser counts its levels as Python calls.
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), 4 * MAX_DEPTH))
     try:
         tree = json.loads(text, parse_float=_fraction, parse_int=_integer, parse_constant=_no_constant)
     except json.JSONDecodeError as error:

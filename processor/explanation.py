@@ -1,0 +1,223 @@
+"""Why a payload becomes the event that it becomes, or none.
+
+The mapping itself is asked: each value in the payload is changed in turn, and what changes in the event comes from it.
+So an explanation cannot say anything else than what the mapping does. It is for one payload and a person, and slow.
+"""
+
+import copy
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from processor.mapping import Mapper
+from schemas import catalogue
+from schemas.identity import identify, own_event_id
+from schemas.json_body import Uncarriable, read_exactly
+from schemas.rejection import ErrorCode, Rejection
+from schemas.track_event import track_json
+
+_MAX_PROBLEMS = 100
+
+Path = tuple[str | int, ...]
+
+
+class Became(NamedTuple):
+    """A value of the payload that is in the event."""
+
+    source: str
+    value: Any
+    targets: dict[str, Any]
+    """Path in the event → the value there."""
+
+
+class LeftOut(NamedTuple):
+    """A value of the payload that is not."""
+
+    source: str
+    value: Any
+    why: str
+
+
+class Explanation(NamedTuple):
+    payload: Any
+    """The body, read exactly; None where it is no JSON."""
+    event: dict[str, Any] | None
+    """In RudderStack's JSON form; None where there are problems."""
+    became: list[Became]
+    set_by_us: dict[str, Any]
+    """What is in the event whatever the payload holds: path → value."""
+    left_out: list[LeftOut]
+    problems: list[Rejection]
+    """Everything that keeps the body from being an event: the dead letter names the first."""
+
+
+class _Asked(NamedTuple):
+    """A mapper and the circumstances: what of an event does not come from the payload."""
+
+    mapper: Mapper
+    received_at_ms: int
+    request_timestamp_s: int | None
+    event_id: str
+
+    def event(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Raises Rejection."""
+        event_id = own_event_id(payload) or self.event_id
+        return track_json(self.mapper.map_payload(payload, self.received_at_ms, self.request_timestamp_s, event_id))
+
+
+def explain(mapper: Mapper, body: bytes, *, received_at_ms: int, request_timestamp_s: int | None) -> Explanation:
+    """Arguments as for `Mapper.map`. Never raises, whatever the bytes."""
+    asked = _Asked(mapper, received_at_ms, request_timestamp_s, identify(body).event_id)
+    payload = None
+    try:
+        payload = read_exactly(body)
+        event = asked.event(payload) if isinstance(payload, dict) else asked.mapper.map_payload(payload, 0, None, "")
+    except Rejection as first:
+        return Explanation(payload, None, [], {}, [], [first, *_further_problems(asked, payload, first)])
+    return _explanation(asked, payload, event)
+
+
+def _further_problems(asked: _Asked, payload: Any, first: Rejection) -> Iterator[Rejection]:
+    """What else would be wrong, were the first problem's value not there, and so on."""
+    payload = copy.deepcopy(payload)
+    problem = first
+    for _ in range(_MAX_PROBLEMS - 1):
+        if problem.field is None or problem.code is ErrorCode.MISSING_IDENTITY:
+            return
+        place = place_of(problem.field)
+        _put(payload, place, {} if isinstance(place[-1], int) else None)
+        try:
+            asked.event(payload)
+        except Rejection as next_problem:
+            if next_problem.code is not ErrorCode.MISSING_IDENTITY:  # it may be missing only since we took it away
+                yield next_problem
+            problem = next_problem
+        else:
+            return
+
+
+def _explanation(asked: _Asked, payload: dict[str, Any], event: dict[str, Any]) -> Explanation:
+    flat = _flat(event)
+    became: list[Became] = []
+    unused: list[tuple[str, Any]] = []
+    for place, value in _leaves(payload):
+        targets = _influenced(asked, payload, flat, place, value)
+        if targets:
+            became.append(Became(_written(place), value, {target: flat[target] for target in targets}))
+        else:
+            unused.append((_written(place), value))
+    origins = {target: use.source for use in became for target in use.targets}
+    left_out = [LeftOut(source, value, _why(asked, source, value, origins)) for source, value in unused]
+    set_by_us = {target: value for target, value in flat.items() if target not in origins}
+    return Explanation(payload, event, became, set_by_us, left_out, [])
+
+
+def _influenced(asked: _Asked, payload: dict[str, Any], flat: dict[str, Any], place: Path, value: Any) -> list[str]:
+    """The fields of the event that hold something else once the value at this place is another one."""
+    if value is None or (isinstance(value, str) and (not value or value.isspace()) and _is_identity(place)):
+        return []
+    for other in _others(value):
+        changed = copy.deepcopy(payload)
+        _put(changed, place, other)
+        try:
+            now = _flat(asked.event(changed))
+        except Rejection:
+            continue
+        return [target for target, held in flat.items() if now.get(target) != held]
+    return []
+
+
+def _why(asked: _Asked, source: str, value: Any, origins: dict[str, str]) -> str:
+    generic = re.sub(r"\[\d+\]", "[]", source)
+    rows = [
+        row
+        for row in catalogue.fields()
+        if row.holds_for(asked.mapper.profile) and generic in (re.sub(r"\[\d+\]", "[]", s) for s in row.sources)
+    ]
+    if not rows:
+        return "unknown to the mapping; it stays in the raw record"
+    if value is None:
+        return "null counts as absent"
+    if isinstance(value, str) and (not value or value.isspace()):
+        return "blank counts as absent"
+    for row in rows:
+        if row.target in origins:
+            return f"not needed: {row.target} comes from {origins[row.target]}"
+    if source == "timestamp":
+        return "no time that can be read, so the time of receipt stands for it"
+    return f"not needed: {rows[0].condition or 'another field comes first'}"
+
+
+def _is_identity(place: Path) -> bool:
+    return any(_written(place) in row.sources for row in catalogue.fields() if row.type == "identity")
+
+
+def _others(value: Any) -> Iterator[Any]:
+    """Values of the same kind that are not this one."""
+    match value:
+        case bool():
+            yield not value
+        case int() | Decimal():
+            yield value - 1 if value > 0 else value + 1
+        case "true" | "false":
+            yield "false" if value == "true" else "true"
+            yield value + "0"
+        case str():
+            yield value + "0"
+            yield value[:-1] or "0"
+        case dict():
+            yield {"other": ["0"], **value}
+        case list():
+            yield [{"device_id": "0"}, *value]
+
+
+_DESCENDED = {"data", "data.identifiers", "data.recipients"}
+"""Objects and lists whose fields are known one by one; any other is one value."""
+
+
+def _leaves(payload: Any, place: Path = ()) -> Iterator[tuple[Path, Any]]:
+    known = not place or re.sub(r"\[\d+\]$", "", _written(place)) in _DESCENDED
+    if known and isinstance(payload, dict) and (payload or not place):
+        for name, value in payload.items():
+            yield from _leaves(value, (*place, name))
+    elif known and isinstance(payload, list) and payload:
+        for index, value in enumerate(payload):
+            yield from _leaves(value, (*place, index))
+    else:
+        yield place, payload
+
+
+def _flat(event: Any, place: Path = ()) -> dict[str, Any]:
+    """Path → value; headers and integrations, whose names are data, as one value."""
+    if isinstance(event, dict) and event and _written(place) not in ("properties.headers", "integrations"):
+        return {path: value for name, item in event.items() for path, value in _flat(item, (*place, name)).items()}
+    if isinstance(event, list) and event:
+        return {path: value for i, item in enumerate(event) for path, value in _flat(item, (*place, i)).items()}
+    return {_written(place): event}
+
+
+def _written(place: Path) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
+
+
+def place_of(field: str) -> Path:
+    """A rejection's field as steps into the payload; of email headers, whose names are data, only that far."""
+    if field.startswith("data.headers"):
+        return ("data", "headers")
+    return tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", field))
+
+
+def _put(payload: Any, place: Path, value: Any) -> None:
+    for step in place[:-1]:
+        payload = payload[step]
+    payload[place[-1]] = value
+
+
+def plain(value: Any) -> Any:
+    """For JSON: what stands for a number that is no float, or for a text that cannot be carried."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Uncarriable):
+        return f"({value.what})"
+    raise TypeError(f"{type(value).__name__} is no JSON")
