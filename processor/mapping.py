@@ -20,6 +20,8 @@ Event = dict[str, Any]
 _CONTEXT = {"library": {"name": "unknown", "version": "unknown"}, "integration": {"name": "Customer.io"}}
 _INTEGRATIONS = {"Customer.io": False}
 
+_DEVICE = "data.recipients[]."
+
 
 class Step(NamedTuple):
     """How one field of `data` becomes one property."""
@@ -203,5 +205,11 @@ _READERS: dict[str, Reader] = {
     "whole": values.whole,
     "boolean": values.boolean,
     "headers": values.header_lists,
-    "devices": values.records({name: text for name in ("device_id", "device_platform", "failure_message")}),
 }
+_READERS["devices"] = values.records(
+    {
+        row.sources[0].removeprefix(_DEVICE): _READERS[row.type]
+        for row in catalogue.fields()
+        if row.sources[0].startswith(_DEVICE)
+    }
+)
