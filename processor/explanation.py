@@ -146,7 +146,7 @@ def _why(asked: _Asked, source: str, value: Any, origins: dict[str, str]) -> str
             return f"not needed: {row.target} comes from {origins[row.target]}"
     if source == "timestamp":
         return "no time that can be read, so the time of receipt stands for it"
-    return f"not needed: {rows[0].condition or 'another field comes first'}"
+    return "not needed: another field comes first"
 
 
 def _is_identity(place: Path) -> bool:
