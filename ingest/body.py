@@ -1,0 +1,141 @@
+"""Reading a request's body, never more of it than the limit and never for longer than the time-out.
+
+A body is what comes after `Content-Encoding: gzip` is undone; one that says gzip and is none is taken as it came, like
+any other body that no one will be able to read: it is kept, and becomes a dead letter.
+"""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Protocol, cast
+
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+from granian._granian import RSGIProtocolError as ProtocolError
+
+GZIP_WBITS = 31
+
+
+class TooLarge(Exception):
+    """Over the limit, as sent or decompressed."""
+
+
+class Incomplete(Exception):
+    """The client went away, or the end of the body cannot be told."""
+
+
+class TooSlow(Exception):
+    """Not there in time."""
+
+
+class RequestBody(Protocol):
+    """RSGI's protocol object, as far as a body goes."""
+
+    def __call__(self) -> Awaitable[bytes]: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Reader:
+    """Reads bodies; `expire` is to be called every now and then, and ends those that take too long."""
+
+    def __init__(self, limit: int, timeout_s: float) -> None:
+        self._limit = limit
+        self._timeout_s = timeout_s
+        self._due: dict[asyncio.Task[Any], float] = {}
+
+    async def read(self, body: RequestBody, length: str | None, now: float) -> bytes:
+        """The bytes as they were received. `length` is Content-Length, `now` the loop's time.
+
+        Raises TooLarge, before anything is read where the length says so; Incomplete; TooSlow.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        due = self._due
+        due[task] = now + self._timeout_s
+        try:
+            if length is None:
+                return await self._read_chunks(body)
+            if int(length) > self._limit:
+                raise TooLarge
+            return await body()
+        except ProtocolClosed:
+            raise Incomplete from None
+        except asyncio.CancelledError:
+            if task in due:
+                raise  # not ours
+            task.uncancel()
+            raise TooSlow from None
+        finally:
+            due.pop(task, None)
+
+    async def discard(self, body: RequestBody) -> None:
+        """Read and forget the rest of a body that was answered already, within the same bounds.
+
+        Closing a connection while the client still sends would reset it, and the answer could be lost with it.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self._due[task] = asyncio.get_running_loop().time() + self._timeout_s
+        room = 4 * self._limit
+        try:
+            try:
+                chunks = aiter(body)
+            except ProtocolError:  # its reading was begun
+                chunks = cast(AsyncIterator[bytes], body)
+            while room >= 0:
+                room -= len(await anext(chunks))
+        except StopAsyncIteration:
+            pass
+        except asyncio.CancelledError:
+            if task in self._due:
+                raise
+            task.uncancel()
+        finally:
+            self._due.pop(task, None)
+
+    def expire(self, now: float) -> None:
+        """End the reads that were due before `now`, the loop's time."""
+        for task in [task for task, due in self._due.items() if due <= now]:
+            del self._due[task]
+            task.cancel()
+
+    async def _read_chunks(self, body: RequestBody) -> bytes:
+        """Without a length the body ends where its framing says so.
+
+        The server hands out an empty chunk at the end. Where it had to break off, and where trailers follow, it hands
+        out another: such a body may be cut short, and so it is refused rather than stored.
+        """
+        chunks: list[bytes] = []
+        size, ends = 0, 0
+        async for chunk in body:
+            if not chunk:
+                ends += 1
+                continue
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._limit:
+                raise TooLarge
+        if ends > 1:
+            raise Incomplete
+        return b"".join(chunks)
+
+
+def gunzip(data: bytes, limit: int) -> bytes | None:
+    """The decompressed bytes, at most `limit`; None where `data` is no complete gzip.
+
+    Raises TooLarge as soon as there is more, so that a small bomb costs no memory.
+    """
+    out: list[bytes] = []
+    size = 0
+    try:
+        while data:  # a gzip may have several members
+            member = zlib.decompressobj(GZIP_WBITS)
+            out.append(member.decompress(data, limit - size + 1))
+            size += len(out[-1])
+            if size > limit:
+                raise TooLarge
+            if not member.eof:
+                return None
+            data = member.unused_data
+    except zlib.error:
+        return None
+    return b"".join(out) if out else None

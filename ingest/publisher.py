@@ -1,0 +1,231 @@
+"""The way into Kafka: one idempotent producer a worker, whose acknowledgements the event loop waits for.
+
+librdkafka's callbacks run inside `Producer.poll`. It is called on the event loop itself: once after each burst of
+requests, and every millisecond while something waits. A thread that blocks in `poll` would have to win the
+interpreter's lock back from the loop for every single acknowledgement (docs/performance.md has the figures).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from enum import Enum
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from runtime import metrics
+from runtime.errors import DependencyError
+from runtime.kafka import producer_config, unreachable
+from runtime.settings import Settings
+
+log = structlog.get_logger()
+
+POLL_INTERVAL_S = 0.001
+WARM_UP_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 2.0
+FAILURE_MEMORY_S = 5.0
+"""So long after a failure that no success followed, Kafka counts as out of order."""
+
+DEFAULTS: Mapping[str, object] = {
+    "linger.ms": 1,  # less makes a produce request for nearly every webhook, which costs both sides more than it saves
+    "compression.type": "lz4",
+    "partitioner": "murmur2_random",  # as Java clients have it: whoever else writes a person's bodies, they meet
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1_000,
+    "enable.sparse.connections": False,  # connect to all brokers at once, not when the first webhook wants one
+}
+"""What `kafka.properties` may set otherwise."""
+
+
+class Outcome(Enum):
+    """What became of a body that was published."""
+
+    WRITTEN = "written"
+    REFUSED = "refused"
+    LATE = "late"
+
+
+class Busy(Exception):
+    """As much as may wait for acknowledgements is waiting."""
+
+
+class _Delivery:
+    """A body on its way; called with its delivery report."""
+
+    __slots__ = ("begun", "done", "due", "publisher", "size")
+
+    def __init__(self, publisher: "Publisher", done: asyncio.Future[Outcome], size: int, begun: float, due: float):
+        self.publisher = publisher
+        self.done = done
+        self.size = size
+        self.begun = begun
+        self.due = due
+
+    def __call__(self, error: KafkaError | None, _message: Message) -> None:
+        self.publisher._reported(self, error)
+
+
+class Publisher:
+    """Writes bodies to the raw topic. All methods are for the event loop's thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        ingest = settings.ingest
+        self._settings = settings
+        self._topic = settings.topics.raw
+        self._most_requests = ingest.max_in_flight_requests
+        self._most_bytes = ingest.max_in_flight_bytes
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[_Delivery] = set()
+        self._bytes = 0
+        self._poll_due = self._timer_due = False
+        self._last_success = self._last_failure = float("-inf")
+        self._fatal: str | None = None
+        self._errors: dict[str, metrics.CounterSeries] = {}
+        self._ack_seconds = metrics.INGEST_ACK_SECONDS.labels()
+        self._in_flight = metrics.INGEST_IN_FLIGHT.labels()
+        self._in_flight_bytes = metrics.INGEST_IN_FLIGHT_BYTES.labels()
+        self._producer = self._connect()
+
+    def _connect(self) -> Producer:
+        ingest, properties = self._settings.ingest, self._settings.kafka.properties
+        return Producer(
+            producer_config(
+                self._settings,
+                **{name: value for name, value in DEFAULTS.items() if name not in properties},
+                **{
+                    # A body not written by then was answered 503 and will be sent again: no use in trying on.
+                    "message.timeout.ms": ingest.produce_deadline_ms,
+                    "queue.buffering.max.messages": ingest.max_in_flight_requests,
+                    "queue.buffering.max.kbytes": min(2 * ingest.max_in_flight_bytes // 1024 + 1, 2_097_151),
+                    "error_cb": self._on_error,
+                },
+            )
+        )
+
+    async def warm_up(self) -> None:
+        """Connect and learn the topic, so that the first webhook does not wait for it.
+
+        Raises DependencyError where the topic is not there or no broker answers.
+        """
+        try:
+            await asyncio.to_thread(self._probe, WARM_UP_TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(self._settings, error) from None
+
+    def publish(
+        self,
+        key: str | None,
+        value: bytes,
+        headers: list[tuple[str, str | bytes | None]],
+        timestamp_ms: int,
+        due: float,
+    ) -> asyncio.Future[Outcome]:
+        """Hand a body to the producer. `due` is the loop's time at which it is late.
+
+        Raises Busy where the bounds are reached, and KafkaException where the producer does not take it.
+        """
+        size = len(value)
+        if len(self._waiting) >= self._most_requests or self._bytes + size > self._most_bytes:
+            raise Busy
+        done: asyncio.Future[Outcome] = self._loop.create_future()
+        delivery = _Delivery(self, done, size, self._loop.time(), due)
+        try:
+            self._producer.produce(
+                self._topic, value, key, headers=headers, timestamp=timestamp_ms, on_delivery=delivery
+            )
+        except BufferError:
+            raise Busy from None
+        self._waiting.add(delivery)
+        self._bytes += size
+        if not self._poll_due:
+            self._poll_due = True
+            self._loop.call_soon(self._poll)
+        return done
+
+    def expire(self, now: float) -> None:
+        """Give up waiting for what was due before `now`, the loop's time. It still counts as in flight."""
+        for delivery in [d for d in self._waiting if d.due <= now and not d.done.done()]:
+            self._last_failure = now
+            self._count_error("deadline")
+            delivery.done.set_result(Outcome.LATE)
+
+    def tend(self) -> None:
+        """What is to be done every now and then: gauges, events of an idle producer, a broken producer."""
+        self._in_flight.set(len(self._waiting))
+        self._in_flight_bytes.set(self._bytes)
+        self._producer.poll(0)
+        if self._fatal is not None:
+            self._replace()
+
+    async def healthy(self) -> tuple[bool, str]:
+        """Whether Kafka would take a body now, and if not, why."""
+        now = self._loop.time()
+        if self._last_success < self._last_failure > now - FAILURE_MEMORY_S:
+            return False, "Kafka does not acknowledge"
+        try:
+            await asyncio.to_thread(self._probe, PROBE_TIMEOUT_S)
+        except KafkaException:
+            return False, "no Kafka broker answers"
+        except DependencyError as error:
+            return False, str(error)
+        return True, ""
+
+    async def close(self, timeout_s: float) -> None:
+        """Wait for the last acknowledgements."""
+        await asyncio.to_thread(self._producer.flush, timeout_s)
+
+    def _probe(self, timeout_s: float) -> None:
+        """Raises KafkaException, or DependencyError where the topic cannot be written to."""
+        topic = self._producer.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
+        if topic.error is not None:
+            raise DependencyError(
+                f"the topic {self._topic} is not to be had ({topic.error.name()}); "
+                "`sternpost topics create` makes what is missing"
+            )
+        if any(partition.leader < 0 for partition in topic.partitions.values()):
+            raise DependencyError(f"a partition of {self._topic} has no leader")
+
+    def _poll(self) -> None:
+        self._poll_due = False
+        self._producer.poll(0)
+        if self._waiting and not self._timer_due:
+            self._timer_due = True
+            self._loop.call_later(POLL_INTERVAL_S, self._tick)
+
+    def _tick(self) -> None:
+        self._timer_due = False
+        self._poll()
+
+    def _reported(self, delivery: _Delivery, error: KafkaError | None) -> None:
+        self._waiting.discard(delivery)
+        self._bytes -= delivery.size
+        now = self._loop.time()
+        if error is None:
+            self._last_success = now
+            self._ack_seconds.observe(now - delivery.begun)
+            if not delivery.done.done():
+                delivery.done.set_result(Outcome.WRITTEN)
+            else:
+                self._count_error("late")
+            return
+        self._last_failure = now
+        self._count_error(error.name())
+        if not delivery.done.done():
+            delivery.done.set_result(Outcome.REFUSED)
+
+    def _count_error(self, name: str) -> None:
+        if name not in self._errors:
+            self._errors[name] = metrics.INGEST_PRODUCE_ERRORS.labels(name)
+        self._errors[name].inc()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = error.name()
+
+    def _replace(self) -> None:
+        """A producer after a fatal error never writes again; what waits in it is answered 503, and a new one begins."""
+        log.error("producer failed for good, making a new one", error=self._fatal)
+        self._fatal = None
+        broken = self._producer
+        broken.purge()
+        broken.poll(0)
+        self._producer = self._connect()

@@ -1,0 +1,99 @@
+"""The HTTP server: granian's, on a listening socket that all workers share.
+
+It speaks HTTP/1.1 and HTTP/2, does TLS, bounds headers and connections, and closes a connection that sends no request
+for `ingest.header_timeout_ms`. On the shared socket no worker has a queue of its own: what one worker, stopped or
+crashed, has not accepted the others do.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
+from granian.log import LogLevels
+from granian.server.embed import Server as Granian
+
+from runtime.errors import ConfigurationError
+from runtime.settings import Ingest
+
+if TYPE_CHECKING:
+    from ingest.webhook import Webhook
+
+BACKLOG = 4096
+"""Connections that the kernel holds until one is accepted; it takes no more than net.core.somaxconn."""
+
+HEADER_BYTES = 65_536
+"""Most bytes of a request's line and headers; beyond, the answer is 431."""
+
+_POLL_S = 0.005
+_TCP_INFO_QUEUED = struct.Struct("24xI")
+"""`tcpi_unacked` of struct tcp_info: of a listening socket, the connections not accepted yet."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, to be made before the workers and handed to them.
+
+    Raises ConfigurationError where the address is not to be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port} for webhooks ({error.strerror}); "
+            "set ingest.host and ingest.port to a free address"
+        ) from None
+    return listener
+
+
+class Server(Granian):
+    """Granian in this process's event loop."""
+
+    def __init__(self, webhook: "Webhook", listener: socket.socket, settings: Ingest) -> None:
+        host, port = listener.getsockname()[:2]
+        self._listener = listener
+        super().__init__(
+            webhook,
+            address=host,
+            port=port,
+            interface=Interfaces.RSGI,
+            http=HTTPModes.auto if settings.tls_certificate else HTTPModes.http1,
+            websockets=False,
+            backlog=BACKLOG,
+            backpressure=settings.max_connections,
+            http1_settings=HTTP1Settings(header_read_timeout=settings.header_timeout_ms, max_buffer_size=HEADER_BYTES),
+            http2_settings=HTTP2Settings(
+                max_headers_size=HEADER_BYTES, keep_alive_interval=settings.header_timeout_ms, keep_alive_timeout=10
+            ),
+            log_level=LogLevels.error,
+            log_dictconfig={"loggers": {"_granian": {"handlers": [], "level": "ERROR", "propagate": True}}},
+            ssl_cert=settings.tls_certificate,
+            ssl_key=settings.tls_key,
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+
+    def _init_shared_socket(self) -> None:
+        """In place of granian's own, which makes a socket for each worker: one that stops would reset its queue."""
+        holder: Any = SocketHolder
+        self._shd = holder(self._listener.dup().detach(), False, BACKLOG)
+
+    async def accept_queued(self) -> None:
+        """Return when no connection waits to be accepted: to stop accepting then resets none.
+
+        The kernel is told to queue no more, so under load this comes to an end.
+        """
+        self._listener.listen(0)
+        while self._queued():  # noqa: ASYNC110 (the kernel tells nobody)
+            await asyncio.sleep(_POLL_S)
+
+    def _queued(self) -> int:
+        info = self._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_QUEUED.size)
+        queued: int = _TCP_INFO_QUEUED.unpack(info)[0]
+        return queued

@@ -1,0 +1,169 @@
+"""The ingest service put together: processes, their event loop, and how they end.
+
+listen ── worker ── Server ── Webhook ── Publisher ── raw topic
+             └── every 50 ms: expire what is due, reload what changed, end when told to
+"""
+
+import asyncio
+import gc
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from ingest.publisher import Publisher
+from ingest.server import Server, listen
+from ingest.webhook import Webhook
+from runtime import metrics
+from runtime.configuration import reload, settings_file
+from runtime.errors import ConfigurationError
+from runtime.kafka import check_topics
+from runtime.settings import Settings
+from runtime.supervisor import Worker, supervise
+
+log = structlog.get_logger()
+
+TICK_S = 0.05
+"""How exact deadlines are."""
+
+FILE_CHECK_S = 1.0
+HEALTH_CHECK_S = 1.0
+LIVENESS_TIMEOUT_S = 30.0
+STOP_MARGIN_S = 5.0
+"""Beyond drain delay and drain time-out, before a worker is killed."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; gives the exit code.
+
+    Raises ConfigurationError and DependencyError where the service cannot begin.
+    """
+    ingest = settings.ingest
+    _check_sources(settings)
+    check_topics(settings, [settings.topics.raw])
+    with listen(ingest.host, ingest.port) as listener:
+        log.info("listening", host=ingest.host, port=listener.getsockname()[1], tls=ingest.tls_certificate is not None)
+        return supervise(
+            "ingest",
+            partial(run_worker, listener),
+            ingest.workers,
+            settings,
+            admin=(ingest.admin_host, ingest.admin_port),
+            stop_timeout_s=(ingest.drain_delay_ms + ingest.drain_timeout_ms) / 1000 + STOP_MARGIN_S,
+            liveness_timeout_s=LIVENESS_TIMEOUT_S,
+        )
+
+
+def run_worker(listener: socket.socket, worker: Worker) -> None:
+    """One process: serve on `listener` until the worker is to stop."""
+    gc.freeze()  # what was imported stays; only what requests make is worth collecting
+    uvloop.run(_Service(listener, worker).run())
+
+
+class _Service:
+    def __init__(self, listener: socket.socket, worker: Worker) -> None:
+        self._listener = listener
+        self._worker = worker
+        self._settings = worker.settings
+        self._file = settings_file(worker.settings)
+        self._file_state = _state(self._file)
+        self._reload_now = False
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        settings, loop = self._settings, asyncio.get_running_loop()
+        self._publisher = publisher = Publisher(settings)
+        await publisher.warm_up()
+        self._webhook = webhook = Webhook(settings, publisher)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        server = Server(webhook, self._listener, settings.ingest)
+        serving = asyncio.create_task(server.serve())
+        health = asyncio.create_task(self._tell_health())
+        tending = asyncio.create_task(self._tend())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([serving, health, tending, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.done():
+                raise RuntimeError("the server ended by itself")
+            health.cancel()
+            await self._drain(server, serving)
+        finally:
+            for task in (health, tending, stop):
+                task.cancel()
+
+    async def _drain(self, server: Server, serving: "asyncio.Task[None]") -> None:
+        """Not ready; wait; stop accepting; every accepted request gets its answer; flush."""
+        ingest = self._settings.ingest
+        self._worker.ready(False, "draining")
+        self._webhook.draining = True
+        log.info("draining", delay_ms=ingest.drain_delay_ms)
+        await asyncio.sleep(ingest.drain_delay_ms / 1000)
+        try:
+            async with asyncio.timeout(ingest.drain_timeout_ms / 1000):
+                await server.accept_queued()
+                server.stop()  # type: ignore[no-untyped-call]
+                await serving
+        except TimeoutError:
+            log.error("drain timed out: connections were cut", timeout_ms=ingest.drain_timeout_ms)  # noqa: TRY400
+        await self._publisher.close(ingest.produce_deadline_ms / 1000)
+        log.info("drained")
+
+    async def _tend(self) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + FILE_CHECK_S
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            self._worker.beat()
+            if self._worker.stopping.is_set():
+                self._stop.set()
+            self._publisher.expire(now)
+            self._publisher.tend()
+            self._webhook.reader.expire(now)
+            if now >= look_at or self._reload_now:
+                look_at = now + FILE_CHECK_S
+                state = _state(self._file)
+                if self._reload_now or state != self._file_state:
+                    self._reload_now, self._file_state = False, state
+                    self._reload()
+
+    async def _tell_health(self) -> None:
+        while True:
+            self._worker.ready(*await self._publisher.healthy())
+            await asyncio.sleep(HEALTH_CHECK_S)
+
+    def _reload_soon(self) -> None:
+        self._reload_now = True
+
+    def _reload(self) -> None:
+        """Take the sources anew; all else needs a restart. What cannot be read leaves the old ones in force."""
+        try:
+            settings = reload(self._settings)
+            _check_sources(settings)
+        except ConfigurationError as error:
+            metrics.INGEST_RELOADS.labels("failed").inc()
+            log.error("sources not reloaded, the old ones stay in force", error=str(error))  # noqa: TRY400
+            return
+        self._webhook.sources = self._webhook.load_sources(settings)
+        metrics.INGEST_RELOADS.labels("ok").inc()
+        log.info("sources reloaded", sources=len(settings.sources))
+
+
+def _check_sources(settings: Settings) -> None:
+    if not settings.sources:
+        raise ConfigurationError(
+            "there are no sources: every webhook would be answered 401. Set STERNPOST_SOURCES or [[sources]] in the "
+            'settings file, e.g. STERNPOST_SOURCES=[{"name": "production", "write_keys": ["…"], "signing_keys": ["…"]}]'
+        )
+
+
+def _state(file: Path | None) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced."""
+    try:
+        stat = file.stat() if file else None
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_ino, stat.st_size) if stat else None

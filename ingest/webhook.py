@@ -1,0 +1,174 @@
+"""`POST /v1/webhook`: from a request to its answer, from top to bottom in the order things are checked.
+
+other path                                          404
+other method                                        405
+no or unknown write key                             401
+source signs: signature missing, malformed, old     401   before the body is read
+body longer than the limit, by its length or so far 413
+body cut short, or too slow                         408
+source signs: no key of the source made it          401
+too much waits for Kafka                            503
+Kafka has not acknowledged by the deadline          503   and may do so later: a retry is told by its event id
+Kafka refused it                                    503
+a fault of ours                                     503
+Kafka acknowledged                                  200   whatever the body is
+"""
+
+import asyncio
+import time
+import traceback
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import structlog
+from confluent_kafka import KafkaException
+
+from ingest import signature, traceparent, write_key
+from ingest.answers import Answer, Answers
+from ingest.body import Incomplete, Reader, TooLarge, TooSlow, gunzip
+from ingest.publisher import Busy, Outcome, Publisher
+from ingest.sources import Source, Sources
+from runtime import metrics
+from runtime.settings import Settings
+from schemas import headers as record
+from schemas.identity import identify
+
+if TYPE_CHECKING:
+    from granian._granian import RSGIHTTPProtocol as HTTPProtocol
+    from granian.rsgi import Scope
+
+log = structlog.get_logger()
+
+PATH = "/v1/webhook"
+LONGEST_CONTENT_TYPE = 1024
+
+
+class Webhook:
+    """The application: called by the server for each request."""
+
+    def __init__(self, settings: Settings, publisher: Publisher) -> None:
+        ingest = settings.ingest
+        self.answers = Answers(ingest.retry_after_s)
+        self.sources = self.load_sources(settings)
+        self.reader = Reader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000)
+        self.draining = False
+        """Answers ask the client to close the connection."""
+        self._publisher = publisher
+        self._time = asyncio.get_running_loop().time
+        self._limit = ingest.max_body_bytes
+        self._deadline_s = ingest.produce_deadline_ms / 1000
+        self._tolerance_s = ingest.signature_tolerance_s
+        self._body_bytes = metrics.INGEST_BODY_BYTES.labels()
+        self._of_outcome = {
+            Outcome.WRITTEN: self.answers.ok,
+            Outcome.REFUSED: self.answers.refused,
+            Outcome.LATE: self.answers.late,
+        }
+
+    def load_sources(self, settings: Settings) -> Sources:
+        """Sources that count the outcomes there are."""
+        return Sources(settings.sources, (answer.outcome for answer in self.answers.all))
+
+    async def __rsgi__(self, scope: "Scope", protocol: "HTTPProtocol") -> None:
+        sources = self.sources
+        source, answer, unread = sources.nobody, self.answers.internal_error, False
+        try:
+            source, refusal = self._admit(scope, sources)
+            unread = refusal is not None
+            answer = refusal or await self._take(scope, protocol, source)
+            unread = unread or answer is self.answers.too_large
+        except Exception as error:
+            log.error("request failed", error=type(error).__name__, at=_place(error))  # noqa: TRY400
+        source.requests[answer.outcome].inc()
+        protocol.response_bytes(answer.status, answer.closing if self.draining else answer.headers, answer.body)
+        if unread and _has_body_on_the_way(scope):
+            await self.reader.discard(protocol)
+
+    def _admit(self, scope: "Scope", sources: Sources) -> tuple[Source, Answer | None]:
+        """Whose request it is, and the answer where it is refused without its body."""
+        answers, header = self.answers, scope.headers.get
+        if scope.path != PATH:
+            return sources.nobody, answers.not_found
+        if scope.method != "POST":
+            return sources.nobody, answers.wrong_method
+        source = sources.find(write_key.presented(scope.query_string, header("authorization")))
+        if source is None:
+            return sources.nobody, answers.unknown_key
+        if source.signing_keys:
+            given = header(signature.TIMESTAMP_HEADER), header(signature.SIGNATURE_HEADER)
+            if (fault := signature.fault(*given, time.time(), self._tolerance_s)) is not None:
+                source.signature_failed(fault)
+                return source, answers.bad_signature
+        return source, None
+
+    async def _take(self, scope: "Scope", protocol: "HTTPProtocol", source: Source) -> Answer:
+        answers, header, begun = self.answers, scope.headers.get, self._time()
+        try:
+            received = await self.reader.read(protocol, header("content-length"), begun)
+            body = received
+            if (coding := header("content-encoding")) is not None and coding.strip().lower() in ("gzip", "x-gzip"):
+                body = gunzip(received, self._limit) or received
+        except TooLarge:
+            return answers.too_large
+        except Incomplete:
+            return answers.incomplete
+        except TooSlow:
+            return answers.too_slow
+        timestamp = header(signature.TIMESTAMP_HEADER)
+        if source.signing_keys and not self._signed(
+            source, timestamp, header(signature.SIGNATURE_HEADER), received, body
+        ):
+            source.signature_failed("mismatch")
+            return answers.bad_signature
+        self._body_bytes.observe(len(body))
+        try:
+            written = self._publish(source, body, timestamp, header("content-type"), header("traceparent"), begun)
+        except Busy:
+            return answers.busy
+        except KafkaException as error:
+            log.warning("producer refuses", error=error.args[0].name())
+            return answers.refused
+        return self._of_outcome[await written]
+
+    def _signed(self, source: Source, timestamp: str, given: str, received: bytes, body: bytes) -> bool:
+        """The signature is over the bytes as received. A sender that compresses after signing, as middleware does,
+        is believed as well: without a signing key nobody makes a signature of either."""
+        return signature.matches(source.signing_keys, timestamp, given, received) or (
+            body is not received and signature.matches(source.signing_keys, timestamp, given, body)
+        )
+
+    def _publish(
+        self,
+        source: Source,
+        body: bytes,
+        timestamp: str | None,
+        content_type: str | None,
+        trace: str | None,
+        begun: float,
+    ) -> "asyncio.Future[Outcome]":
+        identity = identify(body)
+        received_at = time.time_ns() // 1_000_000
+        headers: list[tuple[str, str | bytes | None]] = [
+            (record.SOURCE, source.name_bytes),
+            (record.RECEIVED_AT, b"%d" % received_at),
+            (record.EVENT_ID, identity.event_id.encode()),
+        ]
+        if timestamp is not None and signature.is_timestamp(timestamp):
+            headers.append((record.REQUEST_TIMESTAMP, timestamp.encode()))
+        if content_type is not None and len(content_type) <= LONGEST_CONTENT_TYPE:
+            headers.append((record.CONTENT_TYPE, content_type.encode()))
+        if trace is not None and traceparent.valid(trace):
+            headers.append((record.TRACEPARENT, trace.encode()))
+        return self._publisher.publish(identity.person, body, headers, received_at, begun + self._deadline_s)
+
+
+def _has_body_on_the_way(scope: "Scope") -> bool:
+    """A client that asked for leave first (`Expect: 100-continue`) does not send after a refusal."""
+    headers = scope.headers
+    return "expect" not in headers and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0")
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised. Its message may quote what the request held, so that is not logged."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{PurePath(frame.filename).name}:{frame.lineno}"
