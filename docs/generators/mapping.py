@@ -201,7 +201,8 @@ on a `null` body | an event or a dead letter, see above | a failed request stall
 Customer.io blanks the id of deleted people |
 | refuses people known only by `cio_id` | `anonymousId` is the `cio_id` | they are people all the same |
 | never finds a push's failure, which is in a list | \
-`reason` is the first device's failure, where the message has none; `recipients` has each device's | that is where Customer.io puts it |
+`reason` is the first device's failure, where the message has none; \
+`recipients` has each device's | that is where Customer.io puts it |
 | `messageId` is random | `messageId` is the event id | a repetition can be told by it |
 | `object_type: "constructor"` gives an odd event | an Unknown Event | it is one |
 | a body that is a number or a text gives an event with it in every field | `not_an_object` | nothing in it is known |
