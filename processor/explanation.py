@@ -4,7 +4,6 @@ The mapping itself is asked: each value in the payload is changed in turn, and w
 So an explanation cannot say anything else than what the mapping does. It is for one payload and a person, and slow.
 """
 
-import copy
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -80,13 +79,12 @@ def explain(mapper: Mapper, body: bytes, *, received_at_ms: int, request_timesta
 
 def _further_problems(asked: _Asked, payload: Any, first: Rejection) -> Iterator[Rejection]:
     """What else would be wrong, were the first problem's value not there, and so on."""
-    payload = copy.deepcopy(payload)
     problem = first
     for _ in range(_MAX_PROBLEMS - 1):
         if problem.field is None or problem.code is ErrorCode.MISSING_IDENTITY:
             return
         place = place_of(problem.field)
-        _put(payload, place, {} if isinstance(place[-1], int) else None)
+        payload = _with(payload, place, {} if isinstance(place[-1], int) else None)
         try:
             asked.event(payload)
         except Rejection as next_problem:
@@ -118,13 +116,13 @@ def _influenced(asked: _Asked, payload: dict[str, Any], flat: dict[str, Any], pl
     if value is None or (isinstance(value, str) and (not value or value.isspace()) and _is_identity(place)):
         return []
     for other in _others(value):
-        changed = copy.deepcopy(payload)
-        _put(changed, place, other)
         try:
-            now = _flat(asked.event(changed))
+            now = _flat(asked.event(_with(payload, place, other)))
         except Rejection:
             continue
-        return [target for target, held in flat.items() if now.get(target) != held]
+        targets = [target for target, held in flat.items() if now.get(target) != held]
+        if targets:
+            return targets
     return []
 
 
@@ -168,6 +166,7 @@ def _others(value: Any) -> Iterator[Any]:
             yield value[:-1] or "0"
         case dict():
             yield {"other": ["0"], **value}
+            yield {"device_id": "0", **value}
         case list():
             yield [{"device_id": "0"}, *value]
 
@@ -208,10 +207,13 @@ def place_of(field: str) -> Path:
     return tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", field))
 
 
-def _put(payload: Any, place: Path, value: Any) -> None:
-    for step in place[:-1]:
-        payload = payload[step]
-    payload[place[-1]] = value
+def _with(tree: Any, place: Path, value: Any) -> Any:
+    """The same tree with another value at this place; the tree given stays as it is."""
+    if not place:
+        return value
+    changed = tree.copy()
+    changed[place[0]] = _with(tree[place[0]], place[1:], value)
+    return changed
 
 
 def plain(value: Any) -> Any:
