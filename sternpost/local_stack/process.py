@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 from runtime.errors import DependencyError
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _POLL_S = 0.02
+_WATCH_S = 0.25
 
 # The kernel's notice of a parent's death is about the *thread* that started the child. So one thread, which lives as
 # long as the interpreter, starts them all: a child started from a short-lived thread would be killed with it.
@@ -119,14 +121,18 @@ class Process:
         except OSError:
             return ""
 
-    def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Return once `ready()`; raise DependencyError, with the end of its log, where it ends or time runs out."""
+    def wait_until(self, ready: Callable[[], bool], timeout_s: float, reason: Callable[[], str] = str) -> None:
+        """Return once `ready()`; raise DependencyError, with the end of its log, where it ends or time runs out.
+
+        `reason` says why it is not ready yet.
+        """
         deadline = time.monotonic() + timeout_s
         while not ready():
             if self.pid is None:
                 raise self.failure(f"ended with exit code {self.exit_code} before it was ready")
             if time.monotonic() > deadline:
-                raise self.failure(f"was not ready within {timeout_s:.0f} s")
+                why = f" ({reason()})" if reason() else ""
+                raise self.failure(f"was not ready within {timeout_s:.0f} s{why}")
             time.sleep(_POLL_S)
 
     def failure(self, what: str) -> DependencyError:
@@ -139,3 +145,12 @@ class Process:
             hint = "\nThe machine has too little memory for it: end other programs and try again"
         last = "\n".join(f"  | {line}" for line in output.splitlines()[-15:]) or "  | (nothing was written)"
         return DependencyError(f"{self.name} {what}{hint}\nThe end of its log, {self.log}:\n{last}")
+
+
+def watch(processes: Sequence[Process]) -> NoReturn:
+    """Wait for ever. Raises DependencyError, with the end of its log, when one of the processes ends."""
+    while True:
+        for process in processes:
+            if process.pid is None:
+                raise process.failure(f"ended with exit code {process.exit_code}")
+        time.sleep(_WATCH_S)

@@ -22,8 +22,8 @@ class LocalStack:
     """Apache Kafka (KRaft) and Apicurio Registry as child processes, from pinned artifacts.
 
     The children end with this process, however it ends. With a `data_dir` the data stays there and is found again by
-    the next stack; without one it is in a temporary folder that is removed at the end (except its logs, where a start
-    failed).
+    the next stack; without one it is in a temporary folder that is removed at the end (except its logs, where the
+    block failed).
 
     with LocalStack() as stack:
         stack.bootstrap_servers, stack.registry_url
@@ -49,7 +49,7 @@ class LocalStack:
             raise ConfigurationError(f"the local stack needs at least one broker, not {brokers}")
         self.brokers: list[Broker] = []
         self.registry: Registry | None = None
-        self.folder: Path | None = None
+        self._folder: Path | None = None
         self._count = brokers
         self._with_registry = registry
         self._data_dir = data_dir
@@ -71,39 +71,49 @@ class LocalStack:
             raise LookupError("this stack was started without a registry")
         return self.registry.url
 
+    @property
+    def folder(self) -> Path:
+        """Where data and logs are. Raises LookupError before the start."""
+        if self._folder is None:
+            raise LookupError("this stack was not started yet")
+        return self._folder
+
+    @property
+    def processes(self) -> list[Broker | Registry]:
+        """The brokers, and the registry if there is one."""
+        return [*self.brokers, *([self.registry] if self.registry else [])]
+
     def start(self) -> None:
         """Start all, and return once they answer. Raises DependencyError or ConfigurationError, with nothing left."""
         try:
             self._prepare()
-            children: list[Broker | Registry] = [*self.brokers, *([self.registry] if self.registry else [])]
-            for child in children:
-                child.start()
-            for child in children:
-                child.wait_ready()
+            for process in self.processes:
+                process.start()
+            for process in self.processes:
+                process.wait_ready()
         except BaseException:
             self.stop(keep_logs=True)
             raise
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """Stop all; remove the data unless it is to be kept. May be called twice."""
-        children: list[Broker | Registry] = [*([self.registry] if self.registry else []), *self.brokers]
         if self._data_dir is not None:
             # All at once: a broker that ends last, alone, would wait in vain for the others to take its partitions.
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.stop()
-        for child in children:
-            child.kill()
+            for process in self.processes:
+                process.terminate()
+            for process in self.processes:
+                process.stop()
+        for process in self.processes:
+            process.kill()
         if self._lock:
             self._lock.close()
             self._lock = None
-        if self.folder and self._data_dir is None:
-            for entry in self.folder.iterdir():
+        if self._folder and self._folder.exists() and self._data_dir is None:
+            for entry in self._folder.iterdir():
                 if entry.name != "logs" or not keep_logs:
                     shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
-                self.folder.rmdir()
+                self._folder.rmdir()
 
     def __enter__(self) -> Self:
         self.start()
@@ -112,13 +122,13 @@ class LocalStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(keep_logs=isinstance(error, Exception))
 
     def _prepare(self) -> None:
         members = self._members()
         registry_port = ports.choose(self._registry_port, "the registry", "--registry-port")
         installation = install(self._cache, registry=self._with_registry)
-        folder = self.folder = self._open_folder()
+        folder = self._folder = self._open_folder()
         cluster_id = self._cluster_id(folder)
         self.brokers = [
             installation.broker(member, members, cluster_id, folder, self._broker_properties) for member in members
