@@ -1,8 +1,8 @@
 """What Customer.io sends: a reporting webhook, after the vendor's published description of them.
 
-These models are the description, for people, for editors and for tools (`Webhook.model_json_schema()`). The mapping does
-not parse with them: it takes whatever comes, field by field, since one odd field must not cost an event that does not
-need it. Unknown fields are allowed, and every field may be absent.
+These models are the description, for people, for editors and for tools (`Webhook.model_json_schema()`). The mapping
+does not parse with them: it takes whatever comes, field by field, since one odd field must not cost an event that does
+not need it. Unknown fields are allowed, and every field may be absent.
 """
 
 from typing import Annotated, Any
