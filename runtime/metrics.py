@@ -156,12 +156,13 @@ class Metric(Generic[Series]):
     def family(self, series: Mapping[Labels, Sequence[float]]) -> "Family":
         """In prometheus_client's form, for exposition."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+        from prometheus_client.utils import floatToGoString
 
         if self.bounds:
             histogram = HistogramMetricFamily(self.name, self.meaning, labels=self.label_names)
             for labels, values in series.items():
                 total, buckets = 0.0, []
-                for bound, count in zip([*(f"{b:g}" for b in self.bounds), "+Inf"], values, strict=False):
+                for bound, count in zip([*map(floatToGoString, self.bounds), "+Inf"], values, strict=False):
                     total += count
                     buckets.append((bound, total))
                 histogram.add_metric(labels, buckets, sum_value=values[-1])

@@ -1,0 +1,23 @@
+"""docs/metrics.md: every declared metric."""
+
+from runtime.metrics import DECLARED
+
+INTRODUCTION = """# Metrics
+
+Each service has an admin listener (`ingest.admin_port`, `processor.admin_port`) that serves them at `/metrics` in
+Prometheus' text format, added up over its worker processes. Units are seconds and bytes. Declared in
+[runtime/metrics.py](../runtime/metrics.py), which this page is generated from.
+
+| metric | kind | labels | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+def render() -> str:
+    rows = []
+    for metric in DECLARED.values():
+        kind = metric.kind.__name__.removesuffix("Series").lower()
+        labels = ", ".join(f"`{name}`" for name in metric.label_names) or "–"
+        bounds = f" Buckets up to {', '.join(f'{bound:,}' for bound in metric.bounds)}." if metric.bounds else ""
+        rows.append(f"| `{metric.name}` | {kind} | {labels} | {metric.meaning}{bounds} |\n")
+    return INTRODUCTION + "".join(rows)

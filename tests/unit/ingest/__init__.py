@@ -1,0 +1,1 @@
+OUTCOMES = ("ok", "bad_signature")

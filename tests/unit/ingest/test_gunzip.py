@@ -1,0 +1,37 @@
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.body import TooLarge, gunzip
+
+LIMIT = 10_000
+
+
+@given(parts=st.lists(st.binary(max_size=1000), min_size=1, max_size=4))
+def test_a_gzip_of_any_number_of_members_is_undone(parts: list[bytes]) -> None:
+    assert gunzip(b"".join(map(gzip.compress, parts)), LIMIT) == b"".join(parts)
+
+
+def test_the_limit_is_of_what_comes_out() -> None:
+    assert gunzip(gzip.compress(bytes(LIMIT)), LIMIT) == bytes(LIMIT)
+    with pytest.raises(TooLarge):
+        gunzip(gzip.compress(bytes(LIMIT + 1)), LIMIT)
+    with pytest.raises(TooLarge):
+        gunzip(gzip.compress(bytes(LIMIT)) + gzip.compress(b"x"), LIMIT)
+
+
+def test_a_bomb_is_refused() -> None:
+    with pytest.raises(TooLarge):
+        gunzip(gzip.compress(bytes(1 << 26)), LIMIT)
+
+
+@pytest.mark.parametrize("data", [b"", b"plain", gzip.compress(b"cut short")[:-1], gzip.compress(b"x") + b"rest"])
+def test_what_is_no_gzip_is_nothing(data: bytes) -> None:
+    assert gunzip(data, LIMIT) is None
+
+
+@given(data=st.binary())
+def test_no_bytes_do_harm(data: bytes) -> None:
+    gunzip(data, LIMIT)

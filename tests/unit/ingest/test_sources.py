@@ -1,0 +1,30 @@
+from ingest.sources import Sources
+from runtime.settings import Source
+from tests.unit.ingest import OUTCOMES
+
+
+def sources(*configured: Source) -> Sources:
+    return Sources(configured, OUTCOMES)
+
+
+def test_each_write_key_of_each_source_leads_to_it() -> None:
+    found = sources(
+        Source.model_validate({"name": "one", "write_keys": ["a", "b"]}),
+        Source.model_validate({"name": "two", "write_keys": ["c"], "signing_keys": ["s", "t"]}),
+    )
+    names = [source.name if source else None for source in map(found.find, [b"a", b"b", b"c", b"d", b"", None])]
+    assert names == ["one", "one", "two", None, None, None]
+    two = found.find(b"c")
+    assert two is not None
+    assert two.signing_keys == (b"s", b"t")
+
+
+def test_a_key_that_is_nearly_right_is_wrong() -> None:
+    found = sources(Source.model_validate({"name": "one", "write_keys": ["secret"]}))
+    assert [found.find(key) for key in (b"secre", b"secrets", b"Secret", b"secret ", b"secret\0")] == [None] * 5
+
+
+def test_keys_outside_ascii_are_compared_as_utf8() -> None:
+    found = sources(Source.model_validate({"name": "one", "write_keys": ["clé"]}))
+    assert found.find("clé".encode()) is not None
+    assert found.find(b"cl\xe9") is None

@@ -1,0 +1,43 @@
+import base64
+
+import pytest
+
+from ingest.write_key import presented
+
+
+def basic(credentials: str) -> str:
+    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("query", "authorization", "key"),
+    [
+        ("writeKey=abc", None, b"abc"),
+        ("x=1&writeKey=abc", None, b"abc"),
+        ("writeKey=abc&x=1", None, b"abc"),
+        ("writeKey=a%2Bb%20c", None, b"a+b c"),
+        ("writeKey=a+b", None, b"a b"),
+        ("writeKey=%C3%A9", None, "é".encode()),
+        ("writeKey=%FF", None, b"\xff"),
+        ("writeKey=a=b", None, b"a=b"),
+        ("writeKey=first&writeKey=second", None, b"first"),
+        ("writeKey=&writeKey=second", None, b"second"),
+        ("writekey=abc", None, None),
+        ("", None, None),
+        ("writeKey", None, None),
+        ("writeKey=", None, None),
+        ("", basic("abc:"), b"abc"),
+        ("", basic("abc:password"), b"abc"),
+        ("", basic("abc"), b"abc"),
+        ("", basic("abc:").replace("Basic", "bASIC"), b"abc"),
+        ("writeKey=query", basic("basic:"), b"query"),
+        ("writeKey=", basic("basic:"), b"basic"),
+        ("", basic(":password"), None),
+        ("", "Basic", None),
+        ("", "Basic !!!", None),
+        ("", "Basic é", None),
+        ("", "Bearer YWJjOg==", None),
+    ],
+)
+def test_the_write_key_that_a_request_came_with(query: str, authorization: str | None, key: bytes | None) -> None:
+    assert presented(query, authorization) == key

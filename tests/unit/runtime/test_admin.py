@@ -1,0 +1,57 @@
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import pytest
+
+from runtime import admin
+from runtime.errors import ConfigurationError
+
+
+class State:
+    ready = (True, "")
+    alive = (True, "")
+
+
+@pytest.fixture
+def state() -> State:
+    return State()
+
+
+@pytest.fixture
+def listener(state: State) -> Iterator[admin.Admin]:
+    running = admin.serve("127.0.0.1", 0, ready=lambda: state.ready, alive=lambda: state.alive)
+    yield running
+    running.close()
+
+
+def get(listener: admin.Admin, path: str, method: str = "GET") -> tuple[int, str]:
+    connection = HTTPConnection("127.0.0.1", listener.port, timeout=5)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_health_and_readiness_are_told_apart(listener: admin.Admin, state: State) -> None:
+    assert get(listener, "/readyz") == (200, "ok\n")
+    assert get(listener, "/healthz") == (200, "ok\n")
+    state.ready = (False, "no Kafka broker answers")
+    assert get(listener, "/readyz") == (503, "no Kafka broker answers\n")
+    assert get(listener, "/healthz") == (200, "ok\n")
+    state.ready, state.alive = (True, ""), (False, "no heartbeat from worker 0")
+    assert get(listener, "/readyz?verbose")[0] == 200
+    assert get(listener, "/healthz") == (503, "no heartbeat from worker 0\n")
+
+
+def test_metrics_and_nothing_else(listener: admin.Admin) -> None:
+    assert get(listener, "/metrics")[0] == 200
+    assert get(listener, "/metrics", "HEAD") == (200, "")
+    assert get(listener, "/v1/webhook")[0] == 404
+
+
+def test_an_address_in_use_is_explained() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigurationError, match="admin_port"):
+        admin.serve("127.0.0.1", taken.getsockname()[1], ready=lambda: (True, ""), alive=lambda: (True, ""))

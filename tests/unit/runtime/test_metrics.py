@@ -1,0 +1,93 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from runtime import metrics
+
+SCRIPT = """
+import json, subprocess, sys
+from runtime import metrics
+
+requests = metrics.counter("t_requests_total", "Requests.", "source")
+waiting = metrics.gauge("t_waiting", "Waiting.")
+seconds = metrics.histogram("t_seconds", "Seconds.", bounds=(0.1, 1))
+
+def work():
+    requests.labels("a").inc(2)
+    requests.labels("b").inc()
+    waiting.labels().set(5)
+    for value in (0.05, 0.1, 0.5, 7):
+        seconds.labels().observe(value)
+
+if sys.argv[1:] == ["work"]:
+    work()
+    print("worked", flush=True)
+    sys.stdin.read()
+else:
+    metrics.share_between_processes()
+    waiting.labels().set(1)
+    workers = [
+        subprocess.Popen([sys.executable, __file__, "work"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.stdout.readline()
+    print(json.dumps(metrics.render().decode()))
+    workers[0].communicate()
+    metrics.forget_process(workers[0].pid)
+    metrics.forget_process(workers[0].pid)
+    print(json.dumps(metrics.render().decode()))
+    workers[1].communicate()
+"""
+
+
+def samples(text: str) -> dict[str, float]:
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sample.labels.items())
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return found
+
+
+def test_processes_are_added_up_and_one_that_ended_keeps_its_counts(tmp_path: Path) -> None:
+    script = tmp_path / "counting.py"
+    script.write_text(SCRIPT)
+    ran = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    both, one = (samples(json.loads(line)) for line in ran.stdout.splitlines())
+    counts = {
+        "t_requests_total{source=a}": 4,
+        "t_requests_total{source=b}": 2,
+        "t_seconds_bucket{le=0.1}": 4,
+        "t_seconds_bucket{le=1.0}": 6,
+        "t_seconds_bucket{le=+Inf}": 8,
+        "t_seconds_count{}": 8,
+        "t_seconds_sum{}": pytest.approx(15.3),
+    }
+    assert both == {**counts, "t_waiting{}": 11}
+    assert one == {**counts, "t_waiting{}": 6}
+
+
+def test_every_declared_metric_has_a_meaning_a_prefix_and_a_unit() -> None:
+    for metric in metrics.DECLARED.values():
+        assert metric.meaning.endswith("."), metric.name
+        assert metric.name.startswith("sternpost_"), metric.name
+        if metric.kind is metrics.CounterSeries:
+            assert metric.name.endswith("_total"), metric.name
+        if metric.kind is metrics.HistogramSeries:
+            assert metric.name.endswith(("_seconds", "_bytes", "_records")), metric.name
+            assert list(metric.bounds) == sorted(metric.bounds)
+
+
+def test_a_metric_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        metrics.gauge("sternpost_ingest_in_flight", "Again.")
+
+
+def test_labels_must_be_those_declared() -> None:
+    with pytest.raises(ValueError, match="labels"):
+        metrics.INGEST_REQUESTS.labels("only one")
