@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from schemas.rejection import ErrorCode, Stage
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, bytes | None]]
 
 
 class RawRecord(NamedTuple):
@@ -16,7 +16,7 @@ class RawRecord(NamedTuple):
     timestamp_ms: int
     """The record's own timestamp, Unix milliseconds; -1 where it has none."""
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers
 
 
@@ -31,7 +31,7 @@ class Event(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """The record could not become an event; key, value and headers of the record itself go along when it is written."""
+    """The record could not become an event; its own key, value and headers go along when this is written."""
 
     code: ErrorCode
     stage: Stage

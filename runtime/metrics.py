@@ -321,3 +321,39 @@ INGEST_RELOADS = counter(
     "Reloads of the sources: `ok`, or `failed` where the old ones stayed in force.",
     "result",
 )
+
+# Processor
+PROCESSOR_EVENTS = counter("sternpost_processor_events_total", "Events committed to the output topic.")
+PROCESSOR_DUPLICATES = counter(
+    "sternpost_processor_duplicates_total", "Raw records that were duplicates of an earlier one, and so no event."
+)
+PROCESSOR_DEAD_LETTERS = counter(
+    "sternpost_processor_dead_letters_total", "Raw records committed to the dead letters, by their code.", "code"
+)
+PROCESSOR_TRANSACTION_SECONDS = histogram(
+    "sternpost_processor_transaction_seconds",
+    "From the last record written to the end of the commit.",
+    bounds=_LATENCY_SECONDS,
+)
+PROCESSOR_TRANSACTION_RECORDS = histogram(
+    "sternpost_processor_transaction_records",
+    "Raw records in a committed transaction.",
+    bounds=(1, 10, 100, 1_000, 2_500, 5_000, 10_000),
+)
+PROCESSOR_ABORTS = counter(
+    "sternpost_processor_aborts_total", "Transactions aborted, by librdkafka's name of the cause.", "cause"
+)
+PROCESSOR_RESTARTS = counter(
+    "sternpost_processor_restarts_total", "Memberships that were given up and begun anew after an error."
+)
+PROCESSOR_REBALANCES = counter(
+    "sternpost_processor_rebalances_total",
+    "Changes of the partitions that a worker has: `assigned`, `revoked`, `lost`.",
+    "kind",
+)
+PROCESSOR_LAG = gauge(
+    "sternpost_processor_lag_records", "Raw records up to the last stable offset that are not processed yet."
+)
+PROCESSOR_CAUGHT_UP = counter(
+    "sternpost_processor_caught_up_total", "Raw records read to bring the deduplication state up to date."
+)

@@ -67,6 +67,9 @@ class SchemaRegistry(Section):
     timeout_ms: Positive = 5_000
     """How long one request to the registry may take."""
 
+    auto_register: bool = False
+    """Have the processor register the schema it was built with at start, instead of only looking it up."""
+
     def options(self) -> dict[str, Any]:
         """The arguments of `schemas.registry.Registry`."""
         basic_auth = self.basic_auth.get_secret_value() if self.basic_auth else None
@@ -217,6 +220,9 @@ class Processor(Section):
 
     state_dir: Path = Path("state")
     """Folder for the deduplication cache; if it is lost, it is rebuilt from the raw topic."""
+
+    state_memory_bytes: Positive = 134_217_728
+    """Memory for the deduplication cache, in each worker."""
 
     admin_host: str = "127.0.0.1"
     """Address of the admin listener (`/healthz`, `/readyz`, `/metrics`)."""

@@ -20,5 +20,8 @@ ERROR_MESSAGE = "error_message"
 ERROR_FIELD = "error_field"
 ERROR_STAGE = "error_stage"
 
+# In the topic of dead letters: a record without a value that notes that a letter was sent back
+REDRIVEN_OFFSET = "redriven_offset"  # of the letter, in the note's own partition
+
 DEFAULT_SOURCE = "default"
 """The source of a raw record that something else wrote, without our headers."""

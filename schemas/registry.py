@@ -103,17 +103,27 @@ class Registry:
         """Whether the registry would take the schema as the subject's next version."""
         return bool(self._ask(lambda: self._client.test_compatibility(subject, _avro(schema))))
 
-    def wait_for(self, subject: str, schema: dict[str, Any], stopping: threading.Event) -> Registered | None:
-        """`lookup`, waiting while the registry is away or has not got the schema; None where `stopping` ends it.
+    def wait_for(
+        self,
+        subject: str,
+        schema: dict[str, Any],
+        stopping: threading.Event,
+        *,
+        register: bool = False,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Registered | None:
+        """`lookup`, or `register`, waiting while the registry is away or has not got the schema.
 
-        The log says once what is waited for, and again every minute. Raises SchemaRefused.
+        None where `stopping` ends it. `waiting` is called between two tries. The log says once what is waited for, and
+        again every minute. Raises SchemaRefused.
         """
+        ask = self.register if register else self.lookup
         log = structlog.get_logger()
         said: tuple[str, int] | None = None
         tries = 0
         while not stopping.is_set():
             try:
-                found = self.lookup(subject, schema)
+                found = ask(subject, schema)
             except RegistryUnavailable as error:
                 reason, hint = "the schema registry does not answer", str(error)
             except SchemaMissing:
@@ -128,6 +138,7 @@ class Registry:
                 said = (reason, minute)
                 log.warning(f"waiting: {reason}", hint=hint)
             tries += 1
+            waiting()
             stopping.wait(RETRY_S)
         return None
 

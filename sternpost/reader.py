@@ -1,20 +1,37 @@
 """Reads topics outside of any consumer group: committed records only, and nothing changes by it."""
 
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, consumer_config, unreachable
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config, unreachable
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin import AdminClient
 
 FROM_BEGINNING, FROM_END = -2, -1
 """librdkafka's logical offsets."""
 
 POLL_S = 0.2
+BATCH = 5_000
+
+
+class Span(NamedTuple):
+    """A stretch of one partition."""
+
+    partition: int
+    start: int
+    """Its first offset."""
+    end: int
+    """The offset behind its last."""
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets; records are fewer where transactions left their markers."""
+        return max(0, self.end - self.start)
 
 
 def read(
@@ -55,21 +72,103 @@ def read(
         consumer.close()
 
 
-def headers(message: "Message") -> dict[str, str]:
-    """A record's headers as text; bytes that are no UTF-8 are shown escaped."""
-    stored: Any = message.headers() or []  # the library's own annotation allows for a dict, which it never gives
-    return {
-        name: value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
-        for name, value in stored
-        if value is not None
+def committed(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> list[Span]:
+    """What each partition holds: from the oldest offset kept to the last stable one.
+
+    Raises DependencyError where no broker answers, the topic is missing, or has not all of `partitions`.
+    """
+    found = topic_partitions(settings, topic)
+    wanted = found if partitions is None else sorted(set(partitions))
+    if missing := set(wanted) - set(found):
+        raise DependencyError(f"{topic} has partitions 0 to {len(found) - 1}, and no {min(missing)}")
+    starts = offsets(settings, topic, dict.fromkeys(wanted, FROM_BEGINNING))
+    ends = offsets(settings, topic, dict.fromkeys(wanted, FROM_END))
+    return [Span(partition, starts[partition], ends[partition]) for partition in wanted]
+
+
+def topic_partitions(settings: Settings, topic: str) -> list[int]:
+    """The topic's partitions. Raises DependencyError where no broker answers or the topic is missing."""
+    return _partitions(settings, admin_client(settings), topic)
+
+
+def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable: bool = True) -> dict[int, int]:
+    """By partition: the offset of FROM_BEGINNING, of FROM_END (the last stable one, or else the high watermark), or of
+    the first record at a time (Unix milliseconds) or later; -1 where there is none so late.
+
+    Raises DependencyError.
+    """
+    from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+    from confluent_kafka.admin import OffsetSpec
+
+    logical: dict[int, OffsetSpec] = {
+        FROM_BEGINNING: OffsetSpec.earliest(),  # type: ignore[no-untyped-call]
+        FROM_END: OffsetSpec.latest(),  # type: ignore[no-untyped-call]
     }
+    if not wanted:
+        return {}
+    level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    asked = admin.list_offsets(
+        {
+            TopicPartition(topic, partition): logical.get(at) or OffsetSpec.for_timestamp(at)
+            for partition, at in wanted.items()
+        },
+        isolation_level=level,
+        request_timeout=ADMIN_TIMEOUT_S,
+    )
+    try:
+        return {at.partition: future.result(ADMIN_TIMEOUT_S).offset for at, future in asked.items()}
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
 
 
-def _partitions(settings: Settings, consumer: "Consumer", topic: str) -> list[int]:
+def read_spans(settings: Settings, topic: str, spans: Sequence[Span], batch: int = BATCH) -> Iterator[list["Message"]]:
+    """The committed records of the spans, at most `batch` at a time, each partition in order.
+
+    A span may end anywhere up to the last stable offset. Records that retention removed on the way are passed over.
+    Raises DependencyError where the brokers stop answering for good.
+    """
+    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+    ends = {span.partition: span.end for span in spans if span.offsets}
+    if not ends:
+        return
+    consumer = Consumer(consumer_config(settings, **{"group.id": "sternpost-reader", "enable.partition.eof": True}))
+    try:
+        consumer.assign([TopicPartition(topic, span.partition, span.start) for span in spans if span.offsets])
+        while ends:
+            within = []
+            for message in consumer.consume(batch, POLL_S):
+                partition, error = message.partition() or 0, message.error()
+                if error is None and partition in ends:
+                    offset = message.offset() or 0
+                    if offset < ends[partition]:
+                        within.append(message)
+                        if offset + 1 < ends[partition]:
+                            continue
+                elif error is None or (error.code() != KafkaError._PARTITION_EOF and error.retriable()):
+                    continue
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    raise unreachable(settings, KafkaException(error))
+                if ends.pop(partition, None) is not None:
+                    consumer.pause([TopicPartition(topic, partition)])
+            if within:
+                yield within
+    finally:
+        consumer.close()
+
+
+def headers_of(message: "Message") -> list[tuple[str, bytes | None]]:
+    """The record's headers, in order."""
+    found: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]
+    return found
+
+
+def _partitions(settings: Settings, client: "Consumer | AdminClient", topic: str) -> list[int]:
     from confluent_kafka import KafkaException
 
     try:
-        found = consumer.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
+        found = client.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise unreachable(settings, error) from None
     if found.error is not None:

@@ -61,6 +61,13 @@ def create(settings: Settings) -> list[str]:
     return created
 
 
+def remove(settings: Settings) -> None:
+    """Deletes the topics, and all that is in them."""
+    admin = admin_client(settings)
+    for future in admin.delete_topics(names(settings), operation_timeout=ADMIN_TIMEOUT_S).values():
+        future.result()
+
+
 def check(settings: Settings) -> list[Finding]:
     """What is wrong with the topics, an empty list where nothing is.
 

@@ -40,6 +40,12 @@ class Options:
 
         return load(self.file, self.overrides)
 
+    def given(self) -> set[str]:
+        """The names of the settings that someone set: not those that have their default."""
+        from runtime.configuration import origins
+
+        return {origin.name for origin in origins(self.file, self.overrides) if origin.source != "default"}
+
 
 def _value(text: str) -> object:
     if text[:1] in ("{", "["):

@@ -46,7 +46,11 @@ def command(
                 event = {
                     "partition": message.partition(),
                     "offset": message.offset(),
-                    "headers": reader.headers(message),
+                    "headers": {
+                        name: value.decode("utf-8", "backslashreplace")
+                        for name, value in reader.headers_of(message)
+                        if value is not None
+                    },
                     "event": event,
                 }
             common.echo_json(event)

@@ -1,0 +1,72 @@
+"""Which event a raw record holds, when it came, and the key that tells it from every other one."""
+
+import hashlib
+from functools import lru_cache
+from typing import NamedTuple
+
+from processor.records import RawRecord
+from schemas import headers
+from schemas.identity import identify as identify_body
+from schemas.timestamps import MAX_S
+
+_MAX_MS = MAX_S * 1000
+
+LONGEST_PLAIN = 64
+"""Event ids up to this many bytes stand in a key as they are, longer ones as their SHA-512 and one byte more, so that
+the lengths tell the two apart."""
+
+HASHED_SOURCE = 255
+"""Stands where a key has its source's length, if a hash follows in the source's place."""
+
+
+class Identified(NamedTuple):
+    key: bytes
+    """Of (source, attempt, event id): equal for two records if and only if these are."""
+    event_id: str
+    received_at_ms: int
+    request_timestamp_s: int | None
+    traceparent: bytes | None
+
+
+def identify(record: RawRecord) -> Identified:
+    """From the record's headers; from its body where it has none. Never raises, whatever was written there."""
+    found = dict(record.headers)
+    try:
+        event_id = (found.get(headers.EVENT_ID) or b"").decode()
+    except UnicodeDecodeError:
+        event_id = ""
+    if not event_id:
+        event_id = identify_body(record.value or b"").event_id
+    received_at_ms = _number(found.get(headers.RECEIVED_AT), _MAX_MS)
+    plain = event_id.encode()
+    if len(plain) > LONGEST_PLAIN:
+        plain = hashlib.sha512(plain).digest() + b"\0"
+    return Identified(
+        _prefix(found.get(headers.SOURCE) or b"", found.get(headers.ATTEMPT) or b"") + plain,
+        event_id,
+        max(record.timestamp_ms, 0) if received_at_ms is None else received_at_ms,
+        _number(found.get(headers.REQUEST_TIMESTAMP), MAX_S),
+        found.get(headers.TRACEPARENT),
+    )
+
+
+@lru_cache(1024)
+def _prefix(source: bytes, attempt: bytes) -> bytes:
+    """Says where it ends: two of them are equal, or neither begins the other."""
+    source = source or headers.DEFAULT_SOURCE.encode()
+    if len(source) < HASHED_SOURCE:
+        named = bytes([len(source)]) + source
+    else:
+        named = bytes([HASHED_SOURCE]) + hashlib.sha512(source).digest()
+    return named + (_number(attempt, 2**32 - 1) or 0).to_bytes(4, "big")
+
+
+def _number(text: bytes | None, largest: int) -> int | None:
+    """None for what is no whole number from 0 to `largest`."""
+    if text is None:
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if 0 <= number <= largest else None

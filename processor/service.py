@@ -1,0 +1,142 @@
+"""The processor put together: what one member of the group is made of, and what ends it.
+
+raw topic ──▶ Source ──▶ Core (identify, deduplicate, map, encode) ──▶ Sink ──▶ events, dead letters, offsets
+                           └── state, caught up from the raw topic
+"""
+
+import gc
+
+import structlog
+
+from processor.core import Core
+from processor.deduplication import Deduplicator, State
+from processor.loop import Loop
+from processor.mapping import Mapper
+from processor.sink import Broken
+from processor.source import Lost
+from processor.state import Forgetful, StateError, StateMemory
+from processor.state_folder import StateFolder
+from runtime import metrics
+from runtime.errors import ConfigurationError, DependencyError
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, record_limits
+from runtime.settings import Settings
+from runtime.supervisor import Worker, supervise
+from schemas.avro_writer import compile_writer
+from schemas.registry import Registry, subject_of
+from schemas.track_event import load_schema
+from schemas.wire_format import frame
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+"""Between one membership that failed and the next."""
+
+
+def run(settings: Settings) -> int:
+    """Process until SIGTERM or SIGINT; gives the exit code.
+
+    Raises ConfigurationError and DependencyError where the service cannot begin.
+    """
+    from runtime import logs
+
+    logs.configure(settings.log, service="processor")
+    processor, topics = settings.processor, settings.topics
+    check_topics(settings, [topics.raw, topics.events, topics.dead_letters])
+    return supervise(
+        "processor",
+        run_worker,
+        processor.workers,
+        settings,
+        admin=(processor.admin_host, processor.admin_port),
+        stop_timeout_s=processor.shutdown_timeout_ms / 1000,
+        liveness_timeout_s=processor.max_poll_interval_ms / 1000,
+    )
+
+
+def run_worker(worker: Worker) -> None:
+    """One member: until the worker is to stop.
+
+    Raises ConfigurationError where another process has its place, DependencyError where the disk refuses, and Halted.
+    """
+    settings = worker.settings
+    schema = load_schema()
+    registry = Registry(**settings.schema_registry.options())
+    worker.ready(False, "waiting for the schema registry")
+    registered = registry.wait_for(
+        subject_of(settings.topics.events),
+        schema,
+        worker.stopping,
+        register=settings.schema_registry.auto_register,
+        waiting=worker.beat,
+    )
+    registry.close()  # from here on, what is known is enough
+    if registered is None:
+        return
+    deduplicator = Deduplicator(settings.processor.dedup_window_s * 1000)
+    core = Core(
+        deduplicator,
+        Mapper(settings.processor.profile),
+        frame(registered.id),
+        compile_writer(schema),
+        record_limits(settings).events,
+    )
+    states = _States(settings)
+    gc.freeze()  # what was imported stays; only what records make is worth collecting
+    pause_s = FIRST_PAUSE_S
+    while not worker.stopping.is_set():
+        loop: Loop | None = None
+        try:
+            loop = Loop(worker, core, deduplicator, states.open)
+            loop.run()
+            pause_s = FIRST_PAUSE_S
+        except (Broken, Lost) as error:
+            if "FENCED_INSTANCE_ID" in str(error):
+                raise ConfigurationError(
+                    f"another process is member {settings.processor.instance_id}-{worker.index} of the group "
+                    f"{settings.processor.group_id}: give each machine a processor.instance_id of its own"
+                ) from None
+            log.error("starting anew", cause=str(error), pause_s=pause_s)  # noqa: TRY400 (its place says nothing)
+            metrics.PROCESSOR_RESTARTS.labels().inc()
+            worker.ready(False, f"starting anew after {error}")
+            worker.stopping.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        except StateError as error:
+            raise states.unusable(error) from None
+        finally:
+            if loop is not None:
+                loop.close()
+
+
+class _States:
+    """Opens the state of partitions: on disk, or none where there is no deduplication."""
+
+    def __init__(self, settings: Settings) -> None:
+        processor = settings.processor
+        self._folder: StateFolder | None = None
+        if processor.dedup_window_s:
+            self._folder = StateFolder(
+                processor.state_dir,
+                settings.topics.raw,
+                _topic_id(settings),
+                processor.dedup_window_s * 1000,
+                StateMemory(processor.state_memory_bytes),
+            )
+
+    def open(self, partition: int, position: int) -> State:
+        return self._folder.open(partition, position) if self._folder else Forgetful()
+
+    def unusable(self, error: StateError) -> DependencyError:
+        assert self._folder is not None  # noqa: S101 (nothing else raises StateError)
+        return self._folder.unusable(error)
+
+
+def _topic_id(settings: Settings) -> str:
+    """The cluster's own id of the raw topic: another one once it was deleted and made again."""
+    from confluent_kafka import KafkaException, TopicCollection
+
+    admin, raw = admin_client(settings), settings.topics.raw
+    try:
+        described = admin.describe_topics(TopicCollection([raw]), request_timeout=ADMIN_TIMEOUT_S)[raw].result()
+    except KafkaException as error:
+        raise DependencyError(f"the topic {raw} cannot be described: {error.args[0].str()}") from None
+    return str(described.topic_id)

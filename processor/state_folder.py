@@ -1,0 +1,173 @@
+"""Where the states of partitions lie on this machine, and who may open them.
+
+<state_dir>/<raw topic>/3.lock    held by whoever has partition 3; holds what its state is a cache of
+                        3/        the state
+                        3.spare-4711/   of process 4711, while a frozen process still holds 3.lock
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from processor.state import DISORDER_MS, PartitionState, StateError, StateMemory
+from runtime.errors import DependencyError
+
+log = structlog.get_logger()
+
+FORMAT = 1
+"""Of what is on disk; state of another format is built anew."""
+
+_SPARE = "spare"
+
+
+class StateFolder:
+    """Opens states; never trusts one that is not a cache of this very topic, window and format."""
+
+    def __init__(self, root: Path, topic: str, topic_id: str, window_ms: int, memory: StateMemory) -> None:
+        """`topic_id`: the cluster's id of the topic, another one if it was deleted and made again.
+
+        Raises DependencyError where the folder cannot be used.
+        """
+        self._root = root
+        self._folder = root / topic
+        self._window_ms = window_ms
+        self._memory = memory
+        self._identity = {"format": FORMAT, "topic_id": topic_id, "window_ms": window_ms}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+        except OSError as error:
+            raise self._unusable(str(error)) from None
+
+    def open(self, partition: int, position: int, *, discard: bool = False) -> PartitionState:
+        """The state of a partition, complete up to `position` at most; with `discard`, an empty one.
+
+        Raises DependencyError where the disk refuses.
+        """
+        try:
+            claim = self._claim(partition)
+        except OSError as error:
+            raise self._unusable(str(error)) from None
+        try:
+            if not discard:
+                with contextlib.suppress(_Unusable):
+                    return self._opened(claim, position)
+            shutil.rmtree(claim.folder, ignore_errors=True)
+            return self._opened(claim, position)
+        except StateError as error:
+            claim.release()
+            raise self._unusable(str(error)) from None
+        except BaseException:
+            claim.release()
+            raise
+
+    def unusable(self, error: StateError) -> DependencyError:
+        """The error for a disk that refuses."""
+        return self._unusable(str(error))
+
+    def _opened(self, claim: "_Claim", position: int) -> PartitionState:
+        if claim.identity() != self._identity:
+            shutil.rmtree(claim.folder, ignore_errors=True)
+        try:
+            claim.folder.mkdir(exist_ok=True)
+            claim.identify(self._identity)
+        except OSError as error:
+            raise StateError(str(error), claim.folder, disk=True) from None
+        try:
+            state = PartitionState(claim.folder, self._window_ms, self._memory, claim.release)
+        except StateError as error:
+            if error.disk:
+                raise
+            log.warning("state is corrupt, building it anew", folder=str(claim.folder), reason=str(error))
+            raise _Unusable from None
+        if state.complete_up_to > position:
+            # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.
+            log.warning("state is ahead of the group, building it anew", folder=str(claim.folder))
+            state.close(release=False)
+            raise _Unusable
+        return state
+
+    def _claim(self, partition: int) -> "_Claim":
+        claim = _Claim(self._folder / str(partition))
+        if claim.take():
+            return claim
+        claim = _Claim(self._folder / f"{partition}.{_SPARE}-{os.getpid()}", spare=True)
+        log.warning("another process holds the state, using a spare folder", folder=str(claim.folder))
+        if not claim.take():
+            raise BlockingIOError(f"{claim.folder} is held by another process")
+        return claim
+
+    def _sweep(self) -> None:
+        """Removes what processes that crashed left of spare folders, and states too old to be of use."""
+        oldest = time.time() - (self._window_ms + 2 * DISORDER_MS) / 1000
+        for lock in self._folder.glob("*.lock"):
+            spare = _SPARE in lock.name
+            if spare or lock.stat().st_mtime < oldest:
+                claim = _Claim(lock.with_suffix(""), spare)
+                if claim.take():
+                    shutil.rmtree(claim.folder, ignore_errors=True)
+                    claim.release()
+
+    def _unusable(self, reason: str) -> DependencyError:
+        return DependencyError(
+            f"the state folder {self._root} cannot be used ({reason}); free or enlarge its disk, or set "
+            "processor.state_dir to another. No event was lost or doubled, and work goes on where it stopped"
+        )
+
+
+class _Unusable(Exception):
+    """To be built anew."""
+
+
+class _Claim:
+    """The right to a folder, which ends with the process."""
+
+    def __init__(self, folder: Path, spare: bool = False) -> None:
+        self.folder = folder
+        self._spare = spare
+        self._path = folder.with_name(folder.name + ".lock")
+        self._file: TextIO | None = None
+
+    def take(self) -> bool:
+        file = self._path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def identity(self) -> object:
+        assert self._file is not None  # noqa: S101
+        self._file.seek(0)
+        try:
+            return json.loads(self._file.read())
+        except ValueError:
+            return None
+
+    def identify(self, identity: object) -> None:
+        assert self._file is not None  # noqa: S101
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(json.dumps(identity))
+        self._file.flush()
+
+    def release(self) -> None:
+        if self._file is None:
+            return
+        if self._spare:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._path.unlink(missing_ok=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.utime(self._path)
+        self._file.close()
+        self._file = None

@@ -1,0 +1,187 @@
+"""The whole pipeline on this machine, checked: webhooks of every kind in, and what came out counted.
+
+What comes out is read as anyone else would read it: by confluent_kafka's own Avro deserialiser, from the registry's
+schema, with read_committed.
+"""
+
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from runtime.errors import DependencyError
+from runtime.settings import Settings
+from sternpost import reader, samples
+from sternpost.sender import Feed
+
+BROKEN = b'{"metric":"opened","event_id":"01HDBROKEN","object_type":"email","timestamp":17000'
+"""A body that was cut off."""
+
+SETTLE_S = 60.0
+
+
+@dataclass
+class Outcome:
+    """What was sent, and what came of it."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    """Webhooks by channel; the broken one and the forged one are channels of their own."""
+    acknowledged: Counter[str] = field(default_factory=Counter)
+    emitted: Counter[str] = field(default_factory=Counter)
+    """Events in the output topic by channel."""
+    deduplicated: int = 0
+    """Raw records that were duplicates."""
+    dead_lettered: Counter[str] = field(default_factory=Counter)
+    """By error code."""
+    refused: int = 0
+    """Webhooks with a forged signature that got 401."""
+    raw: int = 0
+    """Records in the raw topic."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Decoded, in RudderStack's JSON form."""
+
+    def counts(self) -> dict[str, int]:
+        """The figures that `EXPECTED` is about."""
+        return {
+            "sent": self.sent.total(),
+            "acknowledged": self.acknowledged.total(),
+            "refused": self.refused,
+            "raw": self.raw,
+            "emitted": self.emitted.total(),
+            "deduplicated": self.deduplicated,
+            "dead_lettered": self.dead_lettered.total(),
+        }
+
+    def wrong(self) -> list[str]:
+        """What is not as it must be, in words; empty where all is right."""
+        found = [
+            f"{name} is {actual}, and must be {EXPECTED[name]}"
+            for name, actual in self.counts().items()
+            if actual != EXPECTED[name]
+        ]
+        if self.dead_lettered != Counter({"malformed_json": 1}):
+            found.append(f"dead letters are {dict(self.dead_lettered)}, and must be one malformed_json")
+        for channel, metrics in samples.KINDS.items():
+            if self.emitted[channel] != len(metrics):
+                found.append(f"{self.emitted[channel]} {channel} events came out, and must be {len(metrics)}")
+        wanted = {payload["event_id"] for payload in samples.one_of_each()}
+        if {event["messageId"] for event in self.events} != wanted:
+            found.append("the events' ids are not those that were sent")
+        if any(event["event"] == "Unknown Event" for event in self.events):
+            found.append("an event has no name")
+        return found
+
+
+_KINDS = len(samples.PAIRS)
+EXPECTED = {
+    "sent": _KINDS + 3,  # one of each kind, one of them again, a broken one, a forged one
+    "acknowledged": _KINDS + 2,
+    "refused": 1,
+    "raw": _KINDS + 2,
+    "emitted": _KINDS,
+    "deduplicated": 1,
+    "dead_lettered": 1,
+}
+
+
+def sources() -> list[dict[str, Any]]:
+    """One source with keys of its own, as the settings have it."""
+    key = secrets.token_hex
+    return [{"name": "demo", "write_keys": [key(16)], "signing_keys": [key(16)]}]
+
+
+def run(settings: Settings, url: str) -> Outcome:
+    """Sends the webhooks to the running services and reads what came out of their topics, which must be new.
+
+    `settings` are those of the services, with the source to send as. Raises DependencyError where the processor does
+    not get through within a minute.
+    """
+    source = settings.sources[0]
+    write_key, signing_key = source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value()
+    outcome = Outcome()
+    feed = Feed(url, write_key, signing_key, stall_s=0.1, give_up_s=2)
+    payloads = list(samples.one_of_each())
+    again = next(payload for payload in payloads if (payload["object_type"], payload["metric"]) == ("email", "opened"))
+    for payload in [*payloads, again]:
+        channel = payload["object_type"]
+        outcome.sent[channel] += 1
+        outcome.acknowledged[channel] += feed.send(orjson.dumps(payload))
+    outcome.sent["broken"] += 1
+    outcome.acknowledged["broken"] += feed.send(BROKEN)
+    feed.close()
+
+    forger = Feed(url, write_key, "not the signing key", give_up_s=0)
+    outcome.sent["forged"] += 1
+    outcome.acknowledged["forged"] += forger.send(orjson.dumps(payloads[0]))
+    outcome.refused = forger.report.answers["401"]
+    forger.close()
+
+    _await_processor(settings)
+    _read(settings, outcome)
+    return outcome
+
+
+def _await_processor(settings: Settings) -> None:
+    """Waits until the group has committed the end of every raw partition."""
+    from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+
+    from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config
+
+    admin, topic = admin_client(settings), settings.topics.raw
+    consumer = Consumer(consumer_config(settings, **{"group.id": "sternpost-reader"}))
+    partitions = sorted(consumer.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic].partitions)
+    ends = {
+        partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ADMIN_TIMEOUT_S)[1]
+        for partition in partitions
+    }
+    consumer.close()
+    group = ConsumerGroupTopicPartitions(settings.processor.group_id, [TopicPartition(topic, p) for p in partitions])
+    deadline = time.monotonic() + SETTLE_S
+    behind = ends
+    while time.monotonic() < deadline:
+        (future,) = admin.list_consumer_group_offsets([group], require_stable=True).values()
+        committed = {tp.partition: tp.offset for tp in future.result(ADMIN_TIMEOUT_S).topic_partitions}
+        behind = {p: end for p, end in ends.items() if end > max(0, committed.get(p, 0))}
+        if not behind:
+            return
+        time.sleep(0.05)
+    raise DependencyError(
+        f"the processor did not get through {topic} within {SETTLE_S:.0f} s (partitions {sorted(behind)} are behind); "
+        "look at its log"
+    )
+
+
+def _read(settings: Settings, outcome: Outcome) -> None:
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+    from confluent_kafka.schema_registry.avro import AvroDeserializer
+    from confluent_kafka.serialization import MessageField, SerializationContext
+
+    from schemas.headers import ERROR_CODE
+    from schemas.track_event import track_json
+
+    topics = settings.topics
+    deserialize = AvroDeserializer(SchemaRegistryClient({"url": settings.schema_registry.url}))
+    context = SerializationContext(topics.events, MessageField.VALUE)
+    for message in reader.read(settings, topics.events):
+        event = track_json(deserialize(message.value(), context))
+        outcome.events.append(event)
+        outcome.emitted[event["properties"]["objectType"]] += 1
+    for message in reader.read(settings, topics.dead_letters):
+        outcome.dead_lettered[(dict(reader.headers_of(message))[ERROR_CODE] or b"").decode()] += 1
+    outcome.raw = sum(1 for _ in reader.read(settings, topics.raw))
+    outcome.deduplicated = _metric(settings, "sternpost_processor_duplicates_total")
+
+
+def _metric(settings: Settings, name: str) -> int:
+    """What the processor itself says, on its admin port."""
+    import urllib.request
+
+    from prometheus_client.parser import text_string_to_metric_families
+
+    address = f"http://{settings.processor.admin_host}:{settings.processor.admin_port}/metrics"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        return int(sum(s.value for family in families for s in family.samples if s.name == name))
