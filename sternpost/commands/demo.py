@@ -43,14 +43,14 @@ def show(console: "Console", outcome: "Outcome") -> None:
     console.print(table)
 
     events = Table(title="Some of the events", title_justify="left", title_style="bold", box=None, header_style="dim")
-    for column in ("event", "occurred", "user", "message id"):
+    for column in ("event", "user", "message id"):
         events.add_column(column, no_wrap=True)
     seen: set[str] = set()
     for event in outcome.events:
         channel = event["properties"]["objectType"]
         if channel not in seen:
             seen.add(channel)
-            events.add_row(event["event"], event["timestamp"], event.get("userId", ""), event["messageId"])
+            events.add_row(event["event"], event.get("userId", ""), event["messageId"])
     console.print(events)
     clicked = next((event for event in outcome.events if event["event"] == "Email Link Clicked"), None)
     if clicked:
