@@ -140,6 +140,9 @@ def server_properties(member: Member, cluster: Sequence[Member], data: Path) -> 
         "group.min.session.timeout.ms": "1000",
         "group.consumer.min.session.timeout.ms": "1000",
         "group.consumer.min.heartbeat.interval.ms": "500",
+        # A broker that was killed is given up, and let in again, after four seconds instead of nine.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "1000",
         # A transaction whose time is up is aborted within a second of that, instead of ten.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
         # Small: for a laptop, and for a temporary folder in memory.
