@@ -26,7 +26,7 @@ BACKLOG = 4096
 """Connections that the kernel holds until one is accepted; it takes no more than net.core.somaxconn."""
 
 HEADER_BYTES = 65_536
-"""Most bytes of a request's line and headers; beyond, the answer is 431."""
+"""About the most bytes of a request's line and headers, give or take one read; beyond, the answer is 431."""
 
 _POLL_S = 0.005
 _TCP_INFO_QUEUED = struct.Struct("24xI")

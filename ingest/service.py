@@ -17,7 +17,7 @@ import uvloop
 from ingest.publisher import Publisher
 from ingest.server import Server, listen
 from ingest.webhook import Webhook
-from runtime import metrics
+from runtime import logs, metrics
 from runtime.configuration import reload, settings_file
 from runtime.errors import ConfigurationError
 from runtime.kafka import check_topics
@@ -42,6 +42,7 @@ def run(settings: Settings) -> int:
     Raises ConfigurationError and DependencyError where the service cannot begin.
     """
     ingest = settings.ingest
+    logs.configure(settings.log, service="ingest")
     _check_sources(settings)
     check_topics(settings, [settings.topics.raw])
     with listen(ingest.host, ingest.port) as listener:
