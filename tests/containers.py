@@ -1,4 +1,7 @@
-"""Kafka and the registry in containers, where a Docker engine answers: the same versions as the local stack's."""
+"""Kafka and the registry in containers, where a Docker engine answers: the same versions as the local stack's.
+
+The broker has the local stack's properties, given as the image takes them: `KAFKA_` and the name with underscores.
+"""
 
 import os
 import random
@@ -39,14 +42,15 @@ def running() -> Iterator[Kafka]:
     from testcontainers.core.wait_strategies import HttpWaitStrategy, LogMessageWaitStrategy
 
     # Clients connect to the address that the broker advertises, so its port on the host must be known beforehand.
+    # Where the tests run in a container themselves, that address may not be theirs: STERNPOST_TEST_CONTAINERS=0 then.
     port = random.choice(range(15_000, 32_000))
-    host = DockerContainer(KAFKA_IMAGE).get_container_host_ip()
+    kafka = DockerContainer(KAFKA_IMAGE)
+    host = kafka.get_docker_client().host()
     environment = {
         "KAFKA_" + key.upper().replace(".", "_"): value for key, value in kafka_properties(host, port).items()
     }
     kafka = (
-        DockerContainer(KAFKA_IMAGE)
-        .with_envs(**environment)
+        kafka.with_envs(**environment)
         .with_bind_ports(9092, port)
         .waiting_for(LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(_START_TIMEOUT_S))
     )
@@ -58,7 +62,7 @@ def running() -> Iterator[Kafka]:
     with kafka, registry:
         yield Kafka(
             bootstrap_servers=f"{host}:{port}",
-            registry_url=f"http://{registry.get_container_host_ip()}:{registry.get_exposed_port(8080)}/apis/ccompat/v7",
+            registry_url=f"http://{host}:{registry.get_exposed_port(8080)}/apis/ccompat/v7",
             origin="containers",
         )
 

@@ -1,6 +1,7 @@
 """`sternpost dev`: all of it on this machine, kept running."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,8 @@ def command(
     """Run Kafka, a schema registry, ingest and the processor on this machine until Ctrl-C.
 
     Needs neither Docker nor Java: the first start downloads some 200 MB of pinned artifacts into the user's cache
-    folder. Where kafka.bootstrap_servers is set, that cluster is used and none is started.
+    folder. Where kafka.bootstrap_servers is set, that cluster is used and none is started; topics and schema are
+    created there where they are missing.
     """
     from runtime import logs
     from runtime.errors import ConfigurationError
@@ -99,19 +101,21 @@ def _of_services(services: "Services", data_dir: Path | None) -> str:
     }
     if made_up:
         exports[variable("sources")] = made_up
-    return "\n".join(
+    return _block(
+        lines,
+        services.logs.parent,
+        data_dir,
         [
-            _block(lines, services.logs.parent, data_dir),
             "",
             "In another terminal:",
             *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
             "  sternpost send                    # signed sample webhooks of every channel",
             "  sternpost tail --from-beginning   # the events that came of them",
-        ]
+        ],
     )
 
 
-def _block(lines: dict[str, str], folder: Path, data_dir: Path | None) -> str:
+def _block(lines: dict[str, str], folder: Path, data_dir: Path | None, after: Sequence[str] = ()) -> str:
     kept = "kept" if data_dir else "thrown away at the end"
     lines = {**lines, "logs": str(folder / "logs"), "data": f"{folder} ({kept})"}
-    return "\n".join(["", *(f"  {name:<16} {value}" for name, value in lines.items()), "", "Ctrl-C ends it."])
+    return "\n".join(["", *(f"  {name:<16} {value}" for name, value in lines.items()), *after, "", "Ctrl-C ends it."])

@@ -127,7 +127,7 @@ def _prepare(installation: Installation, folder: Path) -> None:
         for server in servers:
             server.terminate()
         for server in servers:
-            server.stop(_RECORDING_TIMEOUT_S)
+            server.await_end(_RECORDING_TIMEOUT_S)
     finally:
         for server in servers:
             server.kill()

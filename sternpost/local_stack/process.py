@@ -81,13 +81,18 @@ class Process:
 
     def stop(self, timeout_s: float = 20) -> None:
         """SIGTERM, and SIGKILL to it and its children where it has not ended within `timeout_s` seconds."""
-        if self._popen is None or self._popen.poll() is not None:
-            return
-        self.terminate()
-        try:
-            self._popen.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self.pid is not None:
+            self.terminate()
+        self.await_end(timeout_s)
+
+    def await_end(self, timeout_s: float) -> None:
+        """What `stop` does after the SIGTERM. A second SIGTERM could hit a Python program in its last moments, when
+        its handler is no longer there, and turn an orderly end into another exit code."""
+        if self._popen is not None:
+            try:
+                self._popen.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
 
     def kill(self) -> None:
         """SIGKILL to it and its children, and wait until it is gone."""
@@ -105,12 +110,6 @@ class Process:
         """SIGCONT, after `freeze`."""
         if self._popen is not None:
             self._popen.send_signal(signal.SIGCONT)
-
-    def wait(self, timeout_s: float | None = None) -> int:
-        """The exit code, once it has ended. Raises subprocess.TimeoutExpired after `timeout_s` seconds."""
-        if self._popen is None:
-            raise RuntimeError(f"{self.name} was never started")
-        return self._popen.wait(timeout_s)
 
     def output(self) -> str:
         """What it has written since it was last started."""

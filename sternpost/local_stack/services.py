@@ -82,7 +82,7 @@ class Services:
         for process in (self._ingest, self._processor):
             process.terminate()
         for process in (self._ingest, self._processor):
-            process.stop(_STOP_TIMEOUT_S)
+            process.await_end(_STOP_TIMEOUT_S)
 
     def __enter__(self) -> Self:
         self.start()

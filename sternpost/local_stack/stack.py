@@ -17,6 +17,8 @@ from sternpost.local_stack.broker import Broker, Member, new_id
 from sternpost.local_stack.installation import install
 from sternpost.local_stack.registry import Registry
 
+_STOP_TIMEOUT_S = 20
+
 
 class LocalStack:
     """Apache Kafka (KRaft) and Apicurio Registry as child processes, from pinned artifacts.
@@ -102,7 +104,7 @@ class LocalStack:
             for process in self.processes:
                 process.terminate()
             for process in self.processes:
-                process.stop()
+                process.await_end(_STOP_TIMEOUT_S)
         for process in self.processes:
             process.kill()
         if self._lock:
