@@ -6,6 +6,8 @@ crashed, has not accepted the others do.
 """
 
 import asyncio
+import contextlib
+import ctypes
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,10 @@ HEADER_BYTES = 65_536
 """About the most bytes of a request's line and headers, give or take one read; beyond, the answer is 431."""
 
 _POLL_S = 0.005
+_SETTLE_S = 0.5
+"""Time for the handshakes that had begun to end and their requests to arrive: two round trips around the world."""
+
+_SO_ATTACH_FILTER = 26
 _TCP_INFO_QUEUED = struct.Struct("24xI")
 """`tcpi_unacked` of struct tcp_info: of a listening socket, the connections not accepted yet."""
 
@@ -84,12 +90,13 @@ class Server(Granian):
         holder: Any = SocketHolder
         self._shd = holder(self._listener.dup().detach(), False, BACKLOG)
 
-    async def accept_queued(self) -> None:
-        """Return when no connection waits to be accepted: to stop accepting then resets none.
+    async def accept_the_last(self) -> None:
+        """Let no new connection begin, and return once those that had begun are accepted and have sent their request.
 
-        The kernel is told to queue no more, so under load this comes to an end.
+        To stop without this closes connections that the kernel, or granian, has accepted and no one has read from.
         """
-        self._listener.listen(0)
+        _drop_syns(self._listener)
+        await asyncio.sleep(_SETTLE_S)
         while self._queued():  # noqa: ASYNC110 (the kernel tells nobody)
             await asyncio.sleep(_POLL_S)
 
@@ -97,3 +104,21 @@ class Server(Granian):
         info = self._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_QUEUED.size)
         queued: int = _TCP_INFO_QUEUED.unpack(info)[0]
         return queued
+
+
+def _drop_syns(listener: socket.socket) -> None:
+    """Have the kernel ignore new connections: whoever tries finds the port closed a second later.
+
+    A listening socket cannot be told to stop and yet keep its queue; a packet filter can: it drops segments with SYN
+    alone and lets the handshakes that had begun go on. Where there are no such filters, nothing changes.
+    """
+    program = struct.pack(
+        "HBBI" * 4,
+        *(0x30, 0, 0, 13),  # load the byte of TCP flags
+        *(0x45, 0, 1, 0x02),  # SYN set?
+        *(0x06, 0, 0, 0),  # drop
+        *(0x06, 0, 0, 0xFFFFFFFF),  # keep all of it
+    )
+    code = ctypes.create_string_buffer(program, len(program))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(code)))

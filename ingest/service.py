@@ -104,7 +104,7 @@ class _Service:
         await asyncio.sleep(ingest.drain_delay_ms / 1000)
         try:
             async with asyncio.timeout(ingest.drain_timeout_ms / 1000):
-                await server.accept_queued()
+                await server.accept_the_last()
                 server.stop()  # type: ignore[no-untyped-call]
                 await serving
         except TimeoutError:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -59,8 +59,13 @@ class Endpoint:
         self.file = folder / "sternpost.toml"
         self.log_file = folder / "ingest.log"
         self._sections = {
-            "ingest": {"host": "127.0.0.1", "port": 0, "admin_port": 0, "drain_delay_ms": 0}
-            | sections.get("ingest", {}),
+            "ingest": {
+                "host": "127.0.0.1",
+                "port": 0,
+                "admin_port": 0,
+                "drain_delay_ms": 0,
+                **sections.get("ingest", {}),
+            },
             "log": {"format": "json"},
             **{name: dict(values) for name, values in sections.items() if name != "ingest"},
         }
@@ -244,12 +249,18 @@ def records(bootstrap_servers: str, topic: str) -> list[Record]:
         while left:
             for message in consumer.consume(10_000, timeout=0.2):
                 assert message.error() is None, message.error()
-                headers = [(name, bytes(value or b"")) for name, value in message.headers() or []]
+                headers = cast(list[tuple[str, bytes]], message.headers() or [])
                 partition, offset = message.partition(), message.offset()
                 assert partition is not None
                 assert offset is not None
                 found.append(
-                    Record(partition, message.timestamp()[1], message.key(), bytes(message.value() or b""), headers)
+                    Record(
+                        partition,
+                        message.timestamp()[1],
+                        message.key(),
+                        cast(bytes, message.value()),
+                        headers,
+                    )
                 )
                 if offset + 1 >= ends[partition]:
                     left.discard(partition)

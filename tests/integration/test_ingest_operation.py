@@ -1,0 +1,229 @@
+"""Starting, reloading, draining and TLS of the endpoint."""
+
+import http.client
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.endpoint import BODY, SIGNED, UNSIGNED, Answer, answer_on, endpoint, read_answer, records, request
+from tests.kafka import Kafka, TopicMaker
+
+
+@pytest.fixture
+def topic(kafka: Kafka) -> Iterator[str]:
+    maker = TopicMaker(kafka)
+    yield maker.one(partitions=2)
+    maker.remove()
+
+
+def test_sources_are_reloaded_when_the_file_changes_and_on_sighup(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, sources=[SIGNED], workers=2) as service:
+        assert service.post(headers={}, query="writeKey=open-key").status == 401
+        service.configure([SIGNED, UNSIGNED])
+        service.logged("sources reloaded", count=2)
+        for _ in range(8):
+            assert service.post(headers={}, query="writeKey=open-key").status == 200
+        service.signal(signal.SIGHUP)
+        service.logged("sources reloaded", count=4)
+        assert service.metric('sternpost_ingest_reloads_total{result="ok"}') == 4
+
+
+@pytest.mark.parametrize(
+    "broken", ["[[sources]]\nname =", "[nonsense]\nx = 1", "", '[[sources]]\nname = "a"\nwrite_keys = []']
+)
+def test_a_broken_file_leaves_the_old_sources_in_force_and_says_so(
+    kafka: Kafka, topic: str, tmp_path: Path, broken: str
+) -> None:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic) as service:
+        service.replace_file(broken)
+        line = service.logged("sources not reloaded, the old ones stay in force")
+        assert "sources" in line["error"] or "nonsense" in line["error"] or str(service.file) in line["error"]
+        assert service.post().status == 200
+        assert service.metric('sternpost_ingest_reloads_total{result="failed"}') == 1
+        service.configure([UNSIGNED])
+        service.logged("sources reloaded")
+        assert service.post().status == 401
+
+
+def test_workers_share_the_port_and_their_counts_are_added_up(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, workers=2) as service:
+        for _ in range(40):
+            assert service.post().status == 200
+        assert service.metric('sternpost_ingest_requests_total{outcome="ok",source="signed"}') == 40
+        assert service.stop() == 0
+    assert len(records(kafka.bootstrap_servers, topic)) == 40
+
+
+class Client(threading.Thread):
+    """Sends one request after the other on a kept connection, opening a new one where asked to."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.port = port
+        self.answers: list[Answer] = []
+        self.broken: list[str] = []
+        self.refused = False
+
+    def run(self) -> None:
+        while not self.refused:
+            try:
+                connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+            except ConnectionRefusedError:
+                self.refused = True
+                return
+            with connection:
+                while True:
+                    try:
+                        connection.sendall(request(BODY))
+                        answer = answer_on(connection)
+                    except OSError as error:
+                        self.broken.append(repr(error))
+                        break
+                    if answer is None:
+                        self.broken.append("closed without an answer")
+                        break
+                    self.answers.append(answer)
+                    if answer.headers.get("connection") == "close":
+                        break
+
+
+def test_sigterm_under_load_answers_everything_and_resets_nothing(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, workers=2, drain_delay_ms=300) as service:
+        clients = [Client(service.port) for _ in range(24)]
+        for client in clients:
+            client.start()
+        service.wait_until(lambda: sum(len(client.answers) for client in clients) > 500)
+        service.signal(signal.SIGTERM)
+        assert service.process.wait(30) == 0
+        for client in clients:
+            client.join(20)
+        assert [line for client in clients for line in client.broken] == []
+    answers = [answer for client in clients for answer in client.answers]
+    assert {answer.status for answer in answers} == {200}
+    assert len(records(kafka.bootstrap_servers, topic)) == len(answers)
+
+
+def test_a_request_in_hand_at_sigterm_gets_its_answer(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic) as service, service.connect() as connection:
+        sent = request(BODY)
+        connection.sendall(sent[:-10])
+        service.wait_until(lambda: service.post().status == 200)
+        service.signal(signal.SIGTERM)
+        service.logged("draining")
+        connection.sendall(sent[-10:])
+        answer = answer_on(connection)
+        assert answer is not None
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert service.process.wait(30) == 0
+
+
+def test_readiness_goes_before_accepting_ends(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, drain_delay_ms=1500) as service:
+        service.signal(signal.SIGTERM)
+        service.logged("draining")
+        assert service.admin("/readyz")[0] == 503
+        assert service.admin("/healthz")[0] == 200
+        answer = service.post()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert service.process.wait(30) == 0
+
+
+def test_a_missing_topic_or_source_stops_the_start_with_advice(kafka: Kafka, tmp_path: Path) -> None:
+    def start(**variables: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("sternpost")
+        settings = {"KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "INGEST__PORT": "0", "INGEST__ADMIN_PORT": "0"}
+        environment = {f"STERNPOST_{name}": value for name, value in {**settings, **variables}.items()}
+        return subprocess.run(
+            [program, "ingest"],
+            check=False,
+            env={**os.environ, **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    none = start()
+    assert (none.returncode, "STERNPOST_SOURCES" in none.stderr) == (78, True)
+    source = '[{"name": "a", "write_keys": ["b"]}]'
+    no_topic = start(SOURCES=source, TOPICS__RAW="test-not-there")
+    assert (no_topic.returncode, "sternpost topics create" in no_topic.stderr) == (69, True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        maker = TopicMaker(kafka)
+        clash = start(SOURCES=source, TOPICS__RAW=maker.one(), INGEST__HOST="127.0.0.1", INGEST__PORT=port)
+        maker.remove()
+    assert (clash.returncode, "ingest.port" in clash.stderr) == (78, True)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "1",
+            ),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
+def test_tls(kafka: Kafka, topic: str, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    crt, key = map(str, certificate)
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, tls_certificate=crt, tls_key=key) as service:
+        context = ssl.create_default_context(cafile=crt)
+        connection = http.client.HTTPSConnection("127.0.0.1", service.port, timeout=10, context=context)
+        try:
+            connection.request("POST", "/v1/webhook?writeKey=open-key", BODY)
+            assert read_answer(connection.getresponse()).status == 200
+        finally:
+            connection.close()
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        with context.wrap_socket(service.connect(), server_hostname="127.0.0.1") as secure:
+            assert (secure.version(), secure.selected_alpn_protocol()) == ("TLSv1.3", "h2")
+        with service.connect() as plain:
+            plain.sendall(request(BODY))
+            plain.settimeout(5)
+            assert not plain.recv(100).startswith(b"HTTP/1.1 200")
+        assert service.stop() == 0
+
+
+def test_a_connection_cap_makes_the_rest_wait(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, max_connections=3) as service:
+        held = [service.connect() for _ in range(3)]
+        for connection in held:
+            connection.sendall(request(BODY))
+            assert (answer := answer_on(connection)) is not None
+            assert answer.status == 200
+        with service.connect(timeout_s=0.3) as waiting:
+            waiting.sendall(request(BODY))
+            with pytest.raises(TimeoutError):
+                answer_on(waiting)
+            held[0].close()
+            waiting.settimeout(10)
+            assert (answer := answer_on(waiting)) is not None
+            assert answer.status == 200
+        for connection in held:
+            connection.close()
