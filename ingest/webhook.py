@@ -107,7 +107,8 @@ class Webhook:
             received = await self.reader.read(protocol, header("content-length"), begun)
             body = received
             if (coding := header("content-encoding")) is not None and coding.strip().lower() in ("gzip", "x-gzip"):
-                body = gunzip(received, self._limit) or received
+                unpacked = gunzip(received, self._limit)
+                body = received if unpacked is None else unpacked
         except TooLarge:
             return answers.too_large
         except Incomplete:
