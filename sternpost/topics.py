@@ -1,5 +1,6 @@
 """Creates and checks the three topics."""
 
+import time
 from typing import NamedTuple
 
 from runtime.errors import DependencyError
@@ -58,6 +59,9 @@ def create(settings: Settings) -> list[str]:
                 f"{topics.replication_factor}: {reason.str()}{hint}"
             ) from None
         created.append(name)
+    deadline = time.monotonic() + ADMIN_TIMEOUT_S
+    while missing_topics(settings, missing) and time.monotonic() < deadline:
+        time.sleep(0.05)  # brokers learn of a topic a moment after the controller
     return created
 
 

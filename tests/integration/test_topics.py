@@ -1,5 +1,5 @@
 import json
-from pathlib import Path
+import uuid
 
 import pytest
 from click.testing import CliRunner
@@ -11,21 +11,21 @@ from runtime.kafka import check_topics, record_limits
 from runtime.settings import Settings
 from sternpost import topics
 from sternpost.cli import cli
-from tests.kafka import Kafka, TopicMaker
+from tests.kafka import Kafka
+from tests.waiting import until
 
 
 @pytest.fixture
-def settings(kafka: Kafka, make_topics: TopicMaker, tmp_path: Path) -> Settings:
-    del tmp_path
-    names = make_topics()
-    make_topics.remove()  # their names alone are wanted
+def settings(kafka: Kafka) -> Settings:
+    """For topics that are not there."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
     return load(
         None,
         {
             "kafka.bootstrap_servers": kafka.bootstrap_servers,
-            "topics.raw": names.raw,
-            "topics.events": names.events,
-            "topics.dead_letters": names.dead_letters,
+            "topics.raw": f"{name}.raw",
+            "topics.events": f"{name}.events",
+            "topics.dead_letters": f"{name}.dead-letters",
             "topics.replication_factor": 1,
             "topics.min_insync_replicas": 1,
             "topics.partitions": 3,
@@ -38,12 +38,6 @@ def options(settings: Settings) -> list[str]:
         f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
         *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
     ]
-
-
-def remove(settings: Settings) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
-    for gone in admin.delete_topics(topics.names(settings), operation_timeout=20).values():
-        gone.exception(30)
 
 
 def test_what_is_created_passes_the_check_and_creating_again_changes_nothing(settings: Settings) -> None:
@@ -59,7 +53,7 @@ def test_what_is_created_passes_the_check_and_creating_again_changes_nothing(set
         assert topics.check(settings) == []
         check_topics(settings, topics.names(settings))
     finally:
-        remove(settings)
+        topics.remove(settings)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +74,12 @@ def test_a_setting_that_breaks_a_promise_is_found_with_its_mend(settings: Settin
         admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
         for altered in admin.incremental_alter_configs([resource]).values():
             altered.result(30)
-        (finding,) = topics.check(settings)
+        (finding,) = until(lambda: topics.check(settings))  # brokers learn of the change a moment later
         assert finding.topic == settings.topics.raw
         assert f"{name} is {value}" in finding.problem
         assert f"--add-config {name}=" in finding.mend
     finally:
-        remove(settings)
+        topics.remove(settings)
 
 
 def test_a_larger_body_limit_asks_for_larger_topics(settings: Settings) -> None:
@@ -96,7 +90,7 @@ def test_a_larger_body_limit_asks_for_larger_topics(settings: Settings) -> None:
         assert set(found) == set(topics.names(settings))
         assert str(record_limits(larger).raw) in found[settings.topics.raw]
     finally:
-        remove(settings)
+        topics.remove(settings)
 
 
 def test_more_replicas_than_brokers_is_one_clear_error(settings: Settings) -> None:
@@ -116,7 +110,7 @@ def test_the_command_line_creates_checks_and_exits_as_scripts_need_it(settings: 
         assert json.loads(create.stdout) == {"created": topics.names(settings), "existed": []}
         assert run(cli, [*options(settings), "topics", "check"]).exit_code == 0
     finally:
-        remove(settings)
+        topics.remove(settings)
 
 
 def _dotted(settings: Settings) -> dict[str, object]:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,16 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-PATIENCE_S = 30.0
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Waits for something true, and gives it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
-    return found
+from tests.waiting import PATIENCE_S, until
 
 
 class Service:
