@@ -112,7 +112,7 @@ def _record(aot: Path | None, staging: Path) -> list[str]:
 
 def _prepare(installation: Installation, folder: Path) -> None:
     """Run each server whose record is missing, up to the point where it answers, and end it in good order."""
-    log.info("preparing the local stack for quick starts, once")
+    log.info("preparing Kafka and the registry for quick starts, once, about 20 s")
     member = Member(1, ports.choose(0, "a broker", ""), ports.choose(0, "a controller", ""))
     servers: list[Broker | Registry] = []
     if installation.kafka_flags or not installation.checkpoint.exists():

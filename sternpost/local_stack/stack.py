@@ -3,8 +3,10 @@
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,8 @@ from sternpost.local_stack.installation import install
 from sternpost.local_stack.registry import Registry
 
 _STOP_TIMEOUT_S = 20
+_PREFIX = "sternpost-"
+_YOUNG_S = 60
 
 
 class LocalStack:
@@ -149,8 +153,10 @@ class LocalStack:
 
     def _open_folder(self) -> Path:
         if self._data_dir is None:
-            return Path(tempfile.mkdtemp(prefix="sternpost-"))
-        folder = self._data_dir.absolute()
+            _remove_left_behind()
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        else:
+            folder = self._data_dir.absolute()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("w")
@@ -158,13 +164,11 @@ class LocalStack:
             raise ConfigurationError(
                 f"the data folder {folder} cannot be written ({error.strerror}): give another with --data-dir"
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _lock(self._lock):
             raise ConfigurationError(
                 f"the data folder {folder} is in use by another local stack: end that one, or give another folder "
                 "with --data-dir"
-            ) from error
+            )
         return folder
 
     def _cluster_id(self, folder: Path) -> str:
@@ -181,3 +185,23 @@ class LocalStack:
         cluster_id = new_id()
         file.write_text(json.dumps({"cluster_id": cluster_id, "brokers": self._count}), "utf-8")
         return cluster_id
+
+
+def _remove_left_behind() -> None:
+    """Remove the temporary folders of stacks that were killed: ours, locked by nobody, and not just being made."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            status = folder.stat()
+            if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_S:
+                continue
+            with (folder / "lock").open("r+") as lock:  # a folder of logs alone has none
+                if _lock(lock):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
