@@ -1,9 +1,16 @@
-"""Avro's binary encoding, by a function written for one schema.
+"""Avro's binary encoding, by functions written for one schema.
 
 A general writer finds out anew for each value what its schema asks for; most of its time goes into choosing branches of
-unions. Here that is done once: `compile_writer` turns the schema into the source of one Python function a record, whose
-lines are the record's fields in order, and compiles it. fastavro stays the parser, the reader, the oracle that this is
-tested against, and the writer of schemas with a type that is not written here (general unions, decimals …).
+unions. Here that is done once: `compile_writer` turns the schema into the source of Python functions and compiles it.
+Two things make them fast:
+
+- Bytes are put together as text of the characters U+0000 to U+00FF, and encoded as Latin-1 at the very end. ASCII text
+  is its own UTF-8, so nearly all strings go in as they are, and one `"".join` makes a record.
+- Encoded integers are remembered: ids and times come again and again.
+
+The functions write the right bytes, or raise. When one raises, `schemas.avro_misfit` tells which field does not fit;
+where all fit (a datetime for a timestamp, a mapping that is no dict …), fastavro writes the record. It also stays the
+parser, the reader, and the oracle that this is tested against.
 """
 
 import io
@@ -13,195 +20,310 @@ from typing import Any
 
 import fastavro
 
+from schemas.avro_misfit import BITS, Misfit, Names, find_misfit
+
 Writer = Callable[[Mapping[str, Any]], bytes]
 
-LIMITS = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
-TIMES = {"timestamp-millis", "timestamp-micros"}
-"""Logical types whose values are plain integers here."""
+Piece = Callable[[Any], str]
+"""Encodes the values of one schema. Raises whatever comes up where a value is not of the usual Python type."""
+
+MAX_REMEMBERED = 16_384
+"""Integers whose encoding is remembered, before all are forgotten."""
 
 
 class Unencodable(ValueError):
-    """The value does not fit the schema; the message names the field by its path and the type that it should have."""
+    """A value does not fit the schema. `path` is the field's; the message says what it should be, quoting nothing."""
 
-
-class _Unknown(Exception):
-    """The schema has a type that is not written here."""
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path or 'the record'} {problem}")
+        self.path = path
 
 
 def compile_writer(schema: dict[str, Any]) -> Writer:
-    """A writer of records of this schema: bytes equal to fastavro's for every value that both take.
+    """A writer of records of this schema: bytes equal to fastavro's for every record that fits.
 
     Keys that a record has not got take their field's default; keys that the schema has not got are passed over.
-    Integers stand for timestamps. The writer raises Unencodable, never writing what the schema does not allow.
+    Timestamps are integers, or datetimes. The writer raises Unencodable; it writes nothing that the schema forbids.
     """
-    parsed: Any = fastavro.parse_schema(schema)
+    names: dict[str, Any] = {}
+    parsed: Any = fastavro.parse_schema(schema, names)
+    encode = _Compiler(names).piece(parsed)
+
+    def write(record: Mapping[str, Any]) -> bytes:
+        try:
+            return encode(record).encode("latin-1")
+        except Exception:
+            return _write_slowly(parsed, names, record)
+
+    return write
+
+
+def _write_slowly(parsed: Any, names: Names, record: Mapping[str, Any]) -> bytes:
+    out = io.BytesIO()
     try:
-        return _Compiler().record(parsed)
-    except _Unknown:
-        return _by_fastavro(parsed)
+        misfit = find_misfit(parsed, names, record)
+        if misfit is None:
+            fastavro.schemaless_writer(out, parsed, record, disable_tuple_notation=True)
+    except RecursionError:
+        misfit = Misfit("", "is nested too deeply")
+    except Exception as error:  # its text may quote the value
+        misfit = Misfit("", f"cannot be written: {type(error).__name__}")
+    if misfit:
+        raise Unencodable(*misfit)
+    return out.getvalue()
 
 
-def varint(number: int) -> bytes:
-    """Zig-zag variable-length encoding of an integer of up to 64 bits."""
+def varint(number: int) -> str:
+    """Zig-zag variable-length encoding of an integer of up to 64 bits, a character a byte."""
     number = (number << 1) ^ (number >> 63)
-    out = bytearray()
+    out = ""
     while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
+        out += chr(number & 0x7F | 0x80)
         number >>= 7
-    out.append(number)
-    return bytes(out)
+    return out + chr(number)
 
 
-_SMALL = [varint(n) for n in range(2048)]
-"""Of lengths and counts as they mostly are."""
-_SMALL_PRESENT = [b"\2" + encoded for encoded in _SMALL]
-"""The same after the index of a nullable union's second branch."""
+class _Integers(dict[int, str]):
+    """Encodings of the integers of one type, each after `prefix`."""
+
+    def __init__(self, bits: int, prefix: str) -> None:
+        self._end, self._prefix = 1 << bits - 1, prefix
+
+    def __missing__(self, number: int) -> str:
+        if not -self._end <= number < self._end:
+            raise OverflowError
+        if len(self) >= MAX_REMEMBERED:
+            self.clear()
+        encoded = self[number] = self._prefix + varint(number)
+        return encoded
+
+
+_SMALL = 4_096
+_SIZES = {prefix: [prefix + varint(n) for n in range(_SMALL)] for prefix in ("", "\0", "\2")}
+"""Lengths, as they mostly are, after a union's index or nothing."""
 
 
 class _Compiler:
-    """Writes the functions of a schema's records; a record within itself calls its own."""
+    """Writes and compiles the functions of one schema.
 
-    def __init__(self) -> None:
-        self._names: dict[str, Any] = {
-            "varint": varint,
-            "SMALL": _SMALL,
-            "SMALL_PRESENT": _SMALL_PRESENT,
-            "Unencodable": Unencodable,
-            "pack_float": struct.Struct("<f").pack,
-            "pack_double": struct.Struct("<d").pack,
-        }
-        self._functions: dict[str, str] = {}
-        self._count = 0
+    What they refer to (tables, other functions) has a name in their common scope.
+    """
 
-    def record(self, schema: dict[str, Any]) -> Writer:
-        if schema["type"] != "record":
-            raise _Unknown
-        append = self._names[self._function(schema)]
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._scope: dict[str, Any] = {"join": "".join, "latin": _latin, "varint": varint, "wrong": _wrong}
+        self._known: dict[tuple[object, ...], str] = {}
 
-        def write(record: Mapping[str, Any]) -> bytes:
-            out: list[bytes] = []
-            try:
-                append(record, out.append)
-            except KeyError as error:
-                raise Unencodable(f"{schema['name']} lacks {error}, which has no default") from None
-            except (AttributeError, TypeError, UnicodeEncodeError, struct.error, OverflowError) as error:
-                raise Unencodable(f"{schema['name']} has a value of a wrong type: {type(error).__name__}") from error
-            return b"".join(out)
+    def piece(self, schema: Any) -> Piece:
+        """The function for the values of any schema."""
+        lines, parts = self._value(schema, "v")
+        return self._compiled("v", [*lines, _joined(parts)])
 
-        return write
-
-    def _function(self, schema: dict[str, Any]) -> str:
-        """The name of the function that appends a record of this schema."""
-        if schema["name"] in self._functions:
-            return self._functions[schema["name"]]
-        name = self._functions[schema["name"]] = self._new("record")
-        lines = ["get = record.get"]
-        for field in schema["fields"]:
-            lines.append(f"v = {self._taken(field)}")
-            lines += self._value(field["type"], f"{schema['name'].rpartition('.')[2]}.{field['name']}", "v")
-        source = "\n    ".join([f"def {name}(record, add):", *lines])
-        exec(compile(source, f"<{schema['name']}>", "exec"), self._names)  # noqa: S102 (our own text)
-        return name
+    def _record(self, schema: dict[str, Any]) -> Piece:
+        lines, parts = ["record.get"], []  # fails for what is no record, if it has no fields too
+        for index, field in enumerate(schema["fields"]):
+            preparing, encoded = self._value(field["type"], f"v{index}")
+            lines += [f"v{index} = {self._taken(field)}", *preparing]
+            parts += encoded
+        return self._compiled("record", [*lines, _joined(parts)])
 
     def _taken(self, field: dict[str, Any]) -> str:
-        """An expression for the field's value in `record`."""
+        """An expression for the field's value in a record that may lack it."""
         if "default" not in field:
             return f"record[{field['name']!r}]"
         if field["default"] is None:
-            return f"get({field['name']!r})"
-        return f"get({field['name']!r}, {self._constant(field['default'])})"
+            return f"record.get({field['name']!r})"
+        default = self._shared(lambda: self._default(field["type"], field["default"]), "default", id(field))
+        return f"record.get({field['name']!r}, {default})"
 
-    def _value(self, schema: Any, path: str, v: str) -> list[str]:
-        """Lines that append the value in the variable `v`."""
-        if isinstance(schema, list):
-            return self._nullable(schema, path, v)
-        kind = schema if isinstance(schema, str) else schema["type"]
-        if isinstance(schema, dict) and schema.get("logicalType", "timestamp-millis") not in TIMES:
-            raise _Unknown
-        bad = f"raise Unencodable({f'{path} must be of type {kind}'!r})"
-        if kind in LIMITS:
-            low, high = LIMITS[kind]
-            return [
-                f"if type({v}) is not int or not {low} <= {v} <= {high}: {bad}",
-                f"add(SMALL[{v}] if 0 <= {v} < {len(_SMALL)} else varint({v}))",
+    def _value(self, schema: Any, v: str) -> tuple[list[str], list[str]]:
+        """Lines that prepare the value in the variable `v`, and expressions for the parts that then encode it."""
+        prefix, null = "", None
+        if isinstance(schema, list) and len(schema) == 2 and schema.count("null") == 1:
+            null_first = schema[0] == "null"
+            prefix, null = ("\2", "\0") if null_first else ("\0", "\2")
+            schema = schema[1] if null_first else schema[0]
+        if _kind(schema) == "string":
+            sizes = self._shared(lambda: _SIZES[prefix], "sizes", prefix)
+            lines = [
+                f"if not {v}.isascii(): {v} = latin({v})",
+                f"n = len({v}); n_{v} = {sizes}[n] if n < {_SMALL} else {prefix!r} + varint(n)",
             ]
-        if kind in ("string", "bytes"):
-            encoded = f"{v}.encode()" if kind == "string" else v
-            return [
-                f"if type({v}) is not {'str' if kind == 'string' else 'bytes'}: {bad}",
-                f"b = {encoded}; n = len(b)",
-                f"add(SMALL[n] if n < {len(_SMALL)} else varint(n)); add(b)",
-            ]
-        if kind == "boolean":
-            return [f"if type({v}) is not bool: {bad}", f"add(b'\\1' if {v} else b'\\0')"]
-        if kind == "null":
-            return [f"if {v} is not None: {bad}"]
-        if kind in ("float", "double"):
-            return [f"if type({v}) not in (float, int): {bad}", f"add(pack_{kind}({v}))"]
-        if kind == "fixed":
-            return [f"if type({v}) is not bytes or len({v}) != {schema['size']}: {bad}", f"add({v})"]
-        if kind == "enum":
-            symbols = self._constant({symbol: varint(i) for i, symbol in enumerate(schema["symbols"])})
-            return [f"if type({v}) is not str or {v} not in {symbols}: {bad}", f"add({symbols}[{v}])"]
-        if kind == "array":
-            item = self._new("v")
-            return [
-                f"if type({v}) not in (list, tuple): {bad}",
-                f"if {v}: add(varint(len({v})))",
-                *(f"for {item} in {v}:", *_indented(self._value(schema["items"], f"{path}[]", item) or ["pass"])),
-                "add(b'\\0')",
-            ]
-        if kind == "map":
-            key, item = self._new("v"), self._new("v")
-            return [
-                f"if type({v}) is not dict: {bad}",
-                f"if {v}: add(varint(len({v})))",
-                f"for {key}, {item} in {v}.items():",
-                *_indented(
-                    [*self._value("string", f"{path}'s key", key), *self._value(schema["values"], f"{path}{{}}", item)]
-                ),
-                "add(b'\\0')",
-            ]
-        if kind == "record" or kind in self._functions:
-            function = self._function(schema) if isinstance(schema, dict) else self._functions[kind]
-            return [f"if type({v}) is not dict: {bad}", f"{function}({v}, add)"]
-        raise _Unknown
+            if null is not None:
+                lines = [f"if {v} is None: n_{v} = {null!r}; {v} = ''", "else:", *_indented(lines)]
+            return lines, [f"n_{v}", v]
+        encoded = self._expression(schema, v, prefix)
+        return [], [encoded if null is None else f"({null!r} if {v} is None else {encoded})"]
 
-    def _nullable(self, union: list[Any], path: str, v: str) -> list[str]:
-        if len(union) != 2 or union.count("null") != 1:
-            raise _Unknown
-        null_first = union[0] == "null"
-        null, present = (b"\0", b"\2") if null_first else (b"\2", b"\0")
-        lines = self._value(union[1] if null_first else union[0], path, v)
-        if null_first and lines[-1].startswith("add(SMALL["):  # one piece for the branch and what begins the value
-            lines[-1] = (
-                lines[-1].replace("SMALL[", "SMALL_PRESENT[", 1).replace("else varint(", "else b'\\2' + varint(", 1)
-            )
-        else:
-            lines.insert(0, f"add({present!r})")
-        return [f"if {v} is None: add({null!r})", "else:", *_indented(lines)]
+    def _expression(self, schema: Any, v: str, prefix: str) -> str:
+        """An expression that encodes the value in the variable `v`, `prefix` before it."""
+        kind = _kind(schema)
+        if kind in self._names:
+            schema = self._names[kind]
+            kind = schema["type"]
+        match kind:
+            case "null":
+                return f"({prefix!r} if {v} is None else wrong())"
+            case "boolean":
+                return (
+                    f"({prefix + varint(-1)!r} if {v} is True else {prefix + varint(0)!r} if {v} is False else wrong())"
+                )
+            case "int" | "long":
+                table = self._shared(lambda: _Integers(BITS[kind], prefix), kind, prefix)
+                return f"({table}[{v}] if type({v}) is int else wrong())"
+            case "enum":
+                symbols = {symbol: prefix + varint(index) for index, symbol in enumerate(schema["symbols"])}
+                return f"{self._shared(lambda: symbols, id(schema), prefix)}[{v}]"
+            case "record" | "error":
+                call = f"{self._shared(lambda: self._record(schema), id(schema))}({v})"
+            case _:
+                call = f"{self._shared(lambda: self._other(kind, schema), kind, id(schema))}({v})"
+        return f"{prefix!r} + {call}" if prefix else call
 
-    def _constant(self, value: Any) -> str:
-        name = self._new("constant")
-        self._names[name] = value
+    def _other(self, kind: str, schema: Any) -> Piece:
+        match kind:
+            case "union":
+                return self._union(schema)
+            case "array":
+                return self._repeated("list", "x", [self._value(schema["items"], "x")])
+            case "map":
+                return self._repeated("dict", "k, x", [self._value("string", "k"), self._value(schema["values"], "x")])
+            case "bytes":
+                return _bytes
+            case "fixed":
+                return _fixed(schema["size"])
+            case "float" | "double":
+                return _real(struct.Struct("<f" if kind == "float" else "<d"))
+        return _wrong  # fastavro may know the type
+
+    def _repeated(self, container: str, variables: str, values: list[tuple[list[str], list[str]]]) -> Piece:
+        """An array's or a map's function."""
+        lines = [line for lines, _ in values for line in lines]
+        parts = [part for _, parts in values for part in parts]
+        return self._compiled(
+            "v",
+            [
+                f"if type(v) is not {container}: wrong()",
+                "if not v: return '\\0'",
+                "parts = [varint(len(v))]",
+                f"for {variables} in v{'.items()' if container == 'dict' else ''}:",
+                *_indented([*lines, f"parts += ({', '.join(parts)},)"]),
+                "parts.append('\\0')",
+                "return join(parts)",
+            ],
+        )
+
+    def _union(self, branches: list[Any]) -> Piece:
+        """A general union's function. Which branch a value takes is fastavro's rule, since readers have seen it so."""
+        pieces = [self.piece(branch) for branch in branches]
+        full = [self._names.get(_kind(branch), branch) for branch in branches]
+        kinds = [_kind(branch) for branch in full]
+        by_type = {python: [index for index, kind in enumerate(kinds) if kind in _KINDS[python]] for python in _KINDS}
+
+        def choose(value: Any, candidates: list[int]) -> int:
+            best, most = -1, -1
+            for index in candidates:
+                if best >= 0 and kinds[best] == "float":
+                    if kinds[index] == "double":
+                        return index
+                elif find_misfit(full[index], self._names, value) is None:
+                    if kinds[index] in ("record", "error"):
+                        shared = sum(field["name"] in value for field in full[index]["fields"])
+                        best, most = (index, shared) if shared > most else (best, most)
+                    elif kinds[index] == "float":
+                        best = index
+                    else:
+                        return index
+            return best
+
+        def encode(value: Any) -> str:
+            candidates = by_type[type(value)]
+            index = candidates[0] if len(candidates) == 1 else choose(value, candidates)
+            return varint(index) + pieces[index](value) if index >= 0 else _wrong(value)
+
+        return encode
+
+    def _default(self, schema: Any, value: Any) -> Any:
+        """A default as Python has it: JSON writes bytes as text, and numbers that it lacks too."""
+        kind = _kind(schema)
+        schema = self._names.get(kind, schema)
+        match _kind(schema):
+            case "union":
+                for branch in schema:
+                    converted = self._default(branch, value)
+                    if find_misfit(branch, self._names, converted) is None:
+                        return converted
+            case "bytes" | "fixed" if isinstance(value, str):
+                return value.encode("latin-1")
+            case "float" | "double" if isinstance(value, str):
+                return float(value)
+            case "array" if isinstance(value, list):
+                return [self._default(schema["items"], item) for item in value]
+            case "map" if isinstance(value, dict):
+                return {key: self._default(schema["values"], item) for key, item in value.items()}
+            case "record" if isinstance(value, dict):
+                types = {field["name"]: field["type"] for field in schema["fields"]}
+                return {key: self._default(types[key], item) for key, item in value.items()}
+        return value
+
+    def _shared(self, make: Callable[[], Any], *key: object) -> str:
+        """The name of an object that the functions use, made when it is first asked for."""
+        name = self._known.get(key)
+        if name is None:
+            name = self._known[key] = f"c{len(self._known)}"
+            self._scope[name] = make()
         return name
 
-    def _new(self, what: str) -> str:
-        self._count += 1
-        return f"{what}_{self._count}"
+    def _compiled(self, parameter: str, lines: list[str]) -> Piece:
+        source = "\n".join([f"def encode({parameter}):", *_indented(lines)])
+        exec(compile(source, "<avro writer>", "exec"), self._scope)  # noqa: S102 (our own text)
+        encode: Piece = self._scope.pop("encode")
+        return encode
+
+
+_KINDS: dict[type, tuple[str, ...]] = {
+    type(None): ("null",),
+    bool: ("boolean",),
+    int: ("int", "long", "float", "double"),
+    float: ("float", "double"),
+    str: ("string", "enum"),
+    bytes: ("bytes", "fixed"),
+    list: ("array",),
+    dict: ("map", "record", "error"),
+}
+"""What a value of a Python type may be in a union."""
+
+
+def _kind(schema: Any) -> str:
+    """The type, or a named type's name."""
+    kind: str = schema if isinstance(schema, str) else "union" if isinstance(schema, list) else schema["type"]
+    return kind
+
+
+def _joined(parts: list[str]) -> str:
+    """The line that returns the parts as one text."""
+    return f"return join(({', '.join(parts)},))" if parts else "return ''"
 
 
 def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _by_fastavro(parsed: Any) -> Writer:
-    def write(record: Mapping[str, Any]) -> bytes:
-        out = io.BytesIO()
-        try:
-            fastavro.schemaless_writer(out, parsed, record, strict_allow_default=True)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            raise Unencodable(f"a value does not fit the schema: {type(error).__name__}") from error
-        return out.getvalue()
+def _latin(text: str) -> str:
+    return text.encode().decode("latin-1")
 
-    return write
+
+def _wrong(value: Any = None) -> str:
+    raise TypeError
+
+
+def _bytes(value: Any) -> str:
+    return varint(len(value)) + value.decode("latin-1") if type(value) is bytes else _wrong()
+
+
+def _fixed(size: int) -> Piece:
+    return lambda value: value.decode("latin-1") if type(value) is bytes and len(value) == size else _wrong()
+
+
+def _real(number: struct.Struct) -> Piece:
+    return lambda value: number.pack(value).decode("latin-1") if type(value) in (float, int) else _wrong()
