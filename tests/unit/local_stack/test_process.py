@@ -99,13 +99,21 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         process.wait_until(lambda: False, 30)
 
 
+ANSWERING = "import signal; signal.signal(signal.SIGUSR1, lambda *_: print('here', flush=True))\n" + FOR_EVER
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the thread where Linux shows it")
 def test_it_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
-    process = child(tmp_path, FOR_EVER)
-    thread = threading.Thread(target=process.start)
+    process = child(tmp_path, ANSWERING)
+    thread = threading.Thread(target=started, args=(process,))
     thread.start()
+    task = Path(f"/proc/self/task/{thread.native_id}")
     thread.join()
-    process.wait_until(lambda: "started" in process.output(), 30)
+    process.wait_until(lambda: not task.exists(), 10)
+
     assert process.pid is not None
+    os.kill(process.pid, signal.SIGUSR1)
+    process.wait_until(lambda: "here" in process.output(), 30)
     process.kill()
 
 
