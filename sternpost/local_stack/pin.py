@@ -4,6 +4,7 @@ Change a version below, run it, and look at the difference before it is committe
 """
 
 import hashlib
+import logging
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,9 @@ _HEADER = """\
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         context = maven_context(Path(folder))
+        # It compares the SHA-1 that the repository publishes while it downloads, and only warns of a difference.
+        logging.basicConfig(level=logging.WARNING)
+        logging.getLogger("jgo").setLevel(logging.WARNING)
         roots, transitive = context.resolver.resolve([context.create_dependency(root) for root in _KAFKA_ROOTS])
         group, name, version, classifier, extension = _REGISTRY_ROOT
         kafka = [d.artifact for d in [*roots, *(d for d in transitive if d.scope in ("compile", "runtime"))]]
@@ -38,7 +42,6 @@ def main() -> None:
         lines = []
         for component, found in [*(("kafka", a) for a in kafka), ("registry", registry)]:
             file = found.resolve()
-            # A repository publishes SHA-1 at least; jgo compares it while it downloads, and we keep a stronger one.
             artifact = Artifact(
                 component=component,
                 group=found.groupId,
