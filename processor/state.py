@@ -16,7 +16,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from rocksdict import (
     BlockBasedOptions,
@@ -41,10 +41,11 @@ KEPT: Final = 2
 """Generations."""
 
 _META: Final = b"\0"
-"""Key of `complete_up_to`; no record's key begins with this byte (`identification`)."""
+"""Key of `complete_up_to` and the start of the generation before, or -1; no record's key begins with this byte."""
 
-_OFFSET = struct.Struct(">q")
-_MEMORY = struct.Struct(">qq")
+_NONE: Final = -1
+
+_PAIR = struct.Struct(">qq")
 
 _WRITE_BUFFER_BYTES: Final = 16 << 20
 """Of one generation: what a crash leaves to be read again from the topic, some 150,000 records a partition."""
@@ -78,7 +79,10 @@ class _Generation:
         self.start_ms = int(path.name)
         self.db = Rdict(str(path), memory.options)
         meta = self.db.get(_META)
-        self.complete_up_to: int = _OFFSET.unpack(meta)[0] if meta is not None else -1
+        self.complete_up_to, self.previous_ms = _PAIR.unpack(meta) if meta is not None else (_NONE, _NONE)
+
+    def get(self, keys: list[bytes]) -> list[bytes | None]:
+        return cast("list[bytes | None]", self.db.get(keys))  # type: ignore[arg-type]
 
 
 class PartitionState:
@@ -93,12 +97,25 @@ class PartitionState:
         self._release = release
         self._span_ms = window_ms + 2 * DISORDER_MS
         self._generations: list[_Generation] = []
-        self.complete_up_to = -1
+        self.complete_up_to = _NONE
         with self._faults():
-            for path in sorted(folder.iterdir(), key=lambda path: int(path.name)):
-                self._generations.append(_Generation(path, memory))
-            self.complete_up_to = max((one.complete_up_to for one in self._generations), default=-1)
-            self._drop_expired()
+            try:
+                self._open_generations()
+            except Exception:
+                self.close(release=False)
+                raise
+
+    def _open_generations(self) -> None:
+        before: int | None = None
+        for path in sorted(self._folder.iterdir(), key=lambda path: int(path.name)):
+            self._generations.append(_Generation(path, self._memory))
+            previous_ms, complete_up_to = self._generations[-1].previous_ms, self._generations[-1].complete_up_to
+            if previous_ms not in (_NONE, before):
+                raise ValueError(f"generation {previous_ms} is missing")
+            if complete_up_to != _NONE:
+                before = int(path.name)
+                self.complete_up_to = max(self.complete_up_to, complete_up_to)
+        self._drop_expired()
 
     def get(self, keys: list[bytes]) -> list[Memory | None]:
         """For each key what is remembered of it. Raises StateError."""
@@ -112,7 +129,7 @@ class PartitionState:
                 older = _get(generation.db, [keys[index] for index in missing])
                 for index, value in zip(missing, older, strict=True):
                     found[index] = value
-            unpack = _MEMORY.unpack
+            unpack = _PAIR.unpack
             return [None if value is None else unpack(value) for value in found]
 
     def write(self, memories: Mapping[bytes, Memory], complete_up_to: int, newest_ms: int) -> None:
@@ -121,10 +138,10 @@ class PartitionState:
             if not self._generations or newest_ms >= self._generations[-1].start_ms + self._span_ms:
                 self._begin_generation(newest_ms)
             batch = WriteBatch(raw_mode=True)
-            put, pack = batch.put, _MEMORY.pack
+            put, pack = batch.put, _PAIR.pack
             for key, (offset, timestamp_ms) in memories.items():
                 put(key, pack(offset, timestamp_ms))
-            put(_META, _OFFSET.pack(complete_up_to))
+            put(_META, pack(complete_up_to, self._generations[-2].start_ms if len(self._generations) > 1 else _NONE))
             self._generations[-1].db.write(batch, _UNLOGGED)
             self.complete_up_to = complete_up_to
 
@@ -173,7 +190,7 @@ class Forgetful:
     """The state where there is no deduplication: remembers nothing but how far it got."""
 
     def __init__(self) -> None:
-        self.complete_up_to = -1
+        self.complete_up_to = _NONE
 
     def get(self, keys: list[bytes]) -> list[Memory | None]:
         return [None] * len(keys)
