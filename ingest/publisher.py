@@ -11,6 +11,7 @@ from enum import Enum
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from prometheus_client import Counter
 
 from runtime import metrics
 from runtime.errors import DependencyError
@@ -79,7 +80,7 @@ class Publisher:
         self._poll_due = self._timer_due = False
         self._last_success = self._last_failure = float("-inf")
         self._fatal: str | None = None
-        self._errors: dict[str, metrics.CounterSeries] = {}
+        self._errors: dict[str, Counter] = {}
         self._ack_seconds = metrics.INGEST_ACK_SECONDS.labels()
         self._in_flight = metrics.INGEST_IN_FLIGHT.labels()
         self._in_flight_bytes = metrics.INGEST_IN_FLIGHT_BYTES.labels()

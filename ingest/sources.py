@@ -5,8 +5,9 @@ import hmac
 import secrets
 from collections.abc import Iterable, Mapping
 
+from prometheus_client import Counter
+
 from runtime import metrics, settings
-from runtime.metrics import CounterSeries
 
 NO_SOURCE = "-"
 """The label of requests that came with no known write key."""
@@ -22,10 +23,10 @@ class Source:
         self.name_bytes = name.encode()
         self.signing_keys = tuple(signing_keys)
         """With none, requests need no signature."""
-        self.requests: Mapping[str, CounterSeries] = {
+        self.requests: Mapping[str, Counter] = {
             outcome: metrics.INGEST_REQUESTS.labels(name, outcome) for outcome in outcomes
         }
-        self.signature_failures: dict[str, CounterSeries] = {}
+        self.signature_failures: dict[str, Counter] = {}
 
     def signature_failed(self, reason: str) -> None:
         if reason not in self.signature_failures:

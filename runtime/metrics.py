@@ -1,131 +1,33 @@
-"""Every metric, declared once: name, kind, labels, meaning; and their values, summed over a service's processes.
+"""Every metric, declared once (name, kind, labels, meaning); kept by prometheus_client, summed over processes.
 
-A worker counts into a memory-mapped file of float64 slots, one file a process, so that counting costs one addition and
-nothing is sent anywhere; the supervising parent reads all files. Of a process that ended, the counts stay and the
-gauges go. Where nothing is shared, a process counts in its own memory.
+A worker counts into files that prometheus_client maps into memory (its multiprocess mode), so that nothing is sent
+anywhere; the supervising parent reads them. Of a process that ended, the counts stay and the gauges go. Where nothing
+is shared, a process counts in its own memory. A metric is exposed from its first use on, so a service shows its own.
 
-Look a series up once (`REQUESTS.labels("production", "ok")`), keep it, and count on it; each series is for one thread.
-docs/metrics.md is generated from the declarations at the end of this file.
+Look a series up once (`REQUESTS.labels("production", "ok")`), keep it, and count on it. docs/metrics.md is generated
+from the declarations at the end of this file.
 """
 
 import atexit
-import bisect
-import json
-import mmap
 import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric as Family
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import Metric as Family
+from prometheus_client.registry import Collector
 
-FOLDER_VARIABLE = "_STERNPOST_METRICS"
-"""Environment variable that leads a parent's workers to the folder where all of them count."""
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client's own: set before it is imported, it has a process count into files of that folder."""
 
-_SLOTS = 65_536
-_WORD = 8  # bytes of a float64
+Series = TypeVar("Series", Counter, Gauge, Histogram)
 
-Labels = tuple[str, ...]
-Totals = dict[tuple[str, Labels], list[float]]
-"""By metric and label values: the values of the slots."""
-
-
-class _Store:
-    """This process's slots, and a line of JSON for each series saying which are its own."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._next = 0
-        self.series: list[tuple[str, Labels, int, int]] = []
-        if folder is None:
-            self._index = None
-            memory = mmap.mmap(-1, _SLOTS * _WORD)
-        else:
-            path = folder / f"{os.getpid()}.values"
-            self._index = path.with_suffix(".series").open("w", encoding="utf-8", buffering=1)
-            with path.open("w+b") as file:
-                file.truncate(_SLOTS * _WORD)
-                memory = mmap.mmap(file.fileno(), _SLOTS * _WORD)
-        self.slots: memoryview[float] = memoryview(memory).cast("d")
-
-    def take(self, name: str, labels: Labels, width: int) -> int:
-        """The first of `width` new slots."""
-        slot = self._next
-        if slot + width > _SLOTS:
-            raise ValueError(f"metric {name}: too many series; a label must have few values")
-        self._next += width
-        self.series.append((name, labels, slot, width))
-        if self._index is not None:
-            self._index.write(json.dumps((name, labels, slot, width)) + "\n")
-        return slot
-
-
-_own: _Store | None = None
-
-
-def _store() -> _Store:
-    global _own  # noqa: PLW0603 (one store a process, made when first counted on)
-    if _own is None:
-        folder = os.environ.get(FOLDER_VARIABLE)
-        _own = _Store(Path(folder) if folder else None)
-    return _own
-
-
-class CounterSeries:
-    """A number that only grows."""
-
-    __slots__ = ("_slot", "_slots")
-
-    def __init__(self, slots: "memoryview[float]", slot: int, _bounds: Sequence[float]) -> None:
-        self._slots, self._slot = slots, slot
-
-    def inc(self, amount: float = 1.0) -> None:
-        self._slots[self._slot] += amount
-
-    @property
-    def value(self) -> float:
-        return float(self._slots[self._slot])
-
-
-class GaugeSeries:
-    """A number that rises and falls; processes' gauges are added up."""
-
-    __slots__ = ("_slot", "_slots")
-
-    def __init__(self, slots: "memoryview[float]", slot: int, _bounds: Sequence[float]) -> None:
-        self._slots, self._slot = slots, slot
-
-    def set(self, value: float) -> None:
-        self._slots[self._slot] = value
-
-    @property
-    def value(self) -> float:
-        return float(self._slots[self._slot])
-
-
-class HistogramSeries:
-    """How often a value fell under which bound: slots are one a bound, one above them all, then the sum."""
-
-    __slots__ = ("_bounds", "_slot", "_slots", "_sum")
-
-    def __init__(self, slots: "memoryview[float]", slot: int, bounds: Sequence[float]) -> None:
-        self._slots, self._slot, self._bounds, self._sum = slots, slot, bounds, slot + len(bounds) + 1
-
-    def observe(self, value: float) -> None:
-        slots = self._slots
-        slots[self._slot + bisect.bisect_left(self._bounds, value)] += 1.0
-        slots[self._sum] += value
-
-    @property
-    def count(self) -> float:
-        return float(sum(self._slots[self._slot : self._sum]))
-
-
-Series = TypeVar("Series", CounterSeries, GaugeSeries, HistogramSeries)
+_own = CollectorRegistry(auto_describe=False)
+_shared_folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +36,7 @@ class Metric(Generic[Series]):
 
     name: str
     meaning: str
-    label_names: Labels
+    label_names: tuple[str, ...]
     kind: type[Series]
     bounds: tuple[float, ...] = ()
     """Upper bounds of a histogram's buckets, ascending, without infinity."""
@@ -143,56 +45,36 @@ class Metric(Generic[Series]):
         """The series with these label values, in the order they were declared in. Keep it: this is the slow part."""
         if len(values) != len(self.label_names):
             raise ValueError(f"metric {self.name} has labels {self.label_names}, not {len(values)} of them")
-        store = _store()
-        for name, labels, slot, _ in store.series:
-            if name == self.name and labels == values:
-                return self.kind(store.slots, slot, self.bounds)
-        return self.kind(store.slots, store.take(self.name, values, self._width), self.bounds)
-
-    @property
-    def _width(self) -> int:
-        return len(self.bounds) + 2 if self.bounds else 1
-
-    def family(self, series: Mapping[Labels, Sequence[float]]) -> "Family":
-        """In prometheus_client's form, for exposition."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-        from prometheus_client.utils import floatToGoString
-
-        if self.bounds:
-            histogram = HistogramMetricFamily(self.name, self.meaning, labels=self.label_names)
-            for labels, values in series.items():
-                total, buckets = 0.0, []
-                for bound, count in zip([*map(floatToGoString, self.bounds), "+Inf"], values, strict=False):
-                    total += count
-                    buckets.append((bound, total))
-                histogram.add_metric(labels, buckets, sum_value=values[-1])
-            return histogram
-        families: dict[type, type[CounterMetricFamily | GaugeMetricFamily]] = {
-            CounterSeries: CounterMetricFamily,
-            GaugeSeries: GaugeMetricFamily,
-        }
-        family = families[self.kind](self.name, self.meaning, labels=self.label_names)
-        for labels, values in series.items():
-            family.add_metric(labels, values[0])
-        return family
+        collector: Series = _collector(self)
+        return collector.labels(*values) if values else collector
 
 
-DECLARED: dict[str, Metric[CounterSeries] | Metric[GaugeSeries] | Metric[HistogramSeries]] = {}
+@cache
+def _collector(metric: "Metric[Any]") -> Any:
+    options: dict[str, Any] = {}
+    if metric.kind is Histogram:
+        options["buckets"] = metric.bounds
+    elif metric.kind is Gauge:
+        options["multiprocess_mode"] = "livesum"
+    return metric.kind(metric.name, metric.meaning, metric.label_names, registry=_own, **options)
 
 
-def counter(name: str, meaning: str, *labels: str) -> Metric[CounterSeries]:
+DECLARED: dict[str, "Metric[Counter] | Metric[Gauge] | Metric[Histogram]"] = {}
+
+
+def counter(name: str, meaning: str, *labels: str) -> Metric[Counter]:
     """Declare a counter; its name ends in `_total`."""
-    return _declare(Metric(name, meaning, labels, CounterSeries))
+    return _declare(Metric(name, meaning, labels, Counter))
 
 
-def gauge(name: str, meaning: str, *labels: str) -> Metric[GaugeSeries]:
-    """Declare a gauge."""
-    return _declare(Metric(name, meaning, labels, GaugeSeries))
+def gauge(name: str, meaning: str, *labels: str) -> Metric[Gauge]:
+    """Declare a gauge; those of several processes are added up."""
+    return _declare(Metric(name, meaning, labels, Gauge))
 
 
-def histogram(name: str, meaning: str, *labels: str, bounds: Sequence[float]) -> Metric[HistogramSeries]:
+def histogram(name: str, meaning: str, *labels: str, bounds: Sequence[float]) -> Metric[Histogram]:
     """Declare a histogram over `bounds`, ascending."""
-    return _declare(Metric(name, meaning, labels, HistogramSeries, tuple(bounds)))
+    return _declare(Metric(name, meaning, labels, Histogram, tuple(bounds)))
 
 
 def _declare(metric: Metric[Series]) -> Metric[Series]:
@@ -203,85 +85,39 @@ def _declare(metric: Metric[Series]) -> Metric[Series]:
 
 
 def share_between_processes() -> None:
-    """Have this process, and those it starts from now on, count where this one can add them up."""
-    global _shared  # noqa: PLW0603
-    folder = tempfile.mkdtemp(prefix="sternpost-metrics-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ[FOLDER_VARIABLE] = folder
-    _shared = _Shared(Path(folder))
+    """Have the processes that this one starts from now on count where this one can add them up."""
+    global _shared_folder  # noqa: PLW0603
+    _shared_folder = os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="sternpost-metrics-")
+    atexit.register(shutil.rmtree, _shared_folder, ignore_errors=True)
 
 
 def forget_process(pid: int) -> None:
     """Keep the counts of a process that ended, and drop its gauges."""
-    if _shared is not None:
-        _shared.fold(pid)
-
-
-class _Shared:
-    """The reading side: adds up what the processes have counted."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._ended: Totals = {}
-        self._lock = threading.Lock()  # the admin listener renders in a thread of its own
-
-    def fold(self, pid: int) -> None:
-        path = self._folder / f"{pid}.values"
-        with self._lock:
-            if path.exists():
-                for key, values in _read(path):
-                    if not issubclass(DECLARED[key[0]].kind, GaugeSeries):
-                        _add(self._ended, key, values)
-                path.unlink()
-                path.with_suffix(".series").unlink()
-
-    def totals(self) -> Totals:
-        with self._lock:
-            totals = {key: list(values) for key, values in self._ended.items()}
-            for path in self._folder.glob("*.values"):
-                for key, values in _read(path):
-                    _add(totals, key, values)
-        return totals
-
-
-_shared: _Shared | None = None
+    if _shared_folder is not None:
+        multiprocess.mark_process_dead(pid, _shared_folder)  # type: ignore[no-untyped-call]
 
 
 def render() -> bytes:
-    """All metrics in Prometheus' text format: of this process and those it shares with."""
-    from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.registry import Collector
-
-    totals = _shared.totals() if _shared else _own_totals()
-
-    class Summed(Collector):
-        def collect(self) -> Iterator["Family"]:
-            for metric in DECLARED.values():
-                series = {labels: values for (name, labels), values in totals.items() if name == metric.name}
-                if series:
-                    yield metric.family(series)
-
+    """All metrics in Prometheus' text format: of the processes that share, or else of this one."""
+    if _shared_folder is None:
+        return generate_latest(_own)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Summed())
+    registry.register(_Summed(_shared_folder))
     return generate_latest(registry)
 
 
-def _own_totals() -> Totals:
-    store = _store()
-    return {(name, labels): list(store.slots[slot : slot + width]) for name, labels, slot, width in store.series}
+class _Summed(Collector):
+    """The shared files, with the meanings that they do not hold."""
 
+    def __init__(self, folder: str) -> None:
+        self._files = multiprocess.MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
 
-def _read(path: Path) -> Iterator[tuple[tuple[str, Labels], list[float]]]:
-    slots: memoryview[float] = memoryview(path.read_bytes()).cast("d")
-    for line in path.with_suffix(".series").read_text(encoding="utf-8").splitlines():
-        name, labels, slot, width = json.loads(line)
-        yield (name, tuple(labels)), list(slots[slot : slot + width])
-
-
-def _add(totals: Totals, key: tuple[str, Labels], values: Sequence[float]) -> None:
-    into = totals.setdefault(key, [0.0] * len(values))
-    for i, value in enumerate(values):
-        into[i] += value
+    def collect(self) -> Iterable[Family]:
+        for family in self._files.collect():  # type: ignore[no-untyped-call]
+            declared = DECLARED.get(family.name) or DECLARED.get(f"{family.name}_total")
+            if declared is not None:
+                family.documentation = declared.meaning
+            yield family
 
 
 _LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4)

@@ -16,7 +16,7 @@ Prometheus' text format, added up over its worker processes. Units are seconds a
 def render() -> str:
     rows = []
     for metric in DECLARED.values():
-        kind = metric.kind.__name__.removesuffix("Series").lower()
+        kind = metric.kind.__name__.lower()
         labels = ", ".join(f"`{name}`" for name in metric.label_names) or "–"
         bounds = f" Buckets up to {', '.join(f'{bound:,}' for bound in metric.bounds)}." if metric.bounds else ""
         rows.append(f"| `{metric.name}` | {kind} | {labels} | {metric.meaning}{bounds} |\n")

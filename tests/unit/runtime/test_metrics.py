@@ -29,7 +29,6 @@ if sys.argv[1:] == ["work"]:
     sys.stdin.read()
 else:
     metrics.share_between_processes()
-    waiting.labels().set(1)
     workers = [
         subprocess.Popen([sys.executable, __file__, "work"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(2)
@@ -58,7 +57,8 @@ def test_processes_are_added_up_and_one_that_ended_keeps_its_counts(tmp_path: Pa
     script = tmp_path / "counting.py"
     script.write_text(SCRIPT)
     ran = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
-    both, one = (samples(json.loads(line)) for line in ran.stdout.splitlines())
+    printed = [json.loads(line) for line in ran.stdout.splitlines()]
+    both, one = map(samples, printed)
     counts = {
         "t_requests_total{source=a}": 4,
         "t_requests_total{source=b}": 2,
@@ -68,17 +68,19 @@ def test_processes_are_added_up_and_one_that_ended_keeps_its_counts(tmp_path: Pa
         "t_seconds_count{}": 8,
         "t_seconds_sum{}": pytest.approx(15.3),
     }
-    assert both == {**counts, "t_waiting{}": 11}
-    assert one == {**counts, "t_waiting{}": 6}
+    for text in printed:
+        assert "# HELP t_seconds Seconds.\n" in text
+    assert both == {**counts, "t_waiting{}": 10}
+    assert one == {**counts, "t_waiting{}": 5}
 
 
 def test_every_declared_metric_has_a_meaning_a_prefix_and_a_unit() -> None:
     for metric in metrics.DECLARED.values():
         assert metric.meaning.endswith("."), metric.name
         assert metric.name.startswith("sternpost_"), metric.name
-        if metric.kind is metrics.CounterSeries:
+        if metric.kind is metrics.Counter:
             assert metric.name.endswith("_total"), metric.name
-        if metric.kind is metrics.HistogramSeries:
+        if metric.kind is metrics.Histogram:
             assert metric.name.endswith(("_seconds", "_bytes", "_records")), metric.name
             assert list(metric.bounds) == sorted(metric.bounds)
 
