@@ -20,7 +20,6 @@ from processor.identification import Identified, identify
 from processor.records import DeadLetter, Duplicate, Event, Headers, Outcome, RawRecord
 from schemas import headers
 from schemas.avro_writer import Unencodable
-from schemas.avro_writer import Unencodable
 from schemas.rejection import ErrorCode, Rejection, Stage
 
 log = structlog.get_logger()
@@ -93,8 +92,6 @@ class Core:
             return DeadLetter(rejection.code, rejection.stage, rejection.field, rejection.message)
         except Unencodable as misfit:
             return DeadLetter(ErrorCode.UNENCODABLE, stage, None, f"the event's {misfit}")
-        except Unencodable as misfit:
-            return DeadLetter(ErrorCode.UNENCODABLE, stage, misfit.path, str(misfit))
         except Exception as fault:
             return self._internal_error(fault, stage)
         id_bytes = event_id.encode()

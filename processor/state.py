@@ -16,7 +16,7 @@ import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from rocksdict import (
     BlockBasedOptions,
@@ -81,9 +81,6 @@ class _Generation:
         meta = self.db.get(_META)
         self.complete_up_to, self.previous_ms = _PAIR.unpack(meta) if meta is not None else (_NONE, _NONE)
 
-    def get(self, keys: list[bytes]) -> list[bytes | None]:
-        return cast("list[bytes | None]", self.db.get(keys))  # type: ignore[arg-type]
-
 
 class PartitionState:
     """See `deduplication.State`. The folder must be this process's own while it is open."""
@@ -106,15 +103,13 @@ class PartitionState:
                 raise
 
     def _open_generations(self) -> None:
-        before: int | None = None
         for path in sorted(self._folder.iterdir(), key=lambda path: int(path.name)):
             self._generations.append(_Generation(path, self._memory))
-            previous_ms, complete_up_to = self._generations[-1].previous_ms, self._generations[-1].complete_up_to
-            if previous_ms not in (_NONE, before):
-                raise ValueError(f"generation {previous_ms} is missing")
-            if complete_up_to != _NONE:
-                before = int(path.name)
-                self.complete_up_to = max(self.complete_up_to, complete_up_to)
+        *before, newest = [None, None, *(one for one in self._generations if one.complete_up_to != _NONE)]
+        if newest is not None:
+            self.complete_up_to = newest.complete_up_to
+            if newest.previous_ms not in (_NONE, before[-1] and before[-1].start_ms):
+                raise ValueError(f"the generation of {newest.previous_ms} is missing")
         self._drop_expired()
 
     def get(self, keys: list[bytes]) -> list[Memory | None]:
