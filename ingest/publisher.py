@@ -209,8 +209,8 @@ class Publisher:
                 self._count_error("late")
             return
         self._last_failure = now
-        self._count_error(error.name())
         if not delivery.done.done():
+            self._count_error(error.name())
             delivery.done.set_result(Outcome.REFUSED)
 
     def _count_error(self, name: str) -> None:

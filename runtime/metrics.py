@@ -143,7 +143,8 @@ INGEST_IN_FLIGHT = gauge("sternpost_ingest_in_flight", "Bodies that wait for the
 INGEST_IN_FLIGHT_BYTES = gauge("sternpost_ingest_in_flight_bytes", "Their bytes.")
 INGEST_PRODUCE_ERRORS = counter(
     "sternpost_ingest_produce_errors_total",
-    "Bodies that Kafka did not take, by librdkafka's name of the error; `late` came after their 503 had been sent.",
+    "Bodies that Kafka did not take, by librdkafka's name of the error, or `deadline` where no report came in time; "
+    "those of them that were acknowledged after all are counted again, as `late`.",
     "error",
 )
 INGEST_SIGNATURE_FAILURES = counter(

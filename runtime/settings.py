@@ -191,6 +191,15 @@ class Ingest(Section):
             raise ValueError("ingest.tls_certificate and ingest.tls_key go together: set both or neither")
         return self
 
+    @model_validator(mode="after")
+    def _a_body_fits(self) -> Self:
+        if self.max_in_flight_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"ingest.max_in_flight_bytes ({self.max_in_flight_bytes}) is below ingest.max_body_bytes "
+                f"({self.max_body_bytes}): a body in between could never be taken"
+            )
+        return self
+
 
 class Profile(StrEnum):
     """How payloads are mapped; docs/mapping.md shows both."""

@@ -1,0 +1,88 @@
+"""The publisher alone, where the endpoint gives no handle on what happens when."""
+
+import asyncio
+
+import pytest
+from confluent_kafka import KafkaError
+
+from ingest.publisher import Busy, Outcome, Publisher
+from runtime import metrics
+from runtime.errors import DependencyError
+from runtime.settings import Settings
+from tests.kafka import SettingsMaker, TopicMaker
+
+NEVER = float("inf")
+
+
+@pytest.fixture
+def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
+    return make_settings(
+        make_topics(), ingest={"max_in_flight_requests": 3, "max_in_flight_bytes": 100, "max_body_bytes": 90}
+    )
+
+
+def publish(publisher: Publisher, value: bytes = b"body", due: float = NEVER) -> "asyncio.Future[Outcome]":
+    return publisher.publish("key", value, [("source", b"test")], 1_700_000_000_000, due)
+
+
+def test_an_acknowledgement_after_the_deadline_harms_nothing(settings: Settings) -> None:
+    def late() -> float:
+        lines = metrics.render().decode().splitlines()
+        return sum(float(line.split()[1]) for line in lines if line.startswith(f'{name}{{error="late"}}'))
+
+    name = metrics.INGEST_PRODUCE_ERRORS.name
+
+    async def run() -> None:
+        publisher = Publisher(settings)
+        await publisher.warm_up()
+        before = late()
+        now = asyncio.get_running_loop().time()
+        given_up, waited_for = publish(publisher, due=now), publish(publisher, due=now + 60)
+        publisher.expire(now)
+        assert given_up.result() is Outcome.LATE
+        assert await waited_for is Outcome.WRITTEN
+        await publisher.close(10)
+        publisher.tend()
+        assert late() == before + 1
+        assert await publish(publisher) is Outcome.WRITTEN
+
+    asyncio.run(run())
+
+
+def test_bounds_count_what_waits_and_no_more(settings: Settings) -> None:
+    async def run() -> None:
+        publisher = Publisher(settings)
+        await publisher.warm_up()
+        waiting = [publish(publisher) for _ in range(3)]
+        with pytest.raises(Busy):
+            publish(publisher)
+        assert await asyncio.gather(*waiting) == [Outcome.WRITTEN] * 3
+        waiting = [publish(publisher, bytes(90)), publish(publisher, bytes(10))]
+        with pytest.raises(Busy):
+            publish(publisher, b"x")
+        assert await asyncio.gather(*waiting) == [Outcome.WRITTEN] * 2
+
+    asyncio.run(run())
+
+
+def test_a_producer_that_failed_for_good_is_replaced(settings: Settings) -> None:
+    async def run() -> None:
+        publisher = Publisher(settings)
+        await publisher.warm_up()
+        stuck = publish(publisher)
+        publisher._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True))
+        publisher.tend()
+        assert await stuck in (Outcome.REFUSED, Outcome.WRITTEN)
+        assert await publish(publisher) is Outcome.WRITTEN
+
+    asyncio.run(run())
+
+
+def test_a_missing_topic_is_said_before_the_first_webhook(settings: Settings) -> None:
+    missing = settings.model_copy(update={"topics": settings.topics.model_copy(update={"raw": "test-not-there"})})
+
+    async def run() -> None:
+        with pytest.raises(DependencyError, match="sternpost topics create"):
+            await Publisher(missing).warm_up()
+
+    asyncio.run(run())
