@@ -1,0 +1,81 @@
+"""The processor without its registry: at start it waits, later it goes on from what it knows."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import orjson
+from confluent_kafka import Producer
+
+from runtime.configuration import load
+from sternpost import reader, samples, schema, topics
+from sternpost.local_stack import LocalStack
+from sternpost.local_stack.ports import choose
+from sternpost.local_stack.services import environment_for
+from tests.waiting import PATIENCE_S, until
+
+
+def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path: Path) -> None:
+    with LocalStack() as stack:
+        assert stack.registry is not None
+        settings = load(
+            None,
+            {
+                "kafka.bootstrap_servers": stack.bootstrap_servers,
+                "schema_registry.url": stack.registry_url,
+                "topics.partitions": 2,
+                "topics.replication_factor": 1,
+                "topics.min_insync_replicas": 1,
+                "processor.admin_port": choose(0, "the processor", ""),
+                "processor.state_dir": tmp_path / "state",
+            },
+        )
+        topics.create(settings)
+        schema.register(settings)
+        stack.registry.stop()
+
+        log = tmp_path / "log"
+        with log.open("wb") as output:
+            processor = subprocess.Popen(
+                [Path(sys.executable).with_name("sternpost"), "process"],
+                env=environment_for(settings),
+                stderr=output,
+                cwd=tmp_path,
+            )
+        try:
+            until(lambda: "waiting: the schema registry does not answer" in log.read_text())
+            assert until(lambda: ready(settings.processor.admin_port)) == 503
+            stack.registry.start()
+            stack.registry.wait_ready()
+            until(lambda: ready(settings.processor.admin_port) == 200)
+            stack.registry.kill()
+
+            producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+            for index in range(20):
+                producer.produce(settings.topics.raw, orjson.dumps(samples.payload(index)), str(index))
+            assert producer.flush(PATIENCE_S) == 0
+            until(lambda: len(list(reader.read(settings, settings.topics.events))) == 20)
+            processor.send_signal(signal.SIGTERM)
+            assert processor.wait(PATIENCE_S) == 0
+        finally:
+            processor.kill()
+            processor.wait()
+        waiting = [line for line in log.read_text().splitlines() if "waiting:" in line]
+        assert len(waiting) == 1, "one line, not a flood"
+        assert json.loads(waiting[0])["level"] == "warning"
+
+
+def ready(port: int) -> int:
+    """The status of /readyz; 0 where nothing listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
