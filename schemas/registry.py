@@ -84,13 +84,13 @@ class Registry:
 
         Raises SchemaRefused where it is incompatible with an earlier version, or RegistryUnavailable.
         """
+        # The level first: under the registry's own, which may be NONE, it would take a breaking schema.
+        self._ask(lambda: self._client.set_compatibility(subject, COMPATIBILITY))
         try:
-            found = self.lookup(subject, schema)
+            return self.lookup(subject, schema)
         except SchemaMissing:
             self._ask(lambda: self._client.register_schema(subject, _avro(schema)))
-            found = self.lookup(subject, schema)
-        self._ask(lambda: self._client.set_compatibility(subject, COMPATIBILITY))
-        return found
+            return self.lookup(subject, schema)
 
     def compatibility(self, subject: str) -> str | None:
         """The level that is set for the subject itself; None where the registry's own default holds."""

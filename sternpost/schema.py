@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from runtime.errors import CheckFailed, DependencyError
 from runtime.settings import Settings
+from schemas.evolution import broken_promises
 from schemas.registry import (
     COMPATIBILITY,
     Registered,
@@ -14,7 +15,7 @@ from schemas.registry import (
     SchemaRefused,
     subject_of,
 )
-from schemas.track_event import SCHEMA_FILE, load_schema
+from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, load_schema
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def register(settings: Settings) -> Registered:
 
 def check(settings: Settings) -> tuple[Registered | None, list[str]]:
     """Where the schema is registered, and what is wrong, each with its mend; nothing where all is right."""
-    subject, findings = subject_of(settings.topics.events), []
+    subject, findings = subject_of(settings.topics.events), broken_promises(SCHEMA_FILES)
     found: Registered | None = None
     with open_registry(settings) as registry:
         try:

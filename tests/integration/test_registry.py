@@ -10,7 +10,7 @@ from contextlib import closing
 import fastavro
 import pytest
 from click.testing import CliRunner
-from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -62,6 +62,28 @@ def test_a_compatible_version_is_taken_and_a_breaking_one_refused(registry: Regi
     assert not registry.is_compatible(subject, BREAKING)
     with pytest.raises(SchemaRefused):
         registry.register(subject, BREAKING)
+
+
+def test_a_breaking_version_is_refused_where_the_registry_had_no_level_yet(
+    kafka: Kafka, registry: Registry, subject: str
+) -> None:
+    with closing(SchemaRegistryClient({"url": kafka.registry_url})) as client:
+        client.register_schema(subject, Schema(json.dumps(V1), "AVRO"))
+    with pytest.raises(SchemaRefused):
+        registry.register(subject, BREAKING)
+
+
+def test_a_schema_is_found_however_its_json_is_laid_out_and_no_other_for_it(
+    kafka: Kafka, registry: Registry, subject: str
+) -> None:
+    with closing(SchemaRegistryClient({"url": kafka.registry_url})) as client:
+        laid_out = json.dumps(load_schema(), indent=4, sort_keys=True)
+        schema_id = client.register_schema(subject, Schema(laid_out, "AVRO"))
+    assert registry.lookup(subject, load_schema()).id == schema_id
+    fields = load_schema()["fields"]
+    for others in (fields[::-1], fields[:-1], [{**fields[0], "type": "bytes"}, *fields[1:]]):
+        with pytest.raises(SchemaMissing):
+            registry.lookup(subject, {**load_schema(), "fields": others})
 
 
 def test_the_event_schema_is_found_as_it_was_registered(registry: Registry, subject: str) -> None:
