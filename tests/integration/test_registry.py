@@ -2,13 +2,17 @@
 
 import io
 import json
+import socket
+import socketserver
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from urllib.parse import urlsplit
 
 import fastavro
 import pytest
+import structlog
 from click.testing import CliRunner
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -29,6 +33,44 @@ V2 = {
     "fields": [*V1["fields"], {"name": "b", "type": ["null", "long"], "default": None}],
 }
 BREAKING = {"type": "record", "name": "A", "fields": [{"name": "c", "type": "string"}]}
+
+
+class Relay:
+    """The registry at another address, for as long as the relay is open."""
+
+    def __init__(self, address: tuple[str, int], url: str) -> None:
+        target = urlsplit(url)
+        self._connections: list[socket.socket] = []
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(handler) -> None:  # noqa: N805 (it is `self` of another class)
+                there = socket.create_connection((target.hostname, target.port), timeout=30)
+                self._connections += (handler.request, there)
+                back = threading.Thread(target=_pipe, args=(there, handler.request), daemon=True)
+                back.start()
+                _pipe(handler.request, there)
+                back.join()
+                there.close()
+
+        self._server = socketserver.ThreadingTCPServer(address, Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._server.server_close()
+
+
+def _pipe(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
@@ -111,6 +153,34 @@ def test_waiting_ends_when_the_schema_comes(registry: Registry, subject: str) ->
     registered.join()
     assert found is not None
     assert found.subject == subject
+
+
+def test_a_registry_that_comes_later_is_waited_for_and_one_that_goes_is_not_missed(
+    kafka: Kafka, registry: Registry, subject: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schemas.registry.RETRY_S", 0.05)
+    registered = registry.register(subject, V1)
+    address = ("127.0.0.1", choose(0, "registry", ""))
+    tries: list[None] = []
+    relay: Relay | None = None
+
+    def come_after_three() -> None:
+        nonlocal relay
+        tries.append(None)
+        if len(tries) == 3:
+            relay = Relay(address, kafka.registry_url)
+
+    later = Registry(kafka.registry_url.replace(urlsplit(kafka.registry_url).netloc, f"{address[0]}:{address[1]}"))
+    with structlog.testing.capture_logs() as logs:
+        assert later.wait_for(subject, V1, threading.Event(), waiting=come_after_three) == registered
+    assert [line["event"] for line in logs] == ["waiting: the schema registry does not answer", "schema found"]
+    assert later.schema(registered.id) == V1
+    assert relay is not None
+    relay.close()
+    with pytest.raises(RegistryUnavailable):
+        later.lookup(subject, V2)
+    assert later.schema(registered.id) == V1
+    later.close()
 
 
 def test_waiting_ends_when_it_is_to_stop() -> None:
