@@ -2,8 +2,10 @@
 
 A general writer finds out anew for each value what its schema asks for; most of its time goes into choosing branches of
 unions. Here that is done once: `compile_writer` turns the schema into the source of Python functions and compiles it.
-Two things make them fast:
+Three things make them fast:
 
+- Records come in few shapes, a shape being the keys that are there, in their order. Each gets a function of its own, in
+  which all fields that are absent, one after the other, are one constant, and no key is looked up.
 - Bytes are put together as text of the characters U+0000 to U+00FF, and encoded as Latin-1 at the very end. ASCII text
   is its own UTF-8, so nearly all strings go in as they are, and one `"".join` makes a record.
 - Encoded integers are remembered: ids and times come again and again.
@@ -29,6 +31,10 @@ Piece = Callable[[Any], str]
 
 MAX_REMEMBERED = 16_384
 """Integers whose encoding is remembered, before all are forgotten."""
+
+
+MAX_SHAPES = 1_024
+"""Shapes of one record that get a function of their own; what comes in yet another is written by a general one."""
 
 
 class Unencodable(ValueError):
@@ -75,7 +81,10 @@ def _write_slowly(parsed: Any, names: Names, record: Mapping[str, Any]) -> bytes
 
 def varint(number: int) -> str:
     """Zig-zag variable-length encoding of an integer of up to 64 bits, a character a byte."""
-    number = (number << 1) ^ (number >> 63)
+    return _unsigned((number << 1) ^ (number >> 63))
+
+
+def _unsigned(number: int) -> str:
     out = ""
     while number > 0x7F:
         out += chr(number & 0x7F | 0x80)
@@ -83,19 +92,51 @@ def varint(number: int) -> str:
     return out + chr(number)
 
 
+_LOW_BITS = 14
+_LOW = [chr(n & 0x7F | 0x80) + chr(n >> 7 | 0x80) for n in range(1 << _LOW_BITS)]
+"""The first two bytes of a longer encoding."""
+
+
 class _Integers(dict[int, str]):
-    """Encodings of the integers of one type, each after `prefix`."""
+    """Encodings of the integers of one type, each after `prefix`.
+
+    Times that are new differ from those before in their low bits: what follows these is remembered by itself.
+    """
 
     def __init__(self, bits: int, prefix: str) -> None:
         self._end, self._prefix = 1 << bits - 1, prefix
+        self._high: dict[int, str] = {}
 
     def __missing__(self, number: int) -> str:
         if not -self._end <= number < self._end:
             raise OverflowError
         if len(self) >= MAX_REMEMBERED:
             self.clear()
-        encoded = self[number] = self._prefix + varint(number)
+            self._high.clear()
+        zigzag = (number << 1) ^ (number >> 63)
+        high = zigzag >> _LOW_BITS
+        if high:
+            rest = self._high.get(high)
+            if rest is None:
+                rest = self._high[high] = _unsigned(high)
+            encoded = self._prefix + _LOW[zigzag & 0x3FFF] + rest
+        else:
+            encoded = self._prefix + _unsigned(zigzag)
+        self[number] = encoded
         return encoded
+
+
+class _Shapes(dict[tuple[object, ...], Piece]):
+    """The functions of one record, by shape; made when a shape is first met."""
+
+    def __init__(self, general: Piece, specialise: Callable[[tuple[object, ...]], Piece]) -> None:
+        self._general, self._specialise = general, specialise
+
+    def __missing__(self, keys: tuple[object, ...]) -> Piece:
+        if len(self) >= MAX_SHAPES:
+            return self._general
+        piece = self[keys] = self._specialise(keys)
+        return piece
 
 
 _SMALL = 4_096
@@ -119,13 +160,39 @@ class _Compiler:
         lines, parts = self._value(schema, "v")
         return self._compiled("v", [*lines, _joined(parts)])
 
-    def _record(self, schema: dict[str, Any]) -> Piece:
+    def _record(self, schema: dict[str, Any]) -> "_Shapes":
+        fields = schema["fields"]
         lines, parts = ["record.get"], []  # fails for what is no record, if it has no fields too
-        for index, field in enumerate(schema["fields"]):
+        for index, field in enumerate(fields):
             preparing, encoded = self._value(field["type"], f"v{index}")
             lines += [f"v{index} = {self._taken(field)}", *preparing]
             parts += encoded
-        return self._compiled("record", [*lines, _joined(parts)])
+        general = self._compiled("record", [*lines, _joined(parts)])
+        return _Shapes(general, lambda keys: self._shape(fields, keys))
+
+    def _shape(self, fields: list[dict[str, Any]], keys: tuple[object, ...]) -> Piece:
+        """The function for records that have these keys, in this order."""
+        variables = {field["name"]: f"v{index}" for index, field in enumerate(fields)}
+        taken = "".join(f"{variables.get(key, '_')}, " for key in keys)
+        lines = [f"{taken}= record.values()" if keys else "record.get"]
+        parts, absent = [], ""
+        for field in fields:
+            if field["name"] not in keys:
+                absent += self._absent(field)
+                continue
+            preparing, encoded = self._value(field["type"], variables[field["name"]])
+            lines += preparing
+            parts += [repr(absent), *encoded] if absent else encoded
+            absent = ""
+        return self._compiled("record", [*lines, _joined([*parts, repr(absent)] if absent else parts)])
+
+    def _absent(self, field: dict[str, Any]) -> str:
+        """What is written where a record has not got the field. Raises KeyError where it must have it."""
+        name = self._shared(
+            lambda: self.piece(field["type"])(self._default(field["type"], field["default"])), "absent", id(field)
+        )
+        encoded: str = self._scope[name]
+        return encoded
 
     def _taken(self, field: dict[str, Any]) -> str:
         """An expression for the field's value in a record that may lack it."""
@@ -175,7 +242,7 @@ class _Compiler:
                 symbols = {symbol: prefix + varint(index) for index, symbol in enumerate(schema["symbols"])}
                 return f"{self._shared(lambda: symbols, id(schema), prefix)}[{v}]"
             case "record" | "error":
-                call = f"{self._shared(lambda: self._record(schema), id(schema))}({v})"
+                call = f"{self._shared(lambda: self._record(schema), id(schema))}[tuple({v})]({v})"
             case _:
                 call = f"{self._shared(lambda: self._other(kind, schema), kind, id(schema))}({v})"
         return f"{prefix!r} + {call}" if prefix else call
@@ -276,9 +343,9 @@ class _Compiler:
 
     def _compiled(self, parameter: str, lines: list[str]) -> Piece:
         source = "\n".join([f"def encode({parameter}):", *_indented(lines)])
-        exec(compile(source, "<avro writer>", "exec"), self._scope)  # noqa: S102 (our own text)
-        encode: Piece = self._scope.pop("encode")
-        return encode
+        made: dict[str, Piece] = {}
+        exec(compile(source, "<avro writer>", "exec"), self._scope, made)  # noqa: S102 (our own text)
+        return made["encode"]
 
 
 _KINDS: dict[type, tuple[str, ...]] = {
@@ -302,7 +369,7 @@ def _kind(schema: Any) -> str:
 
 def _joined(parts: list[str]) -> str:
     """The line that returns the parts as one text."""
-    return f"return join(({', '.join(parts)},))" if parts else "return ''"
+    return f"return join(({', '.join(parts)},))" if len(parts) > 1 else f"return {parts[0] if parts else repr('')}"
 
 
 def _indented(lines: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The compiled writer against fastavro: for any schema and any value of it, the same bytes."""
 
 import io
+import itertools
 import json
 import uuid
 from datetime import UTC, datetime
@@ -418,3 +419,22 @@ def test_whatever_the_mapping_lets_through_is_encodable(payload: dict[str, Any])
     except Rejection:
         return
     assert compile_writer(load_schema())(event) == by_fastavro(load_schema(), event)
+
+
+def test_more_shapes_than_are_remembered_are_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(avro_writer, "MAX_SHAPES", 3)
+    fields = [{"name": f"f{n}", "type": ["null", "string"], "default": None} for n in range(4)]
+    schema = {"type": "record", "name": "R", "fields": fields}
+    write = compile_writer(schema)
+    for keys in itertools.permutations(["f0", "f1", "f2", "f3", "unknown"], 3):
+        record = {key: f"value of {key}" for key in keys}
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, fastavro.parse_schema(schema), record)
+        assert write(record) == out.getvalue(), keys
+
+
+@pytest.mark.parametrize("edge", [2**6, 2**13, 2**14, 2**20, 2**31, 2**41, 2**62])
+def test_integers_around_the_edges_of_their_tables(edge: int) -> None:
+    write = compile_writer({"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]})
+    for number in [*range(edge - 3, edge + 3), *range(-edge - 3, -edge + 3)]:
+        assert write({"n": number}) == varint(number).encode("latin-1")
