@@ -115,6 +115,8 @@ def test_three_brokers_go_on_as_two() -> None:
     with LocalStack(brokers=3, registry=False) as stack:
         create(stack, "somewhere", replicas=3)
         stack.brokers[0].kill()
+        # Until the others have given it up, they send clients that want to change something to it.
+        stack.brokers[1].wait_until(lambda: members(stack) == {2, 3}, 60)
         create(stack, "elsewhere", replicas=2)
         until(lambda: {"somewhere", "elsewhere"} <= names(stack))  # brokers learn of a topic a moment later
 
@@ -176,6 +178,10 @@ def test_dev_says_where_everything_is() -> None:
 def create(stack: LocalStack, name: str, replicas: int = 1) -> None:
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
     admin.create_topics([NewTopic(name, 1, replicas)], operation_timeout=30)[name].result(60)
+
+
+def members(stack: LocalStack) -> set[int]:
+    return set(AdminClient({"bootstrap.servers": stack.brokers[1].address}).list_topics(timeout=30).brokers)
 
 
 def names(stack: LocalStack) -> set[str]:
