@@ -1,0 +1,335 @@
+"""`sternpost dead-letters`: what could not become an event, and another try for it."""
+
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from sternpost.commands import common
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from runtime.settings import Settings
+    from sternpost.dead_letters.letter import Letter
+    from sternpost.dead_letters.redrive import Plan
+    from sternpost.dead_letters.selection import Selection
+
+
+class Moment(click.ParamType[int]):
+    """A time or an age, as Unix milliseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from sternpost.positions import moment_ms
+
+        try:
+            return value if isinstance(value, int) else moment_ms(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class At(click.ParamType[tuple[int, int]]):
+    """Partition and offset."""
+
+    name = "partition:offset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        partition, _, offset = str(value).partition(":")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            self.fail(f"{value!r} is no partition:offset; `sternpost dead-letters list` shows them: 3:42", param, ctx)
+        return int(partition), int(offset)
+
+
+def _filters(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that select letters, handed on as one `selection`."""
+    import functools
+
+    @functools.wraps(function)
+    def with_selection(
+        *args: Any,
+        code: tuple[str, ...],
+        source: tuple[str, ...],
+        field: tuple[str, ...],
+        event_id: tuple[str, ...],
+        at: tuple[tuple[int, int], ...],
+        since: int | None,
+        until: int | None,
+        **others: Any,
+    ) -> None:
+        from schemas.rejection import ErrorCode
+        from sternpost.dead_letters.selection import Selection
+
+        if unknown := set(code) - set(ErrorCode):
+            raise click.UsageError(f"there is no code {min(unknown)}; there are {', '.join(ErrorCode)}")
+        selection = Selection(
+            codes=frozenset(code),
+            sources=frozenset(source),
+            fields=frozenset(field),
+            event_ids=frozenset(event_id),
+            positions=frozenset(at),
+            since_ms=since,
+            until_ms=until,
+        )
+        function(*args, selection=selection, **others)
+
+    for option in reversed(
+        [
+            click.option("--code", multiple=True, help="Only this code; may be given more than once, as those below."),
+            click.option("--source", multiple=True, help="Only this source."),
+            click.option("--field", multiple=True, help="Only where this field is at fault: data.action_id"),
+            click.option("--event-id", multiple=True, help="Only this event id."),
+            click.option("--at", multiple=True, type=At(), help="Only the letter at this place: 3:42"),
+            click.option("--since", type=Moment(), help="Failed then or later: 2026-11-24T03:00:00Z, or 2h (ago)."),
+            click.option("--until", type=Moment(), help="Failed before then."),
+        ]
+    ):
+        with_selection = option(with_selection)
+    return with_selection
+
+
+@click.group()
+def command() -> None:
+    """Look at what could not become an event, and send it back for another try."""
+
+
+@command.command("list")
+@_filters
+@click.option("--all", "with_redriven", is_flag=True, help="Those that were sent back as well.")
+@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Newest letters shown; 0: all.")
+@common.json_option
+@common.pass_settings
+def list_(settings: "Settings", selection: "Selection", with_redriven: bool, limit: int, as_json: bool) -> None:
+    """Count the dead letters by code and source, and show the newest. Payloads are never shown here."""
+    from dataclasses import replace
+
+    from sternpost.dead_letters.selection import find
+    from sternpost.dead_letters.summary import summary
+
+    letters = find(settings, replace(selection, redriven=with_redriven))
+    newest = letters[-limit:]
+    groups = summary(letters)
+    if as_json:
+        common.echo_json(
+            {
+                "total": len(letters),
+                "groups": [group.as_json() for group in groups],
+                "dead_letters": [letter.as_json() for letter in newest],
+            }
+        )
+        return
+    if not letters:
+        click.echo(
+            f"no dead letters in {settings.topics.dead_letters}{' that pass the filters' * _filtered(selection)}"
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from schemas.timestamps import iso
+
+    console = Console()
+    counts = Table("code", "source", "field", "letters", "first", "last", box=None, pad_edge=False, header_style="bold")
+    counts.columns[3].justify = "right"
+    for group in groups:
+        times = iso(group.first_ms), iso(group.last_ms)
+        counts.add_row(group.code, Text(group.source), Text(group.field or ""), str(group.letters), *times)
+    console.print(counts)
+    console.print(f"\n{len(newest)} of {len(letters)}, the newest last", style="bold")
+    table = Table("at", "failed", "code", "event id", "tries", "message", box=None, pad_edge=False, header_style="bold")
+    for letter in newest:
+        table.add_row(
+            f"{letter.partition}:{letter.offset}",
+            iso(letter.failed_at_ms),
+            f"{letter.code}{' (sent back)' if letter.redriven else ''}",
+            Text(letter.event_id or ""),
+            str(letter.attempt + 1),
+            Text(letter.message),
+        )
+    console.print(table)
+
+
+def _filtered(selection: "Selection") -> bool:
+    from sternpost.dead_letters.selection import Selection
+
+    return selection != Selection()
+
+
+@command.command()
+@click.argument("at", type=At())
+@common.json_option
+@common.pass_settings
+def show(settings: "Settings", at: tuple[int, int], as_json: bool) -> None:
+    """Show one dead letter with its headers and payload, and in it the place at fault.
+
+    AT is its partition:offset, as `sternpost dead-letters list` has it. The payload is a person's data.
+    """
+    letter, message = _one(settings, at)
+    if as_json:
+        common.echo_json(_whole(letter, message))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    from sternpost.dead_letters import payload
+    from sternpost.dead_letters.letter import texts
+
+    console = Console(soft_wrap=True, highlight=False)
+    for name, value in {k: v for k, v in letter.as_json().items() if v is not None and k != "raw"}.items():
+        console.print(Text(f"{name:12} ", "bold").append(str(value), "red" if name in ("code", "message") else ""))
+    raw = f"{letter.raw_topic} {letter.raw_partition}:{letter.raw_offset}"
+    console.print(Text(f"{'raw record':12} ", "bold").append(raw, ""))
+    console.print(Text("\nheaders", "bold"))
+    for name, value in texts(message).items():
+        console.print(Text(f"  {name}: {value}"))
+    console.print(Text("\npayload", "bold"))
+    for line in payload.lines(message.value() or b"", letter.field):
+        console.print(Text(f"{'▶' if line.at_fault else ' '} {line.text}", "bold red" if line.at_fault else ""))
+
+
+def _one(settings: "Settings", at: tuple[int, int]) -> "tuple[Letter, Message]":
+    from runtime.errors import CheckFailed
+    from sternpost.dead_letters.selection import Selection, find, read
+
+    found = find(settings, Selection(positions=frozenset({at}), redriven=True))
+    for batch in read(settings, found):
+        return batch[0]
+    raise CheckFailed(
+        f"{settings.topics.dead_letters} has no dead letter at {at[0]}:{at[1]}; it may be older than "
+        "topics.dead_letters_retention_ms. `sternpost dead-letters list --all --limit 0` shows those there are"
+    )
+
+
+def _whole(letter: "Letter", message: "Message") -> dict[str, Any]:
+    """A letter with headers, key and payload; bytes that are no UTF-8 come in base64, under another name."""
+    import base64
+
+    from sternpost.dead_letters.letter import texts
+
+    whole: dict[str, Any] = {**letter.as_json(), "headers": texts(message)}
+    for name, content in (("key", message.key()), ("payload", message.value())):
+        try:
+            whole[name] = None if content is None else content.decode()
+        except UnicodeDecodeError:
+            whole[f"{name}_base64"] = base64.b64encode(content or b"").decode()
+    return whole
+
+
+@command.command()
+@_filters
+@click.option("--all", "with_redriven", is_flag=True, help="Those that were sent back as well.")
+@click.option("--output", type=click.File("wb", lazy=True), default="-", help="File to write  [default: standard out]")
+@click.option("--bodies", is_flag=True, help="The payloads alone, as they were sent, for `sternpost transform`.")
+@common.pass_settings
+def export(settings: "Settings", selection: "Selection", with_redriven: bool, output: IO[bytes], bodies: bool) -> None:
+    """Write dead letters out, one JSON object a line: what `show --json` shows. The payloads are people's data."""
+    from dataclasses import replace
+
+    import orjson
+
+    from sternpost.dead_letters.selection import find, read
+
+    letters = find(settings, replace(selection, redriven=with_redriven))
+    number = 0
+    for batch in read(settings, letters):
+        for letter, message in batch:
+            body = message.value() or b""
+            # A line break in JSON text is space between its tokens, or else makes it no JSON.
+            line = body.replace(b"\r", b" ").replace(b"\n", b" ") if bodies else orjson.dumps(_whole(letter, message))
+            output.write(line + b"\n")
+            number += 1
+    output.flush()
+    click.echo(f"{number} dead letters exported", err=True)
+
+
+@command.command()
+@_filters
+@click.option(
+    "--max-attempts", type=click.IntRange(1), default=5, show_default=True, help="Leave alone what was tried so often."
+)
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what today's mapping would make of them.")
+@common.json_option
+@common.pass_settings
+def redrive(settings: "Settings", selection: "Selection", max_attempts: int, dry_run: bool, as_json: bool) -> None:
+    """Send dead letters back to the raw topic: same key, bytes and headers, `attempt` counted up.
+
+    Each is sent back once, however often the command runs or is interrupted: sending and noting that it was sent are
+    one transaction. They come after what is in the topic now, so out of the order in which they first came.
+    """
+    if dry_run:
+        _dry_run(settings, selection, max_attempts, as_json)
+        return
+    from sternpost.dead_letters.redrive import redrive as send
+    from sternpost.progress import Progress
+    from sternpost.transactions import ending_in_good_order
+
+    with ending_in_good_order() as interrupted, Progress("sent back") as progress:
+        planned: list[Plan] = []
+
+        def on_plan(plan: "Plan") -> None:
+            planned.append(plan)
+            progress.start(len(plan.letters))
+
+        sent = send(
+            settings,
+            selection,
+            max_attempts=max_attempts,
+            interrupted=interrupted,
+            on_plan=on_plan,
+            on_sent=progress.advance,
+        )
+    [plan] = planned
+    left = len(plan.letters) - sent.total()
+    if as_json:
+        common.echo_json(
+            {
+                "sent": sent.total(),
+                "by_code": dict(sent),
+                "exhausted": plan.exhausted.total(),
+                "left": left,
+            }
+        )
+    else:
+        click.echo(f"{sent.total()} dead letters sent back to {settings.topics.raw}")
+        _say_exhausted(plan, max_attempts)
+    if left:
+        click.echo(f"interrupted: {left} are left; run it again to send those", err=True)
+        raise click.exceptions.Exit(130)
+
+
+def _dry_run(settings: "Settings", selection: "Selection", max_attempts: int, as_json: bool) -> None:
+    from collections import Counter
+
+    from schemas.rejection import Rejection
+    from sternpost.dead_letters.redrive import plan, raw_headers
+    from sternpost.dead_letters.selection import read
+    from sternpost.today import Today, raw_record
+
+    planned = plan(settings, selection, max_attempts)
+    today = Today(settings)
+    would: Counter[str] = Counter()
+    for batch in read(settings, planned.letters):
+        for _, message in batch:
+            outcome = today.map(raw_record(message)._replace(headers=raw_headers(message)))
+            would[outcome.code.value if isinstance(outcome, Rejection) else "event"] += 1
+    if as_json:
+        common.echo_json(
+            {"would_send": len(planned.letters), "would_become": would, "exhausted": planned.exhausted.total()}
+        )
+        return
+    click.echo(f"{len(planned.letters)} dead letters would be sent back to {settings.topics.raw}")
+    for code, number in would.most_common():
+        click.echo(f"  {number} would become {'an event' if code == 'event' else f'dead letters again: {code}'}")
+    _say_exhausted(planned, max_attempts)
+
+
+def _say_exhausted(plan: "Plan", max_attempts: int) -> None:
+    if plan.exhausted:
+        click.echo(
+            f"{plan.exhausted.total()} were left alone: they failed {max_attempts} times or more since they were first "
+            "sent back; raise --max-attempts to try them again"
+        )

@@ -1,0 +1,102 @@
+"""Sends dead letters back to the raw topic, each once, with its attempt counted up."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from runtime.kafka import check_topics
+from runtime.settings import Settings
+from schemas import headers
+from sternpost import reader
+from sternpost.dead_letters.letter import Letter, number, texts
+from sternpost.dead_letters.selection import Selection, find, read
+from sternpost.transactions import Interrupted, Transactions
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+Headers = list[tuple[str, bytes | None]]
+
+DEFAULT_MAX_ATTEMPTS = 5
+_NOT_RAW = frozenset(
+    {
+        *(headers.ERROR_CODE, headers.ERROR_MESSAGE, headers.ERROR_FIELD, headers.ERROR_STAGE),
+        *(headers.RAW_TOPIC, headers.RAW_PARTITION, headers.RAW_OFFSET, headers.ATTEMPT),
+    }
+)
+
+
+class Plan(NamedTuple):
+    """What a redrive would send."""
+
+    letters: list[Letter]
+    exhausted: Counter[str]
+    """By code, those left alone because they were sent back often enough."""
+
+
+def plan(settings: Settings, selection: Selection, max_attempts: int) -> Plan:
+    """The letters to send; never those that were sent back already. Raises DependencyError."""
+    found = find(settings, selection)
+    return Plan(
+        [letter for letter in found if letter.attempt < max_attempts and not letter.redriven],
+        Counter(letter.code for letter in found if letter.attempt >= max_attempts and not letter.redriven),
+    )
+
+
+def redrive(
+    settings: Settings,
+    selection: Selection,
+    *,
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    interrupted: Interrupted,
+    on_plan: Callable[[Plan], None],
+    on_sent: Callable[[int], None],
+) -> Counter[str]:
+    """Sends back what `plan` gives, and tells how many by code. Stops between two batches where interrupted.
+
+    A batch is one transaction over the raw records and the notes that their letters were sent back. Raises
+    DependencyError; what was committed before stands and is not sent again by the next call.
+    """
+    check_topics(settings, [settings.topics.raw, settings.topics.dead_letters])
+    # Before looking: from here on, what an earlier redrive left undecided is decided.
+    transactions = Transactions(settings, f"{settings.processor.group_id}.redrive")
+    planned = plan(settings, selection, max_attempts)
+    on_plan(planned)
+    partitions = set(reader.topic_partitions(settings, settings.topics.raw)) if planned.letters else set()
+    sent: Counter[str] = Counter()
+    for batch in read(settings, planned.letters):
+        if interrupted:
+            break
+        with transactions.one():
+            for letter, message in batch:
+                _send(transactions, settings, letter, message, partitions)
+        sent.update(letter.code for letter, _ in batch)
+        on_sent(len(batch))
+    return sent
+
+
+def _send(
+    transactions: Transactions, settings: Settings, letter: Letter, message: "Message", partitions: set[int]
+) -> None:
+    topics = settings.topics
+    # To the partition it came from, key or no key: deduplication is by partition.
+    partition = letter.raw_partition if letter.raw_topic == topics.raw and letter.raw_partition in partitions else -1
+    transactions.produce(
+        topics.raw, key=message.key(), value=message.value(), headers=raw_headers(message), partition=partition
+    )
+    transactions.produce(
+        topics.dead_letters,
+        key=message.key(),
+        value=None,
+        headers=[(headers.REDRIVEN_OFFSET, b"%d" % letter.offset)],
+        partition=letter.partition,
+    )
+
+
+def raw_headers(message: "Message") -> Headers:
+    """The raw record's own headers again, with the attempt counted up."""
+    found = texts(message)
+    kept: Headers = [(name, value) for name, value in reader.headers_of(message) if name not in _NOT_RAW]
+    if headers.RECEIVED_AT not in found:  # something else wrote the record: it was received before it failed
+        kept.append((headers.RECEIVED_AT, b"%d" % message.timestamp()[1]))
+    return [*kept, (headers.ATTEMPT, b"%d" % (number(found.get(headers.ATTEMPT), 0) + 1))]

@@ -1,0 +1,62 @@
+"""Progress of long work over records: a bar on a terminal, a plain line now and then elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+PLAIN_INTERVAL_S = 10.0
+
+
+class Progress:
+    """On standard error, so that output for scripts stays clean."""
+
+    def __init__(self, what: str) -> None:
+        """`what` was done to the records that are counted: `sent back`."""
+        self._what = what
+        self._console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bars.add_task(what, total=None, rate="")
+        self._total = self._done = 0
+        self._started = self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def start(self, total: int) -> None:
+        """From now on the rate counts; `total` is how many are to come."""
+        self._total = total
+        self._started = self._said = time.monotonic()
+        self._bars.update(self._task, total=total)
+
+    def advance(self, count: int) -> None:
+        """So many more are done."""
+        self._done += count
+        now = time.monotonic()
+        rate = self._done / max(now - self._started, 1e-9)
+        self._bars.update(self._task, completed=self._done, rate=f"{rate:,.0f}/s")
+        if not self._console.is_terminal and now - self._said >= PLAIN_INTERVAL_S:
+            self._said = now
+            left = (self._total - self._done) / rate if rate else 0.0
+            self._console.print(
+                f"{self._what}: {self._done} of {self._total}, {rate:,.0f}/s, about {left:.0f} s left",
+                highlight=False,
+                soft_wrap=True,
+            )

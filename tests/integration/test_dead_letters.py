@@ -1,0 +1,301 @@
+"""Dead letters on a real broker: looked at, sent back once, taken away."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from confluent_kafka import Message, Producer
+
+from runtime.errors import DependencyError
+from runtime.settings import Settings, Topics
+from schemas import headers
+from sternpost import reader
+from sternpost.cli import cli
+from sternpost.dead_letters.redrive import redrive
+from sternpost.dead_letters.selection import Selection, find
+from sternpost.transactions import Interrupted, Transactions
+from tests.kafka import Kafka, SettingsMaker, TopicMaker
+
+GOOD = b'{"event_id":"e-%d","object_type":"email","metric":"sent","data":{"customer_id":"u%d"}}'
+BROKEN = b'{"event_id":"b","data":{"customer_id":"u","action_id":"no number"}}'
+
+
+@pytest.fixture
+def topics(make_topics: TopicMaker) -> Topics:
+    return make_topics(partitions=3)
+
+
+@pytest.fixture
+def settings(topics: Topics, make_settings: SettingsMaker) -> Settings:
+    return make_settings(topics)
+
+
+def bury(settings: Settings, letters: list[dict[str, Any]]) -> None:
+    """Writes dead letters as the processor does."""
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 5})
+    for index, letter in enumerate(letters):
+        partition = letter.get("partition", index % 3)
+        found = {
+            headers.SOURCE: "test",
+            headers.RECEIVED_AT: "1700000000000",
+            headers.EVENT_ID: f"e-{index}",
+            headers.ERROR_CODE: "internal_error",
+            headers.ERROR_MESSAGE: "a fault",
+            headers.ERROR_STAGE: "map",
+            headers.RAW_TOPIC: settings.topics.raw,
+            headers.RAW_PARTITION: str(partition),
+            headers.RAW_OFFSET: str(index),
+        } | letter.get("headers", {})
+        producer.produce(
+            settings.topics.dead_letters,
+            key=letter.get("key", b"u"),
+            value=letter.get("value", GOOD % (index, index)),
+            headers={name: value for name, value in found.items() if value is not None},
+            partition=partition,
+            **({"timestamp": letter["timestamp"]} if "timestamp" in letter else {}),
+        )
+    assert producer.flush(30) == 0
+
+
+def options(settings: Settings) -> list[str]:
+    return [
+        f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
+        f"--set=processor.group_id={settings.processor.group_id}",
+        *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
+    ]
+
+
+def run(settings: Settings, *arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(cli, [*options(settings), "dead-letters", *arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def raw(settings: Settings) -> list[Message]:
+    return list(reader.read(settings, settings.topics.raw))
+
+
+def test_list_counts_by_code_source_and_field_and_shows_no_payload(settings: Settings) -> None:
+    at = int(time.time() * 1000)
+    wrong_field = {"error_code": "invalid_field", "error_field": "data.action_id", "event_id": "b"}
+    bury(settings, [{"timestamp": at - 60_000}, {"timestamp": at, "value": BROKEN, "headers": wrong_field}])
+
+    listed = json.loads(run(settings, "list", "--json").stdout)
+    assert listed["total"] == 2
+    assert {(g["code"], g["source"], g["field"], g["letters"]) for g in listed["groups"]} == {
+        ("internal_error", "test", None, 1),
+        ("invalid_field", "test", "data.action_id", 1),
+    }
+    assert set(listed["groups"][0]) == {"code", "source", "field", "letters", "first", "last"}
+    newest = listed["dead_letters"][-1]
+    assert newest.pop("failed_at").endswith("Z")
+    assert newest == {
+        "partition": 1,
+        "offset": 0,
+        "code": "invalid_field",
+        "stage": "map",
+        "field": "data.action_id",
+        "message": "a fault",
+        "source": "test",
+        "event_id": "b",
+        "attempt": 0,
+        "raw": {"topic": settings.topics.raw, "partition": 1, "offset": 1},
+        "size_bytes": len(BROKEN),
+        "redriven": False,
+    }
+    shown = run(settings, "list").stdout
+    assert "invalid_field" in shown
+    assert "no number" not in shown
+    assert "no number" not in json.dumps(listed)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], 4),
+        (["--code", "unencodable"], 1),
+        (["--code", "unencodable", "--code", "internal_error"], 4),
+        (["--source", "other"], 1),
+        (["--event-id", "e-0"], 1),
+        (["--field", "data.x"], 1),
+        (["--at", "0:0", "--at", "1:0"], 2),
+        (["--since", "1h"], 3),
+        (["--until", "1h"], 1),
+        (["--since", "2001-01-01", "--code", "too_large"], 0),
+    ],
+)
+def test_filters(settings: Settings, filters: list[str], expected: int) -> None:
+    bury(
+        settings,
+        [
+            {"timestamp": int(time.time() * 1000) - 7_200_000},
+            {"headers": {"error_code": "unencodable"}},
+            {"headers": {"source": "other"}},
+            {"headers": {"error_field": "data.x"}},
+        ],
+    )
+    assert json.loads(run(settings, "list", "--json", *filters).stdout)["total"] == expected
+
+
+def test_show_points_at_the_fault_and_carries_every_byte(settings: Settings) -> None:
+    fault = {"error_code": "invalid_field", "error_field": "data.action_id"}
+    bury(settings, [{"value": BROKEN, "headers": fault, "key": b"\xff"}, {"value": b"\xff\x00"}])
+
+    shown = run(settings, "show", "0:0").stdout
+    assert '▶     "action_id": "no number"' in shown.splitlines()
+    assert "  error_field: data.action_id" in shown.splitlines()
+    whole = json.loads(run(settings, "show", "0:0", "--json").stdout)
+    assert whole["payload"].encode() == BROKEN
+    assert whole["key_base64"] == "/w=="
+    assert whole["headers"]["error_field"] == "data.action_id"
+    assert json.loads(run(settings, "show", "1:0", "--json").stdout)["payload_base64"] == "/wA="
+    result = CliRunner().invoke(cli, [*options(settings), "dead-letters", "show", "0:7"])
+    assert "no dead letter at 0:7" in str(result.exception)
+
+
+def test_a_letter_goes_back_as_it_came_with_its_attempt_counted(settings: Settings) -> None:
+    bury(
+        settings,
+        [
+            {"partition": 2, "headers": {"content_type": "application/json", "traceparent": "00-a-b-01"}},
+            {"partition": 1, "headers": {"attempt": "2"}, "key": None, "value": b"\xff{"},
+            {"partition": 0, "headers": {"source": None, "received_at": None}, "timestamp": 1_699_999_999_999},
+        ],
+    )
+    sent = json.loads(run(settings, "redrive", "--json").stdout)
+    assert sent == {"sent": 3, "by_code": {"internal_error": 3}, "exhausted": 0, "left": 0}
+
+    found = {message.partition(): message for message in raw(settings)}
+    assert {partition: message.value() for partition, message in found.items()} == {
+        2: GOOD % (0, 0),
+        1: b"\xff{",
+        0: GOOD % (2, 2),
+    }
+    assert (found[2].key(), found[1].key()) == (b"u", None)
+    assert dict(reader.headers_of(found[2])) == {
+        "source": b"test",
+        "received_at": b"1700000000000",
+        "event_id": b"e-0",
+        "content_type": b"application/json",
+        "traceparent": b"00-a-b-01",
+        "attempt": b"1",
+    }
+    assert dict(reader.headers_of(found[1]))["attempt"] == b"3"
+    foreign = dict(reader.headers_of(found[0]))
+    assert foreign == {"event_id": b"e-2", "received_at": b"1699999999999", "attempt": b"1"}
+
+    assert find(settings, Selection()) == []
+    assert [letter.redriven for letter in find(settings, Selection(redriven=True))] == [True] * 3
+    assert json.loads(run(settings, "redrive", "--json").stdout)["sent"] == 0
+    assert len(raw(settings)) == 3
+
+
+def test_a_dry_run_sends_nothing_and_says_what_would_come_of_it(settings: Settings) -> None:
+    bury(settings, [{}, {"value": BROKEN}, {"value": b"{"}, {"headers": {"attempt": "5"}}])
+    dry = json.loads(run(settings, "redrive", "--dry-run", "--json").stdout)
+    assert dry == {
+        "would_send": 3,
+        "would_become": {"event": 1, "invalid_field": 1, "malformed_json": 1},
+        "exhausted": 1,
+    }
+    assert "1 would become an event" in run(settings, "redrive", "--dry-run").stdout
+    assert raw(settings) == []
+    assert len(find(settings, Selection())) == 4
+
+
+def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -> None:
+    bury(settings, [{"headers": {"attempt": str(attempt)}} for attempt in range(7)])
+    sent = json.loads(run(settings, "redrive", "--json", "--max-attempts", "3").stdout)
+    assert (sent["sent"], sent["exhausted"]) == (3, 4)
+    assert Counter(dict(reader.headers_of(message))["attempt"] for message in raw(settings)) == {
+        b"1": 1,
+        b"2": 1,
+        b"3": 1,
+    }
+    assert "4 were left alone" in run(settings, "redrive", "--max-attempts", "3").stdout
+
+
+def test_what_was_aborted_is_sent_again_and_what_was_committed_is_not(settings: Settings) -> None:
+    bury(settings, [{} for _ in range(30)])
+    interrupted = Interrupted()
+
+    def stop_after_some(_: int) -> None:
+        interrupted.now = True
+
+    with pytest.raises(RuntimeError, match="in between"):
+        redrive(
+            settings,
+            Selection(),
+            interrupted=interrupted,
+            on_plan=lambda plan: None,
+            on_sent=lambda count: (_ for _ in ()).throw(RuntimeError("in between")),
+        )
+    first = len(raw(settings))  # the batch was committed before we broke off
+    assert first > 0
+    sent = redrive(settings, Selection(), interrupted=interrupted, on_plan=lambda plan: None, on_sent=stop_after_some)
+    assert first + sent.total() == 30
+    assert Counter(dict(reader.headers_of(m))["event_id"] for m in raw(settings)) == {
+        f"e-{n}".encode(): 1 for n in range(30)
+    }
+
+
+def test_a_killed_redrive_is_taken_up_by_the_next(settings: Settings, tmp_path: Path) -> None:
+    """SIGKILL in the middle of a transaction: nothing of it counts, and the next run waits for no time-out."""
+    bury(settings, [{} for _ in range(9)])
+    script = tmp_path / "hang.py"
+    script.write_text(
+        "import sys, signal\n"
+        "from runtime.configuration import load\n"
+        "from sternpost.transactions import Transactions\n"
+        "settings = load(None, {'kafka.bootstrap_servers': sys.argv[1]})\n"
+        "transactions = Transactions(settings, sys.argv[3])\n"
+        "with transactions.one():\n"
+        "    for n in range(9):\n"
+        "        transactions.produce(sys.argv[2], value=b'half', partition=n % 3)\n"
+        "    transactions._producer.flush()\n"
+        "    print('written', flush=True)\n"
+        "    signal.pause()\n"
+    )
+    name = f"{settings.processor.group_id}.redrive"
+    arguments = [settings.kafka.bootstrap_servers, settings.topics.raw, name]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    with subprocess.Popen([sys.executable, script, *arguments], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert json.loads(run(settings, "redrive", "--json").stdout)["sent"] == 9
+    assert len(raw(settings)) == 9
+
+
+def test_of_two_at_once_the_later_goes_on(settings: Settings) -> None:
+    earlier = Transactions(settings, settings.processor.group_id)
+    Transactions(settings, settings.processor.group_id)
+    with pytest.raises(DependencyError, match="another command took over"), earlier.one():
+        earlier.produce(settings.topics.raw, value=b"late")
+    assert raw(settings) == []
+
+
+def test_export_feeds_the_mapping_on_the_command_line(settings: Settings, tmp_path: Path) -> None:
+    bury(settings, [{"value": b'{\n"a":1}'}, {"value": BROKEN, "headers": {"error_code": "invalid_field"}}])
+    file = tmp_path / "letters.jsonl"
+    run(settings, "export", "--output", str(file))
+    whole = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sorted(letter["payload"] for letter in whole) == sorted(['{\n"a":1}', BROKEN.decode()])
+    bodies = run(settings, "export", "--bodies", "--code", "invalid_field").stdout_bytes
+    assert bodies == BROKEN + b"\n"
+
+
+def test_a_missing_topic_says_which_command_makes_it(kafka: Kafka, make_settings: SettingsMaker) -> None:
+    del kafka
+    settings = make_settings(Topics(raw="no-raw", events="no-events", dead_letters="no-dead-letters"))
+    with pytest.raises(DependencyError, match="sternpost topics create"):
+        find(settings, Selection())

@@ -1,0 +1,56 @@
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sternpost.dead_letters.payload import lines
+
+trees = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def marked(body: bytes, field: str | None) -> list[str]:
+    return [line.text.strip() for line in lines(body, field) if line.at_fault]
+
+
+@given(trees)
+def test_what_is_shown_is_the_payload(tree: Any) -> None:
+    assert json.loads("\n".join(line.text for line in lines(json.dumps(tree).encode(), None))) == tree
+
+
+def test_numbers_and_doubled_names_are_shown_as_they_were_sent() -> None:
+    shown = [line.text.strip() for line in lines(b'{"a":1.50,"a":1e400,"b":12345678901234567890123}', None)]
+    assert shown == ["{", '"a": 1.50,', '"a": 1e400,', '"b": 12345678901234567890123', "}"]
+
+
+def test_the_field_at_fault_is_marked() -> None:
+    body = b'{"data":{"action_id":"x","recipients":[{"device_id":1},{"device_id":2}]},"metric":"sent"}'
+    assert marked(body, "data.action_id") == ['"action_id": "x",']
+    assert marked(body, "data.recipients[1].device_id") == ['"device_id": 2']
+    assert marked(body, "metric") == ['"metric": "sent"']
+    assert marked(body, None) == []
+    assert marked(body, "data.action") == marked(body, "data")
+
+
+def test_of_a_field_that_is_absent_what_is_around_it_is_marked() -> None:
+    assert marked(b'{"data":{"a":1},"metric":"sent"}', "data.identifiers") == ['"data": {', '"a": 1', "},"]
+    assert marked(b'{"metric":"sent"}', "data.identifiers") == []
+
+
+def test_a_body_that_is_no_json_is_shown_with_where_it_breaks_off() -> None:
+    assert [(line.text, line.at_fault) for line in lines(b'{"a":1,\n "b":', None)] == [
+        ('{"a":1,', False),
+        (' "b":', True),
+        ("     ▲", True),
+    ]
+    assert lines(b"\xff{", None)[0].text == "\\xff{"
+    assert [line.text for line in lines(b"NaN", None)] == ["NaN"]
+
+
+def test_a_body_nested_too_deep_is_shown_as_it_is() -> None:
+    body = b"[" * 100_000
+    assert lines(body, None)[0].text == body.decode()
