@@ -81,7 +81,7 @@ class Publisher:
         self._last_success = self._last_failure = float("-inf")
         self._fatal: str | None = None
         self._errors: dict[str, Counter] = {}
-        self._ack_seconds = metrics.INGEST_ACK_SECONDS.labels()
+        self._ack_seconds = metrics.histogram_tally(metrics.INGEST_ACK_SECONDS)
         self._in_flight = metrics.INGEST_IN_FLIGHT.labels()
         self._in_flight_bytes = metrics.INGEST_IN_FLIGHT_BYTES.labels()
         self._producer = self._connect()

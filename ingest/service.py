@@ -60,7 +60,6 @@ def run(settings: Settings) -> int:
 
 def run_worker(listener: socket.socket, worker: Worker) -> None:
     """One process: serve on `listener` until the worker is to stop."""
-    gc.freeze()  # what was imported stays; only what requests make is worth collecting
     uvloop.run(_Service(listener, worker).run())
 
 
@@ -79,6 +78,8 @@ class _Service:
         self._publisher = publisher = Publisher(settings)
         await publisher.warm_up()
         self._webhook = webhook = Webhook(settings, publisher)
+        gc.collect()
+        gc.freeze()  # what is here now stays; only what requests make is worth collecting
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         server = Server(webhook, self._listener, settings.ingest)
         serving = asyncio.create_task(server.serve())
@@ -110,6 +111,7 @@ class _Service:
         except TimeoutError:
             log.error("drain timed out: connections were cut", timeout_ms=ingest.drain_timeout_ms)  # noqa: TRY400
         await self._publisher.close(ingest.produce_deadline_ms / 1000)
+        metrics.flush()
         log.info("drained")
 
     async def _tend(self) -> None:
@@ -123,6 +125,7 @@ class _Service:
                 self._stop.set()
             self._publisher.expire(now)
             self._publisher.tend()
+            metrics.flush()
             self._webhook.reader.expire(now)
             if now >= look_at or self._reload_now:
                 look_at = now + FILE_CHECK_S

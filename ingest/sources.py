@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import Counter
 
+from ingest import signature
 from runtime import metrics, settings
 
 NO_SOURCE = "-"
@@ -16,15 +17,15 @@ NO_SOURCE = "-"
 class Source:
     """One sender, with all that a request of his needs looked up."""
 
-    __slots__ = ("name", "name_bytes", "requests", "signature_failures", "signing_keys")
+    __slots__ = ("name", "name_bytes", "requests", "signature_failures", "signers")
 
     def __init__(self, name: str, signing_keys: Iterable[bytes], outcomes: Iterable[str]) -> None:
         self.name = name
         self.name_bytes = name.encode()
-        self.signing_keys = tuple(signing_keys)
+        self.signers = tuple(map(signature.signer, signing_keys))
         """With none, requests need no signature."""
-        self.requests: Mapping[str, Counter] = {
-            outcome: metrics.INGEST_REQUESTS.labels(name, outcome) for outcome in outcomes
+        self.requests: Mapping[str, metrics.CountTally] = {
+            outcome: metrics.count_tally(metrics.INGEST_REQUESTS, name, outcome) for outcome in outcomes
         }
         self.signature_failures: dict[str, Counter] = {}
 

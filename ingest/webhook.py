@@ -58,7 +58,7 @@ class Webhook:
         self._limit = ingest.max_body_bytes
         self._deadline_s = ingest.produce_deadline_ms / 1000
         self._tolerance_s = ingest.signature_tolerance_s
-        self._body_bytes = metrics.INGEST_BODY_BYTES.labels()
+        self._body_bytes = metrics.histogram_tally(metrics.INGEST_BODY_BYTES)
         self._of_outcome = {
             Outcome.WRITTEN: self.answers.ok,
             Outcome.REFUSED: self.answers.refused,
@@ -94,7 +94,7 @@ class Webhook:
         source = sources.find(write_key.presented(scope.query_string, header("authorization")))
         if source is None:
             return sources.nobody, answers.unknown_key
-        if source.signing_keys:
+        if source.signers:
             given = header(signature.TIMESTAMP_HEADER), header(signature.SIGNATURE_HEADER)
             if (fault := signature.fault(*given, time.time(), self._tolerance_s)) is not None:
                 source.signature_failed(fault)
@@ -116,9 +116,7 @@ class Webhook:
         except TooSlow:
             return answers.too_slow
         timestamp = header(signature.TIMESTAMP_HEADER)
-        if source.signing_keys and not self._signed(
-            source, timestamp, header(signature.SIGNATURE_HEADER), received, body
-        ):
+        if source.signers and not self._signed(source, timestamp, header(signature.SIGNATURE_HEADER), received, body):
             source.signature_failed("mismatch")
             return answers.bad_signature
         self._body_bytes.observe(len(body))
@@ -134,8 +132,8 @@ class Webhook:
     def _signed(self, source: Source, timestamp: str, given: str, received: bytes, body: bytes) -> bool:
         """The signature is over the bytes as received. A sender that compresses after signing, as middleware does,
         is believed as well: without a signing key nobody makes a signature of either."""
-        return signature.matches(source.signing_keys, timestamp, given, received) or (
-            body is not received and signature.matches(source.signing_keys, timestamp, given, body)
+        return signature.matches(source.signers, timestamp, given, received) or (
+            body is not received and signature.matches(source.signers, timestamp, given, body)
         )
 
     def _publish(

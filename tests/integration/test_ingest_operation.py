@@ -57,7 +57,8 @@ def test_workers_share_the_port_and_their_counts_are_added_up(kafka: Kafka, topi
     with endpoint(tmp_path, kafka.bootstrap_servers, topic, workers=2) as service:
         for _ in range(40):
             assert service.post().status == 200
-        assert service.metric('sternpost_ingest_requests_total{outcome="ok",source="signed"}') == 40
+        ok = 'sternpost_ingest_requests_total{outcome="ok",source="signed"}'
+        service.wait_until(lambda: service.metric(ok) == 40)
         assert service.stop() == 0
     assert len(records(kafka.bootstrap_servers, topic)) == 40
 

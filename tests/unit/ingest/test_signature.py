@@ -14,6 +14,10 @@ def sign(key: bytes, timestamp: str, body: bytes) -> str:
     return hmac.new(key, b"v0:%s:%s" % (timestamp.encode(), body), hashlib.sha256).hexdigest()
 
 
+def matches(keys: list[bytes], timestamp: str, given_signature: str, body: bytes) -> bool:
+    return signature.matches([signature.signer(key) for key in keys], timestamp, given_signature, body)
+
+
 @pytest.mark.parametrize(
     ("timestamp", "given_signature", "fault"),
     [
@@ -45,18 +49,18 @@ def test_a_tolerance_of_zero_lets_every_time_pass() -> None:
 @given(body=st.binary(), keys=st.lists(st.binary(min_size=1), min_size=1, max_size=3), which=st.integers(0, 2))
 def test_any_of_the_keys_may_have_signed(body: bytes, keys: list[bytes], which: int) -> None:
     signed = sign(keys[which % len(keys)], "1700000000", body)
-    assert signature.matches(keys, "1700000000", signed, body)
-    assert signature.matches(keys, "1700000000", signed.upper(), body)
+    assert matches(keys, "1700000000", signed, body)
+    assert matches(keys, "1700000000", signed.upper(), body)
 
 
 @given(body=st.binary(), other=st.binary())
 def test_another_body_time_or_key_does_not_match(body: bytes, other: bytes) -> None:
     signed = sign(b"key", "1700000000", body)
-    assert signature.matches([b"key"], "1700000000", signed, other) == (body == other)
-    assert not signature.matches([b"key"], "1700000001", signed, body)
-    assert not signature.matches([b"kez"], "1700000000", signed, body)
-    assert not signature.matches([], "1700000000", signed, body)
+    assert matches([b"key"], "1700000000", signed, other) == (body == other)
+    assert not matches([b"key"], "1700000001", signed, body)
+    assert not matches([b"kez"], "1700000000", signed, body)
+    assert not matches([], "1700000000", signed, body)
 
 
 def test_a_signature_that_is_no_hex_does_not_match() -> None:
-    assert not signature.matches([b"key"], "1700000000", "é" * 64, b"")
+    assert not matches([b"key"], "1700000000", "é" * 64, b"")

@@ -17,11 +17,15 @@ waiting = metrics.gauge("t_waiting", "Waiting.")
 seconds = metrics.histogram("t_seconds", "Seconds.", bounds=(0.1, 1))
 
 def work():
-    requests.labels("a").inc(2)
+    requests.labels("a").inc()
+    metrics.count_tally(requests, "a").inc()
     requests.labels("b").inc()
     waiting.labels().set(5)
-    for value in (0.05, 0.1, 0.5, 7):
-        seconds.labels().observe(value)
+    seconds.labels().observe(0.05)
+    for value in (0.1, 0.5, 7):
+        metrics.histogram_tally(seconds).observe(value)
+    metrics.flush()
+    metrics.flush()
 
 if sys.argv[1:] == ["work"]:
     work()
