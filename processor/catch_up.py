@@ -1,121 +1,93 @@
-"""Brings the deduplication state of a partition up to an offset, by reading the raw topic itself."""
+"""Brings the deduplication state of partitions up to where the group is, by reading the raw topic itself.
+
+It goes by steps, between those of the loop, so that other partitions are not held up. Catching up is processing
+without outcomes: the state comes out as if this worker had had the partition all along.
+"""
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from processor.deduplication import Deduplicator
 from processor.identification import identify
-from processor.records import RawRecord
-from processor.state import DISORDER_MS
+from processor.transport import History
 from runtime import metrics
-from runtime.kafka import consumer_config
-from runtime.settings import Settings
 
 log = structlog.get_logger()
 
-CHUNK = 20_000
-"""Records that go into the state at a time."""
+PROGRESS_EVERY_S = 5.0
+STEP_S = 0.1
+"""How long a step waits for records."""
 
-CALL_S = 30.0
-PROGRESS_S = 5.0
+
+@dataclass
+class _Progress:
+    position: int
+    first: int
+    begun: float
+    said: float
+    records: int = 0
 
 
 class CatchUp:
-    """Reads with a consumer of its own, outside of the group."""
+    """Of the partitions of one worker."""
 
-    def __init__(self, settings: Settings, deduplicator: Deduplicator) -> None:
-        self._settings = settings
-        self._topic = settings.topics.raw
-        self._window_ms = settings.processor.dedup_window_s * 1000
+    def __init__(self, deduplicator: Deduplicator, history: History) -> None:
         self._deduplicator = deduplicator
+        self._history = history
+        self._under_way: dict[int, _Progress] = {}
 
-    def run(self, partition: int, position: int, keep_alive: Callable[[int], bool]) -> bool:
-        """Has the partition's state know all records of one window before `position`; whether that was finished.
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Those that are not caught up yet."""
+        return frozenset(self._under_way)
 
-        `keep_alive` is called with the partition every now and then, and says whether to go on. Raises KafkaException
-        where the topic cannot be read, and StateError.
-        """
-        if not self._window_ms or self._deduplicator.complete_up_to(partition) >= position:
+    def begin(self, partition: int, position: int) -> bool:
+        """Whether the partition's state is complete up to `position`; if not, catching up begins. Raises Broken."""
+        self.end(partition)
+        known = self._deduplicator.complete_up_to(partition)
+        if known == position:
             return True
-        consumer = Consumer(
-            consumer_config(self._settings, **{"group.id": "sternpost-catch-up", "queued.max.messages.kbytes": 65_536})
-        )
-        try:
-            start = max(self._deduplicator.complete_up_to(partition), self._window_start(consumer, partition, position))
-            return start >= position or self._read(consumer, partition, start, position, keep_alive)
-        finally:
-            consumer.close()
+        first = self._history.begin(partition, known, position)
+        now = time.monotonic()
+        self._under_way[partition] = _Progress(position, first, now, now)
+        log.info("catching up", partition=partition, records=position - first)
+        return False
 
-    def _read(
-        self, consumer: Consumer, partition: int, start: int, position: int, keep_alive: Callable[[int], bool]
-    ) -> bool:
-        log.info("catching up", partition=partition, records=position - start)
-        begun = said = time.monotonic()
-        done = metrics.PROCESSOR_CAUGHT_UP.labels()
-        consumer.assign([TopicPartition(self._topic, partition, start)])
-        at = start
-        while at < position:
-            if not keep_alive(partition):
-                return False
-            messages = [message for message in consumer.consume(CHUNK, 0.2) if _good(message)]
-            records = [
-                RawRecord(
-                    self._topic,
-                    partition,
-                    message.offset() or 0,
-                    message.timestamp()[1],
-                    message.key(),
-                    message.value(),
-                    message.headers() or [],  # type: ignore[arg-type]
-                )
-                for message in messages
-                if (message.offset() or 0) < position
-            ]
-            if records:
-                self._deduplicator.first_offsets(records, [identify(record).key for record in records])
-            # Offsets have gaps, where aborted records and transactions' marks are: where the reader is, counts.
-            (reached,) = consumer.position([TopicPartition(self._topic, partition)])
-            if reached.offset > at or records:
-                at = min(max(at, reached.offset), position)
-                self._deduplicator.seal({partition: at})
-                self._deduplicator.settle()
-                done.inc(len(records))
-            elif consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=CALL_S)[1] <= at:
-                break  # what lies between here and `position` is no records
-            if time.monotonic() - said > PROGRESS_S:
-                said = time.monotonic()
-                log.info("catching up", partition=partition, done=at - start, of=position - start)
-        log.info("caught up", partition=partition, records=at - start, seconds=round(time.monotonic() - begun, 1))
-        return True
+    def step(self) -> list[int]:
+        """Reads on, for a moment; gives the partitions that are now caught up. Raises Broken and StateError."""
+        records, done = self._history.read(STEP_S)
+        if records:
+            self._deduplicator.first_offsets(records, [identify(record).key for record in records])
+            metrics.PROCESSOR_CAUGHT_UP.labels().inc(len(records))
+        reached = {record.partition: record.offset + 1 for record in records}
+        reached |= {partition: self._under_way[partition].position for partition in done}
+        self._deduplicator.seal(reached)
+        self._deduplicator.settle(reached)
+        for record in records:
+            self._under_way[record.partition].records += 1
+        for partition, progress in list(self._under_way.items()):
+            self._tell(partition, progress, partition in done)
+        for partition in done:
+            del self._under_way[partition]
+        return done
 
-    def _window_start(self, consumer: Consumer, partition: int, position: int) -> int:
-        """The first offset that a record at `position` or later could be a duplicate of."""
-        low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=CALL_S)
-        now_ms = time.time_ns() // 1_000_000
-        next_ms = min(now_ms, self._timestamp(consumer, partition, position)) if position < high else now_ms
-        oldest_ms = next_ms - self._window_ms - DISORDER_MS
-        if oldest_ms <= 0:
-            return int(low)
-        (found,) = consumer.offsets_for_times([TopicPartition(self._topic, partition, oldest_ms)], timeout=CALL_S)
-        if found.error is not None:
-            raise KafkaException(found.error)
-        return int(found.offset) if found.offset >= 0 else position
+    def end(self, partition: int) -> None:
+        """Gives up a partition, if it is being caught up."""
+        if self._under_way.pop(partition, None) is not None:
+            self._history.end(partition)
 
-    def _timestamp(self, consumer: Consumer, partition: int, offset: int) -> int:
-        """Of the record at an offset, or of the next; now, where there is none."""
-        consumer.assign([TopicPartition(self._topic, partition, offset)])
-        message = consumer.poll(1.0)
-        consumer.unassign()
-        if message is None or not _good(message):
-            return time.time_ns() // 1_000_000
-        return int(message.timestamp()[1])
+    def close(self) -> None:
+        self._under_way.clear()
+        self._history.close()
 
-
-def _good(message: Message) -> bool:
-    error = message.error()
-    if error is not None and not error.retriable():
-        raise KafkaException(error)
-    return error is None
+    def _tell(self, partition: int, progress: _Progress, done: bool) -> None:
+        now = time.monotonic()
+        if done:
+            seconds = round(now - progress.begun, 1)
+            log.info("caught up", partition=partition, records=progress.records, seconds=seconds)
+        elif now - progress.said >= PROGRESS_EVERY_S:
+            progress.said = now
+            of = progress.position - progress.first
+            log.info("catching up", partition=partition, done=progress.records, of=of)

@@ -1,7 +1,7 @@
 """What the loop counts: series looked up once, counted a batch at a time."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from processor.records import DeadLetter, Event, Outcome
 from runtime import metrics
@@ -14,10 +14,10 @@ class Counts:
         self._events = metrics.PROCESSOR_EVENTS.labels()
         self._duplicates = metrics.PROCESSOR_DUPLICATES.labels()
         self._records = metrics.PROCESSOR_TRANSACTION_RECORDS.labels()
-        self._lag = metrics.PROCESSOR_LAG.labels()
+        self._state_bytes = metrics.PROCESSOR_STATE_BYTES.labels()
 
-    def add(self, outcomes: Sequence[Outcome]) -> None:
-        """A batch that was committed."""
+    def committed(self, outcomes: Sequence[Outcome]) -> None:
+        """A transaction was."""
         kinds = Counter(map(type, outcomes))
         self._events.inc(kinds[Event])
         self._records.observe(len(outcomes))
@@ -28,6 +28,13 @@ class Counts:
             metrics.PROCESSOR_DEAD_LETTERS.labels(code).inc(number)
         self._duplicates.inc(len(outcomes) - kinds[Event] - dead.total())
 
-    def lag(self, records: int) -> None:
-        """How far this worker is behind."""
-        self._lag.set(records)
+    def now(self, lag: Mapping[int, int], state_bytes: int) -> None:
+        """How far each partition is behind, and what their states take up."""
+        for partition, records in lag.items():
+            metrics.PROCESSOR_LAG.labels(str(partition)).set(records)
+        self._state_bytes.set(state_bytes)
+
+    def gone(self, partitions: Iterable[int]) -> None:
+        """Partitions whose lag is another worker's to tell."""
+        for partition in partitions:
+            metrics.PROCESSOR_LAG.labels(str(partition)).set(0)

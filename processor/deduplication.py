@@ -16,7 +16,7 @@ What is remembered goes from hand to hand as its transaction does, so an aborted
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from processor.records import RawRecord
@@ -35,6 +35,8 @@ class State(Protocol):
     def write(self, memories: Mapping[bytes, Memory], complete_up_to: int, newest_ms: int) -> None:
         """All of it or nothing, whatever happens. `newest_ms`: the latest timestamp among the records written."""
         ...
+
+    def disk_bytes(self) -> int: ...
 
     def close(self) -> None: ...
 
@@ -77,6 +79,8 @@ class Deduplicator:
     def first_offsets(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
         """See `core.Seen`. Each record's partition must have been added, and its offset not be met yet."""
         found: list[int | None] = [None] * len(records)
+        if not self._window_ms:
+            return found
         by_partition: defaultdict[int, list[int]] = defaultdict(list)
         for index, record in enumerate(records):
             by_partition[record.partition].append(index)
@@ -103,16 +107,20 @@ class Deduplicator:
         return found
 
     def seal(self, positions: Mapping[int, int]) -> None:
-        """The open transaction, which is to move the group to `positions`, is being committed: one at a time."""
+        """What is open of these partitions belongs to a transaction that moves the group there, one at a time each."""
         for number, position in positions.items():
             partition = self._partitions[number]
             partition.sealed, partition.open = partition.open, Pending(position)
             partition.sealed.position = position
 
-    def settle(self) -> None:
-        """The sealed transaction was committed. Raises StateError; call `forget` then, and add the partition anew."""
-        for partition in self._partitions.values():
-            if (sealed := partition.sealed) is not None:
+    def settle(self, partitions: Iterable[int]) -> None:
+        """The sealed transaction of these partitions was committed. Partitions given up meanwhile are passed over.
+
+        Raises StateError; the partition is of no more use then.
+        """
+        for number in partitions:
+            partition = self._partitions.get(number)
+            if partition is not None and (sealed := partition.sealed) is not None:
                 partition.state.write(sealed.memories, sealed.position, sealed.newest_ms)
                 partition.sealed = None
 
@@ -125,6 +133,10 @@ class Deduplicator:
     def complete_up_to(self, partition: int) -> int:
         """The offset that a partition's state knows all records before."""
         return self._partitions[partition].state.complete_up_to
+
+    def disk_bytes(self) -> int:
+        """What the states take up on disk."""
+        return sum(partition.state.disk_bytes() for partition in self._partitions.values())
 
     @property
     def partitions(self) -> frozenset[int]:

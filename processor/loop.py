@@ -1,30 +1,41 @@
 """The transactional loop of one member.
 
-           ┌──────────────── nothing there ◀────────────────┐
-           ▼                                                 │
-         poll ──records──▶ core ──outcomes──▶ finish ──▶ write ──▶ commit, in a thread of its own
-           ▲                                 (the batch               │   meanwhile the next batch
-           │                                  before)                 ▼   is polled and mapped
-           │                                    ├── committed ──▶ settle the deduplication state
-           └── rewind to the committed offsets ◀┴── aborted ──▶ forget what it remembered
+                ┌─────────────────────── nothing there ◀────────────────────────┐
+                ▼                                                               │
+    assigned ▶ poll ──records──▶ core ──▶ finish the one ──▶ write ──▶ commit, in a thread of its own:
+      ▲  │      ▲                         before                         in flight, while the next batch
+      │  │      │                           │                            is polled and goes through the core
+      │  ▼      │                           ├── committed ──▶ settle: into the deduplication state
+      │ catch up┘                           │
+      └── rewind to the committed offsets ◀─┴── aborted ──▶ forget
 
-A batch is in one of two places: `in hand` (polled and mapped, nothing written), or `in flight` (written, its commit
-under way). There is one of each at most. A failed commit takes both back.
+A batch is at one of two places: *in hand* (polled, through the core, nothing written) or *in flight* (written, its
+commit under way), one of each at most. A commit that failed takes both back.
 
-- *revoked*: what is in flight is finished first, while the partitions are still ours; what is in hand is dropped.
-- *lost*: what is in flight is aborted, which the brokers, having fenced us, may have done already.
-- *refused for good* by a broker because of one record: from the committed offset on, one record a transaction, until
-  that record is found and becomes a dead letter.
+What can happen                            and what is done
+- retriable error                          the same call again, in the sink
+- transaction aborted, or its end unknown  abort; forget; rewind every partition to the group's offset; go on
+- producer or membership broken            leave the loop, which then is made anew with another producer and membership
+- another process has our place            leave for good
+- partitions *revoked*                     what is in flight is finished first, while they are still ours
+- partitions *lost*                        what is in flight counts as failed, and the brokers have fenced it
+- brokers refuse a record for good         from the group's offset on one record a transaction, until that record is
+                                           found and becomes a dead letter
+- too many dead letters                    leave for good, before the batch is written
+
+Liveness: poll is called at least every few seconds, whatever the state of things, except while a commit, an abort or
+the group's offsets are waited for, which is bounded by a few times the transaction time-out.
 """
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from threading import Event as Signal
+from typing import NamedTuple, Protocol
 
 import structlog
-from confluent_kafka import KafkaException
 
 from processor.catch_up import CatchUp
 from processor.core import Core
@@ -32,79 +43,104 @@ from processor.counts import Counts
 from processor.dead_letter_limit import DeadLetterLimit
 from processor.deduplication import Deduplicator, State
 from processor.records import DeadLetter, Event, Outcome, RawRecord
-from processor.sink import Aborted, Broken, Sink
-from processor.source import Source
 from processor.state import StateError
+from processor.transport import Aborted, Broken, History, Listener, Sink, Source
 from runtime import metrics
 from runtime.errors import Halted
-from runtime.supervisor import Worker
+from runtime.settings import Processor
 from schemas.rejection import ErrorCode, Stage
 
 log = structlog.get_logger()
 
 IDLE_POLL_S = 0.25
-LAG_EVERY_S = 2.0
+COUNTED_EVERY_S = 2.0
 
 OpenState = Callable[[int, int], State]
 """The state of a partition, complete up to an offset at most."""
 
 
-class Loop:
-    """One membership with one producer; of no more use after Broken or Lost."""
+class Health(Protocol):
+    """A `runtime.supervisor.Worker`, or what stands for it."""
 
-    def __init__(self, worker: Worker, core: Core, deduplicator: Deduplicator, open_state: OpenState) -> None:
+    stopping: Signal
+
+    def ready(self, ready: bool, reason: str = "") -> None: ...
+
+    def beat(self) -> None: ...
+
+
+class _InFlight(NamedTuple):
+    commit: Future[None]
+    outcomes: list[Outcome]
+    positions: dict[int, int]
+
+
+class Loop:
+    """One membership with one producer; of no more use after Broken or Fenced. It is its source's Listener."""
+
+    def __init__(
+        self,
+        health: Health,
+        settings: Processor,
+        core: Core,
+        deduplicator: Deduplicator,
+        open_state: OpenState,
+        history: History,
+        make_sink: Callable[[], Sink],
+        make_source: Callable[[Listener], Source],
+    ) -> None:
         """Joins the group. Raises Broken."""
-        settings = worker.settings
-        processor = settings.processor
-        name = f"{processor.instance_id}-{worker.index}"
-        self._worker = worker
-        self._topic = settings.topics.raw
+        self._health = health
         self._core = core
         self._deduplicator = deduplicator
         self._open_state = open_state
-        self._limit = DeadLetterLimit(processor.dead_letter_limit_ratio, processor.dead_letter_limit_window)
-        self._catch_up = CatchUp(settings, deduplicator)
+        self._catch_up = CatchUp(deduplicator, history)
+        self._limit = DeadLetterLimit(settings.dead_letter_limit_ratio, settings.dead_letter_limit_window)
         self._counts = Counts()
         self._committer = ThreadPoolExecutor(1, "commit")
-        self._in_flight: tuple[Future[None], list[Outcome]] | None = None
-        self._to_start: set[int] = set()
-        """Assigned, and not started: their state has to be caught up first."""
+        self._in_flight: _InFlight | None = None
         self._failed: Exception | None = None
         """What went wrong within a callback, where it could not be dealt with."""
         self._singly = 0
         """So many more records go in a transaction each: one of them is refused by the brokers."""
         self._last = self._refused = (-1, -1)
         """Partition and offset of the last record that was written, and of the one that is refused."""
-        self._singly_for = processor.batch_max_records
-        self._lag_due = 0.0
-        self._sink = Sink(settings, f"{processor.group_id}-{name}")
-        self._source = Source(settings, name, self._on_assign, self._on_revoke, self._on_lost)
+        self._singly_for = settings.batch_max_records
+        self._count_due = 0.0
+        # The producer first: with it, the transaction that an earlier one left open is ended, and the group's offsets
+        # are those that count.
+        self._sink = make_sink()
+        self._source = make_source(self)
 
     def run(self) -> None:
         """Until the worker is to stop.
 
-        Raises Broken or Lost, after which a new loop can go on; Halted; StateError where the disk refuses.
+        Raises Broken, after which a new loop can go on; Fenced and Halted; StateError where the disk refuses.
         """
-        while not self._worker.stopping.is_set():
-            self._worker.beat()
-            self._tell_health()
-            try:
-                if self._to_start:
-                    self._start_assigned()
-                batch = self._source.poll(IDLE_POLL_S, gather=self._in_flight is not None)
-                self._raise_failed()
-                started = self._deduplicator.partitions - self._to_start
-                self._process([record for record in batch if record.partition in started])
-            except Aborted as aborted:
-                self._go_back(aborted)
-            except KafkaException as error:
-                raise Broken(error.args[0].name()) from error
-            except StateError as error:
-                if error.disk:
-                    raise
-                shutil.rmtree(error.folder, ignore_errors=True)  # to be built anew from the topic
-                raise Broken("the deduplication state is corrupt") from error
+        while not self._health.stopping.is_set():
+            self.turn()
         self._finish()
+
+    def turn(self) -> None:
+        """Once round. Raises as `run` does."""
+        self._health.beat()
+        self._tell()
+        try:
+            catching_up = bool(self._catch_up.partitions)
+            if catching_up:
+                self._source.resume(self._catch_up.step())
+            batch = self._source.poll(0.0 if catching_up else IDLE_POLL_S, self._committing)
+            self._raise_failed()
+            ours = self._deduplicator.partitions - self._catch_up.partitions
+            self._process([record for record in batch if record.partition in ours])
+        except Aborted as aborted:
+            self._go_back(aborted)
+        except StateError as error:
+            if error.disk:
+                raise
+            log.warning("state is corrupt, building it anew", folder=str(error.folder), reason=str(error))
+            shutil.rmtree(error.folder, ignore_errors=True)
+            raise Broken("the deduplication state is corrupt") from error
 
     def close(self) -> None:
         """Leaves the group, nothing in flight. What was not finished is aborted."""
@@ -113,13 +149,36 @@ class Loop:
         self._sink.close()
         try:
             self._source.close()
-        except (KafkaException, RuntimeError, Aborted, Broken, StateError) as error:
-            log.warning("membership not closed in order", error=type(error).__name__)
+        except (Broken, RuntimeError) as error:
+            log.warning("membership not closed in order", error=str(error))
+        self._catch_up.close()
         self._give_up(list(self._deduplicator.partitions))
+
+    def assigned(self, positions: Mapping[int, int]) -> None:
+        metrics.PROCESSOR_REBALANCES.labels("assigned").inc()
+        log.info("assigned", partitions=sorted(positions))
+        for partition, position in positions.items():
+            self._deduplicator.add(partition, self._open_state(partition, position))
+        self._start(positions)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        metrics.PROCESSOR_REBALANCES.labels("revoked").inc()
+        log.info("revoked", partitions=sorted(partitions))
+        try:
+            self._finish()
+        except (Aborted, Broken, StateError) as failed:
+            self._failed = failed
+        self._give_up(partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        metrics.PROCESSOR_REBALANCES.labels("lost").inc()
+        log.warning("lost", partitions=sorted(partitions))
+        self._failed = self._failed or Aborted("membership lost")
+        self._give_up(partitions)
 
     def _process(self, batch: list[RawRecord]) -> None:
         if not batch:
-            if self._in_flight is not None and self._in_flight[0].done():
+            if not self._committing():
                 self._finish()
         elif not self._singly:
             self._transact(batch)
@@ -139,108 +198,78 @@ class Loop:
             outcomes = [DeadLetter(ErrorCode.TOO_LARGE, Stage.PRODUCE, None, reason)]
         self._sink.write(records, outcomes)
         positions = {record.partition: record.offset + 1 for record in records}
-        offsets = {(self._topic, partition): offset for partition, offset in positions.items()}
         metadata = self._source.group_metadata()
         self._deduplicator.seal(positions)
-        self._in_flight = self._committer.submit(self._sink.commit, offsets, metadata), outcomes
+        commit = self._committer.submit(self._sink.commit, positions, metadata)
+        self._in_flight = _InFlight(commit, outcomes, positions)
+
+    def _committing(self) -> bool:
+        return self._in_flight is not None and not self._in_flight.commit.done()
 
     def _finish(self) -> None:
         """Waits for the commit under way. Raises what it raised, or StateError."""
         if self._in_flight is None:
             return
-        future, outcomes = self._in_flight
-        while not future.done():
+        commit, outcomes, positions = self._in_flight
+        while not commit.done():
             try:
-                future.exception(timeout=1.0)
+                commit.exception(timeout=1.0)
             except NotYet:
-                self._worker.beat()
+                self._health.beat()
         self._in_flight = None
-        future.result()
-        self._counts.add(outcomes)
-        self._deduplicator.settle()
+        commit.result()
+        self._counts.committed(outcomes)
+        self._deduplicator.settle(positions)
 
     def _go_back(self, aborted: Aborted) -> None:
-        """Ends the transaction, and starts again from the committed offsets."""
+        """Ends the transaction, and starts again from the group's offsets. Raises Broken, Halted and StateError."""
         metrics.PROCESSOR_ABORTS.labels(aborted.cause).inc()
         log.warning("transaction aborted", cause=aborted.cause)
         if self._in_flight is not None:  # the membership was lost while it was being committed
-            self._in_flight[0].exception()
+            self._in_flight.commit.exception()
             self._in_flight = None
         self._sink.abort()
         self._deduplicator.forget()
         if aborted.record_fault:
             if self._singly and self._last == self._refused:
                 raise Halted(
-                    f"the brokers refuse a dead letter for good ({aborted.record_fault}); look for what is wrong with "
-                    "the topics with `sternpost topics check`"
+                    f"the brokers refuse a dead letter for good ({aborted.record_fault}): see what is wrong with the "
+                    "topics with `sternpost topics check`. Nothing was lost"
                 )
             self._refused = self._last if self._singly else (-1, -1)
             self._singly = self._singly_for
-        partitions = self._deduplicator.partitions
-        self._source.rewind(self._source.committed(partitions))
-        self._to_start |= partitions
+        positions = self._source.committed(self._deduplicator.partitions)
+        self._source.rewind(positions)
+        self._start(positions)
 
-    def _start_assigned(self) -> None:
-        """Catches the state up to where the group is, for each partition that waits for it, and starts them."""
-        self._finish()
-        self._source.pause(self._deduplicator.partitions)  # so that polling meanwhile takes no record
-        for partition, position in self._source.committed(sorted(self._to_start)).items():
+    def _start(self, positions: Mapping[int, int]) -> None:
+        """Has paused partitions read from these positions, once their state is complete up to them."""
+        for partition, position in positions.items():
             if self._deduplicator.complete_up_to(partition) > position:
                 # The group was moved back: the state would take records for duplicates of themselves.
                 self._deduplicator.remove(partition)
                 self._deduplicator.add(partition, self._open_state(partition, position))
-            if not self._catch_up.run(partition, position, self._keep_alive):
-                return
-            self._to_start.discard(partition)
-        self._source.start(self._deduplicator.partitions - self._to_start)
+            if self._catch_up.begin(partition, position):
+                self._source.resume([partition])
 
-    def _keep_alive(self, partition: int) -> bool:
-        """Called while catching up: whether to go on with the partition. The group must go on hearing of us."""
-        self._worker.beat()
-        self._tell_health()
-        self._source.poll(0.0, gather=False)
-        self._raise_failed()
-        return not self._worker.stopping.is_set() and partition in self._to_start
-
-    def _on_assign(self, positions: dict[int, int]) -> None:
-        metrics.PROCESSOR_REBALANCES.labels("assigned").inc()
-        log.info("assigned", partitions=sorted(positions))
-        for partition, position in positions.items():
-            self._deduplicator.add(partition, self._open_state(partition, position))
-            self._to_start.add(partition)
-
-    def _on_revoke(self, partitions: list[int]) -> None:
-        metrics.PROCESSOR_REBALANCES.labels("revoked").inc()
-        log.info("revoked", partitions=partitions)
-        try:
-            self._finish()
-        except (Aborted, Broken, StateError) as failed:
-            self._failed = failed
-        self._give_up(partitions)
-
-    def _on_lost(self, partitions: list[int]) -> None:
-        metrics.PROCESSOR_REBALANCES.labels("lost").inc()
-        log.warning("lost", partitions=partitions)
-        self._failed = self._failed or Aborted("membership lost")
-        self._give_up(partitions)
-
-    def _give_up(self, partitions: list[int]) -> None:
+    def _give_up(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
+            self._catch_up.end(partition)
             self._deduplicator.remove(partition)
-            self._to_start.discard(partition)
+        self._counts.gone(partitions)
 
     def _raise_failed(self) -> None:
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise failed
 
-    def _tell_health(self) -> None:
+    def _tell(self) -> None:
         if not self._source.is_member:
-            self._worker.ready(False, "no member of the group yet, or no more")
-        elif self._to_start:
-            self._worker.ready(False, f"catching up on partitions {sorted(self._to_start)}")
+            self._health.ready(False, "no member of the group yet, or no more")
+        elif self._catch_up.partitions:
+            self._health.ready(False, f"catching up on partitions {sorted(self._catch_up.partitions)}")
         else:
-            self._worker.ready(True)
-        if time.monotonic() > self._lag_due:
-            self._lag_due = time.monotonic() + LAG_EVERY_S
-            self._counts.lag(self._source.lag(self._deduplicator.partitions))
+            self._health.ready(True)
+        if time.monotonic() >= self._count_due:
+            self._count_due = time.monotonic() + COUNTED_EVERY_S
+            self._counts.now(self._source.lag(self._deduplicator.partitions), self._deduplicator.disk_bytes())

@@ -5,24 +5,28 @@ raw topic ──▶ Source ──▶ Core (identify, deduplicate, map, encode) �
 """
 
 import gc
+import time
+from typing import Any
 
 import structlog
 
 from processor.core import Core
 from processor.deduplication import Deduplicator, State
+from processor.history import KafkaHistory
 from processor.loop import Loop
 from processor.mapping import Mapper
-from processor.sink import Broken
-from processor.source import Lost
+from processor.sink import KafkaSink
+from processor.source import KafkaSource
 from processor.state import Forgetful, StateError, StateMemory
 from processor.state_folder import StateFolder
+from processor.transport import Broken, Fenced
 from runtime import metrics
-from runtime.errors import ConfigurationError, DependencyError
+from runtime.errors import ConfigurationError, DependencyError, Halted
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, record_limits
 from runtime.settings import Settings
 from runtime.supervisor import Worker, supervise
 from schemas.avro_writer import compile_writer
-from schemas.registry import Registry, subject_of
+from schemas.registry import Registered, Registry, subject_of
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 
@@ -30,6 +34,9 @@ log = structlog.get_logger()
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 """Between one membership that failed and the next."""
+
+STABLE_AFTER_S = 60.0
+"""After a membership that lasted this long, the pause is the first again."""
 
 
 def run(settings: Settings) -> int:
@@ -56,26 +63,19 @@ def run(settings: Settings) -> int:
 def run_worker(worker: Worker) -> None:
     """One member: until the worker is to stop.
 
-    Raises ConfigurationError where another process has its place, DependencyError where the disk refuses, and Halted.
+    Raises ConfigurationError where another process has its place, DependencyError where the disk or the brokers refuse,
+    and Halted.
     """
-    settings = worker.settings
+    settings, processor = worker.settings, worker.settings.processor
+    member = f"{processor.instance_id}-{worker.index}"
     schema = load_schema()
-    registry = Registry(**settings.schema_registry.options())
-    worker.ready(False, "waiting for the schema registry")
-    registered = registry.wait_for(
-        subject_of(settings.topics.events),
-        schema,
-        worker.stopping,
-        register=settings.schema_registry.auto_register,
-        waiting=worker.beat,
-    )
-    registry.close()  # from here on, what is known is enough
+    registered = _await_schema(worker, schema)
     if registered is None:
         return
-    deduplicator = Deduplicator(settings.processor.dedup_window_s * 1000)
+    deduplicator = Deduplicator(processor.dedup_window_s * 1000)
     core = Core(
         deduplicator,
-        Mapper(settings.processor.profile),
+        Mapper(processor.profile),
         frame(registered.id),
         compile_writer(schema),
         record_limits(settings).events,
@@ -85,26 +85,58 @@ def run_worker(worker: Worker) -> None:
     pause_s = FIRST_PAUSE_S
     while not worker.stopping.is_set():
         loop: Loop | None = None
+        begun = time.monotonic()
         try:
-            loop = Loop(worker, core, deduplicator, states.open)
+            loop = Loop(
+                worker,
+                processor,
+                core,
+                deduplicator,
+                states.open,
+                KafkaHistory(settings),
+                lambda: KafkaSink(settings, f"{processor.group_id}-{member}"),
+                lambda listener: KafkaSource(settings, member, listener),
+            )
             loop.run()
-            pause_s = FIRST_PAUSE_S
-        except (Broken, Lost) as error:
-            if "FENCED_INSTANCE_ID" in str(error):
-                raise ConfigurationError(
-                    f"another process is member {settings.processor.instance_id}-{worker.index} of the group "
-                    f"{settings.processor.group_id}: give each machine a processor.instance_id of its own"
-                ) from None
+        except Broken as error:
+            if time.monotonic() - begun > STABLE_AFTER_S:
+                pause_s = FIRST_PAUSE_S
             log.error("starting anew", cause=str(error), pause_s=pause_s)  # noqa: TRY400 (its place says nothing)
             metrics.PROCESSOR_RESTARTS.labels().inc()
             worker.ready(False, f"starting anew after {error}")
+            worker.beat()
             worker.stopping.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        except Fenced:
+            raise ConfigurationError(
+                f"another process is member {member} of the group {processor.group_id}: give each machine a "
+                "processor.instance_id of its own"
+            ) from None
         except StateError as error:
             raise states.unusable(error) from None
+        except Halted:
+            metrics.PROCESSOR_HALTS.labels().inc()
+            raise
         finally:
             if loop is not None:
                 loop.close()
+
+
+def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
+    """The schema's id, as soon as the registry gives it; None where the worker is to stop before that."""
+    settings = worker.settings
+    registry = Registry(**settings.schema_registry.options())
+    worker.ready(False, "waiting for the schema registry")
+    try:
+        return registry.wait_for(
+            subject_of(settings.topics.events),
+            schema,
+            worker.stopping,
+            register=settings.schema_registry.auto_register,
+            waiting=worker.beat,
+        )
+    finally:
+        registry.close()  # from here on, what is known is enough
 
 
 class _States:
@@ -123,7 +155,7 @@ class _States:
             )
 
     def open(self, partition: int, position: int) -> State:
-        return self._folder.open(partition, position) if self._folder else Forgetful()
+        return self._folder.open(partition, position) if self._folder else Forgetful(position)
 
     def unusable(self, error: StateError) -> DependencyError:
         assert self._folder is not None  # noqa: S101 (nothing else raises StateError)

@@ -1,19 +1,25 @@
-"""The way out: a transactional producer that takes events, dead letters and offsets together, or none of them.
+"""The way out, on Kafka: see `transport.Sink`.
 
-librdkafka has no client side of KIP-890, so a commit or abort that timed out on our side may still arrive at the broker
-late, and end the *next* transaction. Whenever one did, it is first resolved, and then the producer is replaced: the new
-one has the same transactional id and a higher epoch, which fences whatever is still on its way.
+librdkafka has no client side of KIP-890, so a commit or abort that was held up on our side may still arrive at the
+broker late, and end the *next* transaction. Whenever one was, it is first resolved, and then the producer is replaced:
+the new one has the same transactional id and a higher epoch, which fences whatever is still on its way.
+
+An abort is made by replacing the producer, too: that its transactions begin says the brokers have ended the one
+before, whatever state it was in. So nothing of it (reports of purged records, sequence numbers with gaps, requests on
+their way) can reach the next one.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from processor.records import DeadLetter, Event, Outcome, RawRecord
+from processor.records import DeadLetter, Event, Headers, Outcome, RawRecord
+from processor.transport import Aborted, Broken
 from runtime import metrics
+from runtime.errors import DependencyError
 from runtime.kafka import producer_config
 from runtime.settings import Settings
 from schemas import headers
@@ -22,6 +28,11 @@ log = structlog.get_logger()
 
 CALL_S = 5.0
 """One call to librdkafka; a time-out of it is followed by the same call again."""
+
+UNDISTURBED_S = 1.0
+"""A commit that took longer counts as held up: a request of it may have been sent twice."""
+
+RETRY_S = 0.1
 
 RECORD_FAULTS = frozenset(
     {
@@ -33,40 +44,87 @@ RECORD_FAULTS = frozenset(
 )
 """What a broker says of a record that it will never take, however often it is sent."""
 
-PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
-"""What an abort itself does to records on their way."""
+_REFUSED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
+
+_ANY_SIZE = 1_000_000_000
+"""librdkafka's highest. Events are held to their topic's limit by the core; beyond that the brokers know best."""
 
 
-class Aborted(Exception):
-    """The transaction did not take place: go back to the committed offsets and begin again."""
-
-    def __init__(self, cause: str, record_fault: str | None = None) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.record_fault = record_fault
-        """The broker's reason, where it refused one of the records for good."""
-
-
-class Broken(Exception):
-    """The producer, or the membership behind it, is of no more use: make all of it anew."""
-
-
-class Sink:
-    """One transaction after the other. All methods block, and are for one thread at a time."""
-
+class KafkaSink:
     def __init__(self, settings: Settings, transactional_id: str) -> None:
-        """Connects, and ends what an earlier producer of this id left unfinished. Raises Broken."""
+        """Connects, and ends what an earlier producer of this id left unfinished. Raises Broken and DependencyError."""
         self._settings = settings
         self._transactional_id = transactional_id
-        self._events, self._dead_letters = settings.topics.events, settings.topics.dead_letters
+        self._topic, self._dead_letters = settings.topics.events, settings.topics.dead_letters
         self._patience_s = 2 * settings.processor.transaction_timeout_ms / 1000
+        self._seconds = metrics.PROCESSOR_TRANSACTION_SECONDS.labels()
         self._open = False
-        self._timed_out = False
-        self._refusals: list[str] = []
-        self._record_faults: list[str] = []
-        self._producer = self._connect()
+        """Whether there is a transaction that neither was committed nor ended otherwise."""
+        self._disturbed = False
+        """Whether a request may still be on its way that must not reach the next transaction."""
+        self._refusals: list[KafkaError] = []
+        """Of records of this transaction."""
+        self._producer = self._connected()
 
-    def _connect(self) -> Producer:
+    def write(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
+        try:
+            if not self._open:
+                if self._disturbed:
+                    log.warning("replacing the producer after a commit that was held up")
+                    self._producer = self._connected()
+                self._producer.begin_transaction()
+                self._open = True
+            produce, topic = self._producer.produce, self._topic
+            for record, outcome in zip(records, outcomes, strict=True):
+                if type(outcome) is Event:
+                    key, value, of_event, timestamp_ms = outcome
+                    try:
+                        produce(topic, value, key, headers=of_event, timestamp=timestamp_ms)  # type: ignore[arg-type]
+                    except BufferError:
+                        self._produce(topic, value, key, of_event, timestamp_ms)
+                elif type(outcome) is DeadLetter:
+                    self._produce(self._dead_letters, record.value, record.key, _of_dead_letter(record, outcome), 0)
+        except KafkaException as error:
+            raise self._failure("write", error) from error
+
+    def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
+        begun = time.monotonic()
+        raw = self._settings.topics.raw
+        positions = [TopicPartition(raw, partition, offset) for partition, offset in offsets.items()]
+        producer = self._producer
+        if not self._open:  # a batch of duplicates alone
+            self._until_done("begin", producer.begin_transaction)
+            self._open = True
+        send = producer.send_offsets_to_transaction
+        self._until_done("send offsets", lambda: send(positions, group_metadata, CALL_S))
+        self._until_done("commit", lambda: producer.commit_transaction(CALL_S))
+        self._open = False
+        producer.poll(0)  # has `_disturbance` told
+        took = time.monotonic() - begun
+        self._disturbed = self._disturbed or took > UNDISTURBED_S
+        self._seconds.observe(took)
+
+    def abort(self) -> None:
+        if self._open or self._disturbed:
+            self._producer = self._connected()
+
+    def close(self) -> None:
+        try:
+            if self._open:
+                self._until_done("abort", lambda: self._producer.abort_transaction(CALL_S))
+        except (Aborted, Broken, DependencyError) as error:
+            log.warning("transaction left to its time-out", error=str(error))
+        self._open = False
+
+    def _connected(self) -> Producer:
+        """Begins anew, with a higher epoch. Once this returns, the transaction before has ended."""
         processor = self._settings.processor
         producer = Producer(
             producer_config(
@@ -75,6 +133,7 @@ class Sink:
                     "transactional.id": self._transactional_id,
                     "transaction.timeout.ms": processor.transaction_timeout_ms,
                     "message.timeout.ms": processor.transaction_timeout_ms,
+                    "message.max.bytes": _ANY_SIZE,
                     "partitioner": "murmur2_random",
                     "linger.ms": 5,
                     "batch.num.messages": 10_000,
@@ -84,127 +143,71 @@ class Sink:
                     "compression.type": self._settings.kafka.properties.get("compression.type", "lz4"),
                     "delivery.report.only.error": True,
                     "on_delivery": self._delivered,
+                    "error_cb": self._disturbance,
                 },
             )
         )
-        self._until_done("init_transactions", lambda: producer.init_transactions(CALL_S), Broken)
+        self._until_done("init", lambda: producer.init_transactions(CALL_S))
+        producer.poll(0)
+        # What was disturbed before, and by connecting, is behind the new epoch.
+        self._open = self._disturbed = False
+        self._refusals = []
         return producer
 
-    def write(self, records: Iterable[RawRecord], outcomes: Iterable[Outcome]) -> None:
-        """Begins a transaction where none is open, and hands each outcome to the producer.
-
-        Raises Aborted or Broken.
-        """
-        self._settle_stale()
-        try:
-            if not self._open:
-                self._producer.begin_transaction()
-                self._open = True
-            produce, topic = self._producer.produce, self._events
-            for record, outcome in zip(records, outcomes, strict=True):
-                if type(outcome) is Event:
-                    key, value, event_headers, timestamp_ms = outcome
-                    try:
-                        produce(topic, value, key, headers=event_headers, timestamp=timestamp_ms)  # type: ignore[arg-type]
-                    except BufferError:
-                        self._produce(topic, value, key, event_headers, timestamp_ms)
-                elif type(outcome) is DeadLetter:
-                    self._produce(self._dead_letters, record.value, record.key, _of_dead_letter(record, outcome), 0)
-        except KafkaException as error:
-            self._raise(error)
-
-    def commit(self, offsets: Mapping[tuple[str, int], int], group_metadata: Any) -> None:
-        """Commits what was written, and the group's offsets (the next to read) with it. Raises Aborted or Broken.
-
-        Nothing but this may be under way on the sink meanwhile.
-        """
-        begun = time.monotonic()
-        positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        producer = self._producer
-        if not self._open:
-            self._until_done("begin", producer.begin_transaction, Aborted)
-            self._open = True
-        send = producer.send_offsets_to_transaction
-        self._until_done("send offsets", lambda: send(positions, group_metadata, CALL_S), Aborted)
-        self._until_done("commit", lambda: producer.commit_transaction(CALL_S), Aborted)
-        self._open = False
-        metrics.PROCESSOR_TRANSACTION_SECONDS.labels().observe(time.monotonic() - begun)
-
-    def abort(self) -> None:
-        """Ends the open transaction without effect; does nothing where none is open. Raises Broken."""
-        if self._open:
-            self._until_done("abort", lambda: self._producer.abort_transaction(CALL_S), Broken)
-            self._open = False
-        self._producer.poll(0)  # the reports of what was purged belong to this transaction, not to the next
-        self._refusals.clear()
-        self._record_faults.clear()
-        self._settle_stale()
-
-    def close(self) -> None:
-        """Aborts what is open, as far as the brokers can be reached."""
-        try:
-            self.abort()
-        except Broken as error:
-            log.warning("transaction left to its time-out", error=str(error))
-
-    def _settle_stale(self) -> None:
-        if self._timed_out:
-            log.warning("replacing the producer after a time-out", transactional_id=self._transactional_id)
-            self._timed_out = False
-            self._producer = self._connect()
-
-    def _produce(self, topic: str, value: bytes | None, key: bytes | None, of_record: Any, timestamp_ms: int) -> None:
+    def _produce(self, topic: str, value: bytes | None, key: bytes | None, of_record: Headers, at_ms: int) -> None:
         """As long as the queue is full, waits for it to empty."""
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=of_record, timestamp=timestamp_ms)
+                self._producer.produce(topic, value, key, headers=of_record, timestamp=at_ms)  # type: ignore[arg-type]
             except BufferError:
                 if time.monotonic() > deadline:
-                    raise Aborted("queue full") from None
+                    raise Aborted("_QUEUE_FULL") from None
                 self._producer.poll(0.1)
             else:
                 return
 
-    def _until_done(self, what: str, call: Callable[[], object], otherwise: type[Aborted] | type[Broken]) -> None:
-        """Calls again while the error says that this may help.
-
-        Raises Aborted where the transaction must be aborted (`otherwise` permitting), Broken in any other case.
-        """
+    def _until_done(self, what: str, call: Callable[[], object]) -> None:
+        """Calls again while the error says that this may help. Raises Aborted, Broken and DependencyError."""
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
                 call()
             except KafkaException as error:
-                reason: KafkaError = error.args[0]
-                if reason.retriable() and time.monotonic() < deadline:
-                    if reason.code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
-                        self._timed_out = True
-                    continue
-                if reason.txn_requires_abort() and otherwise is Aborted:
-                    self._raise(error)
-                raise Broken(f"{what}: {reason.name()}") from error
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise self._failure(what, error) from error
+                self._disturbed = True
+                time.sleep(RETRY_S)
             else:
                 return
 
-    def _raise(self, error: KafkaException) -> None:
+    def _failure(self, what: str, error: KafkaException) -> Exception:
+        """What the error means: the transaction is to be aborted, the producer is broken, or we may not do this."""
         reason: KafkaError = error.args[0]
-        if reason.fatal() or not (reason.txn_requires_abort() or reason.retriable()):
-            raise Broken(reason.name()) from error
-        self._producer.poll(0)
-        record_fault = self._record_faults[0] if self._record_faults else None
-        if reason.code() in RECORD_FAULTS:
-            record_fault = record_fault or reason.name()
-        raise Aborted(self._refusals[0] if self._refusals else reason.name(), record_fault) from error
+        if what != "init":
+            self._producer.poll(0)  # has `_delivered` told
+        for refusal in (reason, *self._refusals):
+            if refusal.code() in _REFUSED:
+                return DependencyError(
+                    f"the brokers do not let us write to {self._topic} and {self._dead_letters} in transactions of "
+                    f"{self._transactional_id}: {refusal.str()}; grant it, or check kafka.properties"
+                )
+        fault = next((one.name() for one in (reason, *self._refusals) if one.code() in RECORD_FAULTS), None)
+        cause = self._refusals[0].name() if self._refusals else reason.name()
+        if what != "init" and not reason.fatal() and (fault or reason.retriable() or reason.txn_requires_abort()):
+            return Aborted(cause, fault)
+        return Broken(f"{what}: {cause}")
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None and error.code() not in PURGED:
-            self._refusals.append(error.name())
-            if error.code() in RECORD_FAULTS:
-                self._record_faults.append(error.name())
+        if error is not None:
+            self._refusals.append(error)
+
+    def _disturbance(self, _: KafkaError) -> None:
+        """A connection failed: a request that was on it may have arrived, and be sent again."""
+        self._disturbed = True
 
 
-def _of_dead_letter(record: RawRecord, dead: DeadLetter) -> list[tuple[str, bytes | None]]:
+def _of_dead_letter(record: RawRecord, dead: DeadLetter) -> Headers:
     ours = {
         headers.ERROR_CODE: dead.code.value,
         headers.ERROR_MESSAGE: dead.message,

@@ -1,16 +1,19 @@
-"""The way in: a member of the consumer group, as batches of raw records and changes of what is assigned.
+"""A member of the consumer group, on Kafka: see `transport.Source`.
 
-Partitions come paused. Whoever works on them says `start` once it knows all that came before, so that nothing is read
-too early.
+Membership is static: a worker that restarts within the session time-out comes back to its partitions, and nobody else
+stops for it. Assignment is cooperative: only partitions that move are stopped.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor.records import RawRecord
+from processor.transport import Broken, Fenced, Listener
+from runtime import metrics
+from runtime.errors import DependencyError, Halted
 from runtime.kafka import consumer_config
 from runtime.settings import Settings
 
@@ -20,33 +23,21 @@ SLICE = 1_000
 """Records taken at a time; between two, the batch's bytes are counted."""
 
 GATHER_S = 0.005
-"""Where records are to be gathered while a commit is under way, how long one more slice is waited for."""
+"""Where records can be gathered, how long a slice is waited for."""
 
 CALL_S = 30.0
 
-OnAssign = Callable[[dict[int, int]], None]
-"""Called with the next offset to read of each partition."""
-
-OnRevoke = Callable[[list[int]], None]
+_REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+_OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 
 
-class Lost(Exception):
-    """The membership is gone for good: another process has this one's place, or the client failed."""
-
-
-class Source:
-    """All methods are for one thread; the callbacks are called within `poll` and `close`."""
-
-    def __init__(
-        self, settings: Settings, instance_id: str, on_assign: OnAssign, on_revoke: OnRevoke, on_lost: OnRevoke
-    ) -> None:
-        """`on_revoke` is called while the partitions are still ours: what is in hand can be committed."""
+class KafkaSource:
+    def __init__(self, settings: Settings, instance_id: str, listener: Listener) -> None:
         processor = settings.processor
-        self.topic = settings.topics.raw
+        self._topic = settings.topics.raw
         self._max_records, self._max_bytes = processor.batch_max_records, processor.batch_max_bytes
-        self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
+        self._listener = listener
         self.is_member = False
-        """Whether the group has given us our share, which may be nothing."""
         self._consumer = Consumer(
             consumer_config(
                 settings,
@@ -56,77 +47,32 @@ class Source:
                     "session.timeout.ms": processor.session_timeout_ms,
                     "max.poll.interval.ms": processor.max_poll_interval_ms,
                     "partition.assignment.strategy": "cooperative-sticky",
+                    # What to do where an offset does not exist is decided in `committed`, and not without a word.
+                    "auto.offset.reset": "error",
                     "fetch.wait.max.ms": 50,
                     "fetch.error.backoff.ms": 100,
+                    "fetch.queue.backoff.ms": 10,
                     "queued.min.messages": 2 * processor.batch_max_records,
                     "queued.max.messages.kbytes": max(16_384, 2 * processor.batch_max_bytes // 1024),
                 },
             )
         )
-        self._consumer.subscribe([self.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
-    def poll(self, timeout_s: float, *, gather: bool) -> list[RawRecord]:
-        """The next records, at most a batch of them; as soon as there is one, unless more are to be gathered.
-
-        Raises Lost.
-        """
+    def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
         messages = self._consumer.consume(1, timeout_s)
         size = sum(map(len, messages))
         while messages and len(messages) < self._max_records and size < self._max_bytes:
-            more = self._consumer.consume(min(SLICE, self._max_records - len(messages)), GATHER_S if gather else 0.0)
-            if not more:
+            waiting = gather()
+            more = self._consumer.consume(min(SLICE, self._max_records - len(messages)), GATHER_S if waiting else 0.0)
+            if not more and not waiting:
                 break
             messages += more
             size += sum(map(len, more))
-        return [record for message in messages if (record := self._record(message)) is not None]
-
-    def start(self, partitions: Iterable[int]) -> None:
-        """Begins to read partitions that were assigned, rewound or paused."""
-        self._consumer.resume([TopicPartition(self.topic, partition) for partition in partitions])
-
-    def pause(self, partitions: Iterable[int]) -> None:
-        """Has `poll` give no record of these partitions, until they are started."""
-        self._consumer.pause([TopicPartition(self.topic, partition) for partition in partitions])
-
-    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The next offset to read of each: the group's, or the topic's first. Raises KafkaException."""
-        asked = [TopicPartition(self.topic, partition) for partition in partitions]
-        found = {}
-        for tp in self._consumer.committed(asked, timeout=CALL_S) if asked else []:
-            if tp.error is not None:
-                raise KafkaException(tp.error)
-            low, high = self._consumer.get_watermark_offsets(tp, timeout=CALL_S)
-            found[tp.partition] = max(tp.offset, low) if 0 <= tp.offset <= high else low
-        return found
-
-    def rewind(self, positions: Mapping[int, int]) -> None:
-        """Pauses the partitions, and reads them from these offsets when they are started."""
-        moved = [TopicPartition(self.topic, partition, offset) for partition, offset in positions.items()]
-        self._consumer.incremental_unassign([TopicPartition(tp.topic, tp.partition) for tp in moved])
-        self._consumer.incremental_assign(moved)
-        self._consumer.pause([TopicPartition(tp.topic, tp.partition) for tp in moved])
-
-    def group_metadata(self) -> Any:
-        """Who we are in the group now; to be fetched anew for each transaction."""
-        return self._consumer.consumer_group_metadata()
-
-    def lag(self, partitions: Iterable[int]) -> int:
-        """Records between our position and the last stable offset, as the last fetches had it."""
-        behind = 0
-        for tp in self._consumer.position([TopicPartition(self.topic, partition) for partition in partitions]):
-            _, end = self._consumer.get_watermark_offsets(tp, cached=True)
-            behind += max(0, end - tp.offset) if tp.offset >= 0 else 0
-        return behind
-
-    def close(self) -> None:
-        """Leaves; partitions go to others when the session times out, or come back to a restart before that."""
-        self._consumer.close()
-
-    def _record(self, message: Message) -> RawRecord | None:
-        error = message.error()
-        if error is None:
-            return RawRecord(
-                self.topic,
+        topic = self._topic
+        return [
+            RawRecord(
+                topic,
                 message.partition(),  # type: ignore[arg-type]
                 message.offset(),  # type: ignore[arg-type]
                 message.timestamp()[1],
@@ -134,26 +80,92 @@ class Source:
                 message.value(),
                 message.headers() or [],  # type: ignore[arg-type]
             )
-        if error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
-            raise Lost(error.name())
-        if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            for message in messages
+            if message.error() is None or self._raise(message.error())  # type: ignore[arg-type]
+        ]
+
+    def committed(self, partitions: Collection[int]) -> dict[int, int]:
+        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        if not asked:
+            return {}
+        try:
+            # Read committed: brokers answer once no transaction holds an offset that may yet become the group's.
+            answered = self._consumer.committed(asked, timeout=CALL_S)
+            ends = [self._consumer.get_watermark_offsets(tp, timeout=CALL_S) for tp in asked]
+        except KafkaException as error:
+            raise Broken(error.args[0].name()) from error
+        for tp in answered:
+            if tp.error is not None:
+                raise Broken(tp.error.name())
+        return {tp.partition: self._position(tp, low, high) for tp, (low, high) in zip(answered, ends, strict=True)}
+
+    def _position(self, committed: TopicPartition, low: int, high: int) -> int:
+        if committed.offset < 0:
+            return low  # the group is new to it
+        if committed.offset > high:
+            raise Halted(
+                f"the group is at offset {committed.offset} of {self._topic}[{committed.partition}], which ends at "
+                f"{high}: the brokers lost records, or the topic was made anew. Set the group's offset with Kafka's "
+                "own tool (kafka-consumer-groups --reset-offsets) to what is to be processed next"
+            )
+        if committed.offset < low:
+            metrics.PROCESSOR_EXPIRED.labels().inc(low - committed.offset)
+            log.error("records expired before they were processed", partition=committed.partition,
+                      first=committed.offset, last=low - 1)  # fmt: skip
+        return max(committed.offset, low)
+
+    def rewind(self, positions: Mapping[int, int]) -> None:
+        moved = [TopicPartition(self._topic, partition, offset) for partition, offset in positions.items()]
+        # Rather than seek: it drops what was fetched, whatever state the fetcher is in.
+        self._consumer.incremental_unassign(moved)
+        self._consumer.incremental_assign(moved)
+        self._consumer.pause(moved)
+
+    def resume(self, partitions: Collection[int]) -> None:
+        self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
+
+    def group_metadata(self) -> Any:
+        return self._consumer.consumer_group_metadata()
+
+    def lag(self, partitions: Collection[int]) -> dict[int, int]:
+        behind = {}
+        for tp in self._consumer.position([TopicPartition(self._topic, partition) for partition in partitions]):
+            _, end = self._consumer.get_watermark_offsets(tp, cached=True)
+            if tp.offset >= 0 and end >= 0:
+                behind[tp.partition] = max(0, end - tp.offset)
+        return behind
+
+    def close(self) -> None:
+        """Partitions go to others once the session times out, or come back to a restart before that."""
+        self._consumer.close()
+
+    def _raise(self, error: KafkaError) -> bool:
+        """Raises what cannot be gone on with; False for what passes by itself."""
+        code = error.code()
+        if code == KafkaError.FENCED_INSTANCE_ID:
+            raise Fenced(error.name())
+        if code in _REFUSED:
+            raise DependencyError(f"the brokers do not let us read {self._topic}: {error.str()}; grant it, or check "
+                                  "kafka.properties")  # fmt: skip
+        if error.fatal() or code in _OUT_OF_RANGE:
+            raise Broken(error.name())
+        if code == KafkaError._MAX_POLL_EXCEEDED:
             self.is_member = False
         log.warning("consumer error", error=error.name())
-        return None
+        return False
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        numbers = [tp.partition for tp in partitions]
-        positions = self.committed(numbers)
-        consumer.incremental_assign([TopicPartition(self.topic, p, offset) for p, offset in positions.items()])
+        positions = self.committed([tp.partition for tp in partitions])
+        consumer.incremental_assign([TopicPartition(self._topic, p, offset) for p, offset in positions.items()])
         consumer.pause(partitions)
         self.is_member = True
-        self._on_assign(positions)
+        self._listener.assigned(positions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._on_revoke([tp.partition for tp in partitions])
+        self._listener.revoked([tp.partition for tp in partitions])
         consumer.incremental_unassign(partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.is_member = False
-        self._on_lost([tp.partition for tp in partitions])
+        self._listener.lost([tp.partition for tp in partitions])
         consumer.incremental_unassign(partitions)

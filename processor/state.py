@@ -105,10 +105,11 @@ class PartitionState:
     def _open_generations(self) -> None:
         for path in sorted(self._folder.iterdir(), key=lambda path: int(path.name)):
             self._generations.append(_Generation(path, self._memory))
-        *before, newest = [None, None, *(one for one in self._generations if one.complete_up_to != _NONE)]
-        if newest is not None:
+        written = [one for one in self._generations if one.complete_up_to != _NONE]
+        if written:
+            newest = written[-1]
             self.complete_up_to = newest.complete_up_to
-            if newest.previous_ms not in (_NONE, before[-1] and before[-1].start_ms):
+            if newest.previous_ms not in (_NONE, *(one.start_ms for one in written[-2:-1])):
                 raise ValueError(f"the generation of {newest.previous_ms} is missing")
         self._drop_expired()
 
@@ -154,7 +155,7 @@ class PartitionState:
             shutil.rmtree(expired.path)
 
     def disk_bytes(self) -> int:
-        return sum(file.stat().st_size for file in self._folder.rglob("*") if file.is_file())
+        return sum(one.db.property_int_value("rocksdb.total-sst-files-size") or 0 for one in self._generations)
 
     def close(self, *, release: bool = True) -> None:
         """Puts everything into the files, as far as that is possible, and lets go of them."""
@@ -184,8 +185,8 @@ def _get(db: Rdict, keys: list[bytes]) -> list[bytes | None]:
 class Forgetful:
     """The state where there is no deduplication: remembers nothing but how far it got."""
 
-    def __init__(self) -> None:
-        self.complete_up_to = _NONE
+    def __init__(self, position: int) -> None:
+        self.complete_up_to = position
 
     def get(self, keys: list[bytes]) -> list[Memory | None]:
         return [None] * len(keys)

@@ -1,0 +1,126 @@
+"""What the loop asks of the world outside: where records come from, where outcomes go, and how either can fail.
+
+Kafka's side of it is in source.py, sink.py and history.py; one suite of tests holds for them and for an in-memory fake.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from processor.records import Outcome, RawRecord
+
+
+class Aborted(Exception):
+    """The transaction did not take place: go back to the committed offsets and begin again."""
+
+    def __init__(self, cause: str, record_fault: str | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.record_fault = record_fault
+        """The brokers' reason, where they refused one of the records for good."""
+
+
+class Broken(Exception):
+    """Producer or membership are of no more use: make both anew."""
+
+
+class Fenced(Exception):
+    """Another process has this member's name, and so its place in the group."""
+
+
+class Listener(Protocol):
+    """Told of changes of what is assigned, within `poll` and `close` of a source, and nowhere else."""
+
+    def assigned(self, positions: Mapping[int, int]) -> None:
+        """More partitions, each with the next offset to read. They are paused."""
+        ...
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Partitions that are to be given up; until this returns, a transaction with their offsets can be committed."""
+        ...
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Partitions that are others' already."""
+        ...
+
+
+class Source(Protocol):
+    """A member of the consumer group. For one thread."""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the group has given this member its share, which may be nothing."""
+        ...
+
+    def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
+        """The next records, at most a batch, in order within each partition; as soon as there is one, unless `gather`
+        says that more can be waited for.
+
+        Raises Broken, Fenced, and what the listener raises.
+        """
+        ...
+
+    def committed(self, partitions: Collection[int]) -> dict[int, int]:
+        """The next offset to read of each: the group's, or the topic's first. Waits for transactions that are being
+        ended. Raises Broken, and Halted where the topic ends before that offset."""
+        ...
+
+    def rewind(self, positions: Mapping[int, int]) -> None:
+        """Pauses partitions, and has them read from these offsets when they are resumed."""
+        ...
+
+    def resume(self, partitions: Collection[int]) -> None: ...
+
+    def group_metadata(self) -> Any:
+        """Who this member is in the group now; to be fetched anew for each transaction."""
+        ...
+
+    def lag(self, partitions: Collection[int]) -> dict[int, int]:
+        """Records of each partition between what was polled and the last stable offset, as last heard."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """A transactional producer. For one thread at a time."""
+
+    def write(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
+        """Events and dead letters into the transaction, which begins if none is open. Raises Aborted or Broken."""
+        ...
+
+    def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
+        """Commits what was written, and with it the group's next offset to read of each partition.
+
+        Raises Aborted or Broken; it is then unknown whether the transaction took place, until `abort` returned.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Ends the open transaction, if there is one: after it, the committed offsets tell what took place.
+
+        Raises Broken.
+        """
+        ...
+
+    def close(self) -> None:
+        """Aborts what is open, as far as the brokers can be reached."""
+        ...
+
+
+class History(Protocol):
+    """Reads partitions of the raw topic again, outside of the group. For one thread."""
+
+    def begin(self, partition: int, known_up_to: int, position: int) -> int:
+        """Starts to read what a state that knows all before `known_up_to` has to know at `position`: what is dated
+        less than a window before the record there. Gives the first offset of it. Raises Broken."""
+        ...
+
+    def read(self, timeout_s: float) -> tuple[list[RawRecord], list[int]]:
+        """Some records, and the partitions that are now read up to their position. Raises Broken."""
+        ...
+
+    def end(self, partition: int) -> None:
+        """Stops reading a partition, if it is being read."""
+        ...
+
+    def close(self) -> None: ...
