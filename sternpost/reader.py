@@ -1,7 +1,7 @@
 """Reads topics outside of any consumer group: committed records only, and nothing changes by it."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.errors import DependencyError
@@ -122,7 +122,9 @@ def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable
         raise unreachable(settings, error) from None
 
 
-def read_spans(settings: Settings, topic: str, spans: Sequence[Span], batch: int = BATCH) -> Iterator[list["Message"]]:
+def read_spans(
+    settings: Settings, topic: str, spans: Sequence[Span], batch: int = BATCH
+) -> Generator[list["Message"], None, None]:
     """The committed records of the spans, at most `batch` at a time, each partition in order.
 
     A span may end anywhere up to the last stable offset. Records that retention removed on the way are passed over.

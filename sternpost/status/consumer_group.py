@@ -1,0 +1,131 @@
+"""The consumer group as the brokers see it, and how far it is behind."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
+from runtime.settings import Settings
+from sternpost import reader
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+
+class Member(NamedTuple):
+    instance_id: str | None
+    host: str
+    partitions: list[int]
+
+
+class Partition(NamedTuple):
+    """One partition of the raw topic."""
+
+    partition: int
+    start: int
+    """Oldest offset kept."""
+    end: int
+    """The last stable offset: what read_committed consumers can reach."""
+    high_watermark: int
+    """Above `end` where a transaction is open."""
+    committed: int | None
+    """The group's next offset; None where it never committed one."""
+    lag_seconds: float | None
+    """Age of the oldest record not processed; None where there is none."""
+
+    @property
+    def lag(self) -> int:
+        """Records to the last stable offset, transactions' markers among them counted as records."""
+        return max(0, self.end - max(self.start, self.committed or 0))
+
+    @property
+    def expired(self) -> int:
+        """Records that retention removed before they were processed."""
+        return max(0, self.start - self.committed) if self.committed is not None else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            **self._asdict(),
+            "lag": self.lag,
+            "lag_seconds": None if self.lag_seconds is None else round(self.lag_seconds, 3),
+            "expired": self.expired,
+        }
+
+
+class Group(NamedTuple):
+    group_id: str
+    state: str
+    """Kafka's word for it: `stable`, `empty` (no members), `dead` (unknown to the cluster) …"""
+    members: list[Member]
+
+
+def describe(settings: Settings) -> Group:
+    """Raises DependencyError where the brokers do not tell."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    name = settings.processor.group_id
+    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    future = admin.describe_consumer_groups([name], request_timeout=ADMIN_TIMEOUT_S)[name]
+    try:
+        found = future.result(ADMIN_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return Group(name, "dead", [])
+        raise unreachable(settings, error) from None
+    members = [
+        Member(
+            member.group_instance_id,
+            member.host.removeprefix("/"),
+            sorted(at.partition for at in member.assignment.topic_partitions),
+        )
+        for member in found.members
+    ]
+    return Group(name, found.state.name.lower(), sorted(members, key=lambda member: str(member.instance_id)))
+
+
+def committed(settings: Settings, partitions: list[int]) -> dict[int, int]:
+    """The group's next offsets, where it has committed any. Raises DependencyError."""
+    from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+
+    name = settings.processor.group_id
+    wanted = ConsumerGroupTopicPartitions(name, [TopicPartition(settings.topics.raw, p) for p in partitions])
+    admin = admin_client(settings)
+    try:
+        found = admin.list_consumer_group_offsets([wanted], request_timeout=ADMIN_TIMEOUT_S)[name].result()
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    return {at.partition: at.offset for at in found.topic_partitions if at.offset >= 0}
+
+
+def partitions(settings: Settings, now_ms: int) -> list[Partition]:
+    """Every partition of the raw topic. Raises DependencyError."""
+    topic = settings.topics.raw
+    spans = reader.committed(settings, topic)
+    offsets = committed(settings, [span.partition for span in spans])
+    high = reader.offsets(settings, topic, {span.partition: reader.FROM_END for span in spans}, stable=False)
+    found = [
+        Partition(span.partition, span.start, span.end, high[span.partition], offsets.get(span.partition), None)
+        for span in spans
+    ]
+    oldest = _first_messages(
+        settings, {p.partition: reader.Span(p.partition, max(p.start, p.committed or 0), p.end) for p in found if p.lag}
+    )
+    return [
+        partition._replace(lag_seconds=max(0.0, (now_ms - oldest[partition.partition].timestamp()[1]) / 1000))
+        if partition.partition in oldest
+        else partition
+        for partition in found
+    ]
+
+
+def _first_messages(settings: Settings, spans: Mapping[int, reader.Span]) -> "dict[int, Message]":
+    """The first record of each span that has any."""
+    first: dict[int, Message] = {}
+    records = reader.read_spans(settings, settings.topics.raw, list(spans.values()), batch=100)
+    for messages in records:
+        for message in messages:
+            first.setdefault(message.partition() or 0, message)
+        if len(first) == len(spans):
+            records.close()
+            break
+    return first

@@ -1,0 +1,172 @@
+"""`sternpost status` on a real broker and registry."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from runtime import admin
+from runtime.settings import Settings
+from schemas import headers
+from schemas.registry import Registry, subject_of
+from schemas.track_event import load_schema
+from schemas.wire_format import frame
+from sternpost.cli import cli
+from sternpost.status.snapshot import Looker
+from tests.kafka import SettingsMaker, TopicMaker
+
+
+@pytest.fixture
+def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
+    return make_settings(make_topics(partitions=2))
+
+
+def write(settings: Settings, topic: str, count: int, partition: int = 0, **record: Any) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    for _ in range(count):
+        producer.produce(topic, partition=partition, **record)
+    assert producer.flush(30) == 0
+
+
+def status(settings: Settings, *arguments: str) -> list[dict[str, Any]]:
+    options = [
+        f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
+        f"--set=schema_registry.url={settings.schema_registry.url}",
+        f"--set=processor.group_id={settings.processor.group_id}",
+        "--set=processor.admin_port=1",
+        "--set=ingest.admin_port=1",
+        *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
+    ]
+    result = CliRunner().invoke(cli, [*options, "status", "--interval-s", "0.1", *arguments])
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()] if "--json" in arguments else [{"": result.stdout}]
+
+
+def test_the_shape_for_scripts_with_no_processor_at_all(settings: Settings) -> None:
+    write(settings, settings.topics.raw, 3, partition=1)
+    (found,) = status(settings, "--json")
+
+    assert found.pop("at").endswith("Z")
+    assert found.pop("cluster")["brokers"] == 1
+    assert found["group"] == {"id": settings.processor.group_id, "state": "dead", "members": []}
+    assert found["lag"]["records"] == 3
+    seconds = found["partitions"][1].pop("lag_seconds")
+    assert seconds == found["lag"]["seconds"] >= 0
+    assert found["partitions"][1] == {
+        "partition": 1,
+        "start": 0,
+        "end": 3,
+        "high_watermark": 3,
+        "committed": None,
+        "lag": 3,
+        "expired": 0,
+    }
+    assert set(found["throughput"]) == {"received_per_s", "processed_per_s", "interval_s"}
+    assert found["dead_letters"] == {"open": 0, "by_code": {}, "redriven": 0}
+    assert set(found["schema"]) == {"subject", "id", "version", "newest_event_id", "problem"}
+    assert "sternpost schema register" in found["schema"]["problem"]
+    assert set(found["services"]) == {"ingest", "processor"}
+    processor = found["services"]["processor"]
+    assert (processor["reachable"], processor["ready"], processor["metrics"]) == (False, False, {})
+    assert "no answer" in processor["reason"]
+
+
+def test_the_lag_is_of_the_oldest_record_that_is_not_processed(settings: Settings) -> None:
+    raw, now = settings.topics.raw, int(time.time() * 1000)
+    write(settings, raw, 2, timestamp=now - 600_000)
+    write(settings, raw, 1, timestamp=now - 60_000)
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": settings.processor.group_id}
+    )
+    consumer.commit(offsets=[TopicPartition(raw, 0, 2)], asynchronous=False)
+    consumer.close()
+
+    snapshot = Looker(settings).look()
+    assert snapshot.lag == 1
+    assert snapshot.lag_seconds is not None
+    assert 60 <= snapshot.lag_seconds < 500
+    assert snapshot.partitions[0].committed == 2
+    assert snapshot.throughput is None
+
+
+def test_lag_is_counted_to_the_last_stable_offset(settings: Settings) -> None:
+    producer = Producer(
+        {"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": settings.topics.raw}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(settings.topics.raw, value=b"open", partition=0)
+    producer.flush(30)
+    partition = Looker(settings).look().partitions[0]
+    producer.abort_transaction(30)
+    assert (partition.end, partition.high_watermark, partition.lag) == (0, 1, 0)
+
+
+def test_members_and_throughput(settings: Settings) -> None:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
+            "group.id": settings.processor.group_id,
+            "group.instance.id": "machine-0",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    consumer.subscribe([settings.topics.raw])
+    write(settings, settings.topics.raw, 5)
+    looker = Looker(settings)
+    looker.look()
+    try:
+        assert len(consumer.consume(5, 60)) == 5
+        consumer.commit(asynchronous=False)
+        write(settings, settings.topics.raw, 2)
+        snapshot = looker.look()
+    finally:
+        consumer.close()
+    assert snapshot.group.state == "stable"
+    assert [(member.instance_id, member.partitions) for member in snapshot.group.members] == [("machine-0", [0, 1])]
+    assert snapshot.throughput is not None
+    assert round(snapshot.throughput.processed * snapshot.throughput.interval_s) == 5
+    assert round(snapshot.throughput.received * snapshot.throughput.interval_s) == 2
+
+
+def test_dead_letters_that_were_sent_back_are_not_open_and_none_is_read_twice(settings: Settings) -> None:
+    topic = settings.topics.dead_letters
+    looker = Looker(settings)
+    for code, count in (("malformed_json", 2), ("invalid_field", 1)):
+        write(settings, topic, count, value=b"{", headers={headers.ERROR_CODE: code})
+    assert looker.look().dead_letters == {"malformed_json": 2, "invalid_field": 1}
+    write(settings, topic, 1, headers={headers.REDRIVEN_OFFSET: "0"})
+    snapshot = looker.look()
+    assert snapshot.dead_letters == {"malformed_json": 1, "invalid_field": 1}
+    assert snapshot.redriven == 1
+
+
+def test_schema_and_the_newest_events_schema(settings: Settings) -> None:
+    registry = Registry(settings.schema_registry.url)
+    registered = registry.register(subject_of(settings.topics.events), load_schema())
+    registry.close()
+    write(settings, settings.topics.events, 1, value=frame(7) + b"rest")
+    schema = Looker(settings).look().schema
+    assert (schema.id, schema.version, schema.newest_event_id, schema.problem) == (registered.id, 1, 7, None)
+
+
+def test_services_say_how_they_are(settings: Settings, make_settings: SettingsMaker) -> None:
+    reason = "worker 0: catching up on partitions [1]"
+    listener = admin.serve("127.0.0.1", 0, ready=lambda: (False, reason), alive=lambda: (True, ""))
+    try:
+        reachable = make_settings(settings.topics, processor={"admin_port": listener.port, "admin_host": "0.0.0.0"})
+        [processor] = [found for found in Looker(reachable).look().services if found.name == "processor"]
+    finally:
+        listener.close()
+    assert (processor.reachable, processor.ready, processor.reason) == (True, False, reason)
+
+
+def test_watching_and_the_view_for_people(settings: Settings) -> None:
+    write(settings, settings.topics.raw, 3)
+    assert [line["lag"]["records"] for line in status(settings, "--watch", "--count", "2", "--json")] == [3, 3]
+    ((shown,),) = [found.values() for found in status(settings)]
+    assert "no processor is running" in shown
+    assert "3 records" in shown
