@@ -148,8 +148,9 @@ class Ingest(Section):
     max_body_bytes: Positive = 1_048_576
     """Largest body accepted, after decompression; topics and producers are sized from it."""
 
-    produce_deadline_ms: Annotated[int, Field(gt=0, lt=4_000)] = 3_000
-    """Longest wait for Kafka's acknowledgement before the answer is 503. Customer.io gives up after 4 s."""
+    produce_deadline_ms: Annotated[int, Field(gt=0, le=3_800)] = 3_000
+    """Longest time from a request's headers to Kafka's acknowledgement before the answer is 503. Customer.io gives up
+    after 4 s."""
 
     signature_tolerance_s: NotNegative = 86_400
     """How far `X-CIO-Timestamp` may be off our clock, either way. Generous, since a 401 stops Customer.io's
@@ -167,8 +168,9 @@ class Ingest(Section):
     retry_after_s: Positive = 5
     """What `Retry-After` says on a 503."""
 
-    header_timeout_ms: Positive = 10_000
-    """Longest time a client may take to send its request's headers."""
+    header_timeout_ms: Positive = 75_000
+    """Longest time a connection may take to send the next request's headers, so also how long one that is kept may be
+    idle: longer than load balancers and clients keep theirs, since to close one that is about to be used resets it."""
 
     body_timeout_ms: Positive = 10_000
     """Longest time a client may take to send its request's body."""
