@@ -59,7 +59,7 @@ def test_what_is_read_again_is_the_same_file_with_the_same_options(tmp_path: Pat
     [
         ("STERNPOST_INGEST__PORT", "x", ["ingest.port", "STERNPOST_INGEST__PORT=8080", "integer"]),
         ("STERNPOST_INGEST__PORT", "70000", ["ingest.port", "65535"]),
-        ("STERNPOST_INGEST__PRODUCE_DEADLINE_MS", "4000", ["ingest.produce_deadline_ms", "less than 4000"]),
+        ("STERNPOST_INGEST__PRODUCE_DEADLINE_MS", "4000", ["ingest.produce_deadline_ms", "less than or equal to 3800"]),
         ("STERNPOST_PROCESSOR__PROFILE", "x", ["processor.profile", "rudderstack", "corrected"]),
         ("STERNPOST_KAFKA__BOOTSTRAP", "x", ["kafka.bootstrap", "did you mean kafka.bootstrap_servers?"]),
         ("STERNPOST_KAKFA__BOOTSTRAP_SERVERS", "x", ["did you mean STERNPOST_KAFKA__BOOTSTRAP_SERVERS?"]),
