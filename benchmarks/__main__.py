@@ -1,0 +1,121 @@
+"""`python -m benchmarks`: measures all of it, or what is named, on a local stack that it starts."""
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from benchmarks import cluster, ingest, latency, load, parts, processing, result
+from benchmarks.cluster import OURS, Cluster
+from benchmarks.result import Result
+
+NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth")
+RESULTS = Path(__file__).parent / "results"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.option("--quick", is_flag=True, help="Small amounts: some two minutes in all, for a first look.")
+@click.option("--runs", type=click.IntRange(1), default=3, help="Of each, alternating between programs.")
+@click.option(
+    "--events", type=click.IntRange(1_000), help="In each run of processing.  [default: 300000; quick: 50000]"
+)
+@click.option("--seconds", type=click.IntRange(1), help="Of load in ingest and latency.  [default: 10; quick: 2]")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="A program for `processing` to compare with, as a shell command. It finds RAW, OUT, DEAD, BOOTSTRAP, REGISTRY "
+    "and GROUP in its environment; the schema is registered as subject $OUT-value.",
+)
+@click.option(
+    "--ingest-peer",
+    "ingest_peers",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="The same for `ingest`: PORT, RAW, BOOTSTRAP, WRITE_KEY and SIGNING_KEY.",
+)
+@click.option("--bootstrap-servers", help="Measure on this cluster; needs --registry-url as well.")
+@click.option("--registry-url", help="Of the Confluent-compatible API.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON file  [default: in results/]")
+def main(
+    names: tuple[str, ...],
+    quick: bool,
+    runs: int,
+    events: int | None,
+    seconds: int | None,
+    peers: tuple[str, ...],
+    ingest_peers: tuple[str, ...],
+    bootstrap_servers: str | None,
+    registry_url: str | None,
+    output: Path | None,
+) -> None:
+    """Measure what is named, or everything. Prints a table and writes JSON."""
+    if (bootstrap_servers is None) != (registry_url is None):
+        raise click.UsageError("--bootstrap-servers and --registry-url go together")
+    wanted = names or NAMES
+    events = events or (50_000 if quick else 300_000)
+    seconds = seconds or (2 if quick else 10)
+    runs = 1 if quick else runs
+    before = result.machine()
+    click.echo(f"machine: {before}", err=True)
+    if "ingest" in wanted and not load.has_wrk():
+        click.echo("wrk is not installed: our own client bounds the requests a second", err=True)
+    results: list[Result] = []
+    output = output or RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    with cluster.running(bootstrap_servers, registry_url) as place:
+        for number in range(runs):
+            for name in wanted:
+                for one in _measure(name, place, events, seconds, quick, _named(peers), _named(ingest_peers)):
+                    figures = ", ".join(f"{figure}={value:.4g}" for figure, value in one.figures.items())
+                    click.echo(f"{number + 1}/{runs} {one.benchmark} {one.subject} {one.case}: {figures}", err=True)
+                    results.append(one)
+                    result.write(output, results, before)  # what was measured stays, whatever comes next
+    click.echo(result.table(result.summarise(results)))
+    click.echo(f"written to {output}", err=True)
+
+
+def _measure(
+    name: str,
+    place: Cluster,
+    events: int,
+    seconds: int,
+    quick: bool,
+    peers: dict[str, str | None],
+    ingest_peers: dict[str, str | None],
+) -> Iterator[Result]:
+    match name:
+        case "parts":
+            yield from parts.measure(min(events, 50_000))
+        case "deduplication":
+            yield parts.deduplication(100_000 if quick else 2_000_000)
+        case "processing":
+            for subject, command in peers.items():
+                yield processing.measure(place, events, subject=subject, command=command)
+        case "ingest":
+            for subject, command in ingest_peers.items():
+                yield from ingest.measure(place, (16, 64, 256), seconds, subject=subject, command=command)
+        case "latency":
+            yield latency.measure(place, 200 if quick else 1_000, max(3, 2 * seconds))
+        case "growth":
+            for partitions in (1, 16) if quick else (1, 4, 16, 64):
+                yield _growth(place, events, partitions=partitions)
+            for people in (1,) if quick else (1, 100):
+                yield _growth(place, events, people=people)
+            yield _growth(place, events, workers=2)
+
+
+def _growth(place: Cluster, events: int, **case: int) -> Result:
+    return processing.measure(place, events, subject=OURS, benchmark="growth", **case)  # type: ignore[arg-type]
+
+
+def _named(given: tuple[str, ...]) -> dict[str, str | None]:
+    """Ours first, then the peers."""
+    return {OURS: None, **dict(one.split("=", 1) for one in given)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The processor's parts, without Kafka: CPU an event."""
+
+import gc
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import orjson
+
+from benchmarks.cluster import OURS
+from benchmarks.payloads import webhook
+from benchmarks.result import Result
+from processor.core import Core
+from processor.identification import identify
+from processor.mapping import Mapper
+from processor.records import Event, RawRecord
+from processor.state import PartitionState, StateMemory
+from schemas.avro_writer import compile_writer
+from schemas.track_event import load_schema
+
+NOW_MS = 1_764_000_000_000
+BATCH = 10_000
+WINDOW_MS = 86_400_000
+
+
+class _AllNew:
+    """Deduplication that never saw anything."""
+
+    def first_offsets(self, records: Any, keys: Any) -> list[int | None]:
+        del keys
+        return [None] * len(records)
+
+
+def measure(events: int) -> list[Result]:
+    """One run: identification, mapping, encoding (with fastavro beside it), and the core as a whole."""
+    records = _records(events)
+    mapper, write, parsed = Mapper("rudderstack"), compile_writer(load_schema()), fastavro.parse_schema(load_schema())
+
+    def mapped(record: RawRecord) -> dict[str, Any]:
+        return mapper.map(
+            record.value or b"", received_at_ms=record.timestamp_ms, request_timestamp_s=None, event_id="01HD"
+        )
+
+    def by_fastavro(event: dict[str, Any]) -> bytes:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, parsed, event)
+        return out.getvalue()
+
+    tracks = [mapped(record) for record in records]
+    differing = sum(write(track) != by_fastavro(track) for track in tracks[:1_000])
+    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write, 10_000_000)
+    outcomes = core(records[:1_000])  # warm
+    gc.collect()
+    gc.freeze()
+    try:
+        figures = {
+            "identify_us": _us(identify, records),
+            "parse_json_us": _us(lambda record: orjson.loads(record.value or b""), records),
+            "parse_and_map_us": _us(mapped, records),
+            "encode_us": _us(write, tracks),
+            "encode_by_fastavro_us": _us(by_fastavro, tracks[: max(1, events // 4)]),
+            "core_us": _us(core, [records[at : at + BATCH] for at in range(0, events, BATCH)])
+            * _batches(events)
+            / events,
+        }
+    finally:
+        gc.unfreeze()
+    figures["events_share"] = sum(type(outcome) is Event for outcome in outcomes) / len(outcomes)
+    figures["differing_from_fastavro"] = differing
+    return [Result("parts", OURS, {"events": events}, figures)]
+
+
+def deduplication(ids: int) -> Result:
+    """One run: a partition's state takes so many new ids in, batch by batch, and then finds all of them again."""
+    memory = StateMemory(128 << 20)
+    with tempfile.TemporaryDirectory(prefix="bench-state-") as folder:
+        state = PartitionState(Path(folder), WINDOW_MS, memory)
+        keys = [
+            [b"\5bench\0\0\0\0%024d" % index for index in range(at, min(ids, at + BATCH))]
+            for at in range(0, ids, BATCH)
+        ]
+        new = known = 0.0
+        for number, batch in enumerate(keys):
+            began = time.process_time()
+            state.get(list(batch))
+            state.write(dict.fromkeys(batch, (number, NOW_MS)), number + 1, NOW_MS)
+            new += time.process_time() - began
+        found = 0
+        for batch in keys:
+            began = time.process_time()
+            remembered = state.get(list(batch))
+            known += time.process_time() - began
+            found += sum(one is not None for one in remembered)
+        figures = {
+            "new_us_per_id": 1e6 * new / ids,
+            "known_us_per_id": 1e6 * known / ids,
+            "memory_mib": memory.used_bytes() / 2**20,
+            "disk_bytes_per_id": sum(file.stat().st_size for file in Path(folder).rglob("*.sst")) / ids,
+            "found": found,
+        }
+        state.close()
+    return Result("deduplication", OURS, {"ids": ids}, figures)
+
+
+def _records(events: int) -> list[RawRecord]:
+    made = []
+    for index in range(events):
+        sent, at_ms = webhook(index), NOW_MS + index
+        headers: Any = sent.headers(at_ms)
+        made.append(RawRecord("raw", index % 4, index // 4, at_ms, (sent.person or "").encode(), sent.body, headers))
+    return made
+
+
+def _us(work: Callable[[Any], object], items: Iterable[Any]) -> float:
+    began, count = time.process_time(), 0
+    for item in items:
+        work(item)
+        count += 1
+    return 1e6 * (time.process_time() - began) / count
+
+
+def _batches(events: int) -> int:
+    return -(-events // BATCH)

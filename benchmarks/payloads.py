@@ -1,0 +1,44 @@
+"""The work: varied webhooks of about 500 bytes, and the records that ingest would make of them."""
+
+from typing import NamedTuple
+
+import orjson
+
+from schemas import headers
+from schemas.identity import identify
+from sternpost import samples
+
+BYTES = 500
+"""Bodies shorter than this are filled up, by what the message said."""
+
+PEOPLE = 10_000
+
+_FILLER = "Your order is on its way and arrives tomorrow between 9 and 12. " * 8
+
+
+class Webhook(NamedTuple):
+    """A body, with what ingest finds in it."""
+
+    body: bytes
+    event_id: str
+    person: str | None
+
+    def headers(self, received_at_ms: int) -> list[tuple[str, str | bytes | None]]:
+        """As ingest writes them to the raw topic."""
+        return [
+            (headers.SOURCE, b"bench"),
+            (headers.RECEIVED_AT, b"%d" % received_at_ms),
+            (headers.EVENT_ID, self.event_id.encode()),
+            (headers.CONTENT_TYPE, b"application/json"),
+        ]
+
+
+def webhook(index: int, run: str = "", people: int = PEOPLE) -> Webhook:
+    """The index-th of a run: kinds and people in turn, its event id its own."""
+    payload = samples.payload(index, run, people)
+    body = orjson.dumps(payload)
+    if len(body) < BYTES and "content" not in payload["data"]:
+        payload["data"]["content"] = _FILLER[: max(1, BYTES - len(body) - len('"content":"",'))]
+        body = orjson.dumps(payload)
+    identity = identify(body)
+    return Webhook(body, identity.event_id, identity.person)

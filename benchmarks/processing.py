@@ -1,0 +1,134 @@
+"""Raw webhooks in a topic to events in another: how fast, and for how much CPU.
+
+The topic is filled first. A read_committed reader then times the events that come out. The first fifth of them warms
+the program up and is not counted: they appear a transaction at a time, so that the first one is seen when much of the
+work of many others is done.
+"""
+
+import time
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from benchmarks.cluster import Cluster, fresh
+from benchmarks.payloads import PEOPLE, webhook
+from benchmarks.process_tree import ProcessTree
+from benchmarks.result import Result
+from runtime.kafka import consumer_config, producer_config
+from runtime.settings import Settings
+from schemas.event_reader import EventReader
+from sternpost.local_stack.process import Process
+from sternpost.schema import open_registry
+
+STALL_S = 60.0
+SAMPLE = 1_000
+WARM_UP_SHARE = 0.2
+
+
+def measure(
+    cluster: Cluster,
+    events: int,
+    *,
+    subject: str,
+    command: str | None = None,
+    partitions: int = 4,
+    people: int = PEOPLE,
+    workers: int = 1,
+    benchmark: str = "processing",
+) -> Result:
+    """One run. Raises DependencyError where the program ends or gives nothing for a minute."""
+    with fresh(cluster, partitions, processor={"workers": workers}) as place:
+        preload(place.settings, events, people)
+        settings = place.settings
+        environment = {
+            "RAW": settings.topics.raw,
+            "OUT": settings.topics.events,
+            "DEAD": settings.topics.dead_letters,
+            "BOOTSTRAP": cluster.bootstrap_servers,
+            "REGISTRY": cluster.registry_url,
+            "GROUP": settings.processor.group_id,
+        }
+        process = place.process(subject, command, service="process", environment=environment)
+        process.start()
+        try:
+            figures, sample = _watch(settings, process, events)
+        finally:
+            process.stop()
+        figures["decoded_share"] = _decoded(settings, sample)
+    case = {"events": events, "partitions": partitions, "people": people, "workers": workers}
+    return Result(benchmark, subject, case, figures)
+
+
+def preload(settings: Settings, events: int, people: int) -> None:
+    """Fills the raw topic as ingest would."""
+    producer = Producer(
+        producer_config(settings, **{"linger.ms": 20, "compression.type": "lz4", "batch.size": 1_000_000})
+    )
+    for index in range(events):
+        made = webhook(index, people=people)
+        headers = made.headers(time.time_ns() // 1_000_000)
+        while True:
+            try:
+                producer.produce(settings.topics.raw, made.body, made.person, headers=headers)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        if index % 1_000 == 0:
+            producer.poll(0)
+    if left := producer.flush(60):
+        raise TimeoutError(f"{left} webhooks were not written within a minute")
+
+
+def _watch(settings: Settings, process: Process, events: int) -> tuple[dict[str, float], list[Message]]:
+    """Reads what comes out: the figures, and the last records."""
+    assert process.pid
+    tree, started, out = ProcessTree(process.pid), time.monotonic(), settings.topics.events
+    consumer = Consumer(consumer_config(settings, **{"group.id": "bench-reader", "fetch.wait.max.ms": 50}))
+    consumer.assign([TopicPartition(out, partition, 0) for partition in range(settings.topics.partitions)])
+    seen, first, last = 0, 0.0, started
+    warm_at: tuple[int, float, float] | None = None
+    """Events, time and CPU seconds when the warm-up was over."""
+    sample: list[Message] = []
+    try:
+        while seen < events:
+            # Never more than are due, so that the last does not wait for more.
+            messages = consumer.consume(min(1_000, events - seen), 0.25)
+            now = time.monotonic()
+            for message in messages:
+                if (error := message.error()) is not None:
+                    raise KafkaException(error)
+            if messages:
+                first = first or now
+                seen, last, sample = seen + len(messages), now, messages
+                if warm_at is None and seen >= WARM_UP_SHARE * events:
+                    warm_at = seen, now, tree.cpu_s()
+            elif now - last > STALL_S:
+                raise process.failure(f"gave {seen} of {events} events, and none for {STALL_S:.0f} s")
+            if process.pid is None:
+                raise process.failure(f"ended with exit code {process.exit_code}")
+            tree.sample_rss()
+        cpu_s = tree.cpu_s()
+    finally:
+        consumer.close()
+    warm_seen, warm_time, warm_cpu_s = warm_at or (0, first, 0.0)
+    timed = max(seen - warm_seen, 1)
+    return {
+        "events_per_s": timed / max(last - warm_time, 1e-9),
+        "cpu_us_per_event": 1e6 * (cpu_s - warm_cpu_s) / timed,
+        "peak_rss_mib": tree.peak_rss_bytes / 2**20,
+        "first_event_s": first - started,
+        "events_out": seen,
+    }, sample[-SAMPLE:]
+
+
+def _decoded(settings: Settings, sample: list[Message]) -> float:
+    """The share of the sample that reads back by the registry's schema."""
+    with open_registry(settings) as registry:
+        read = EventReader(registry.schema)
+        return sum(_reads(read, message.value() or b"") for message in sample) / len(sample)
+
+
+def _reads(read: EventReader, value: bytes) -> bool:
+    try:
+        return bool(read(value))
+    except ValueError:
+        return False
