@@ -12,6 +12,8 @@ so expired entries go all at once, and at most twice the window (and the slack) 
 """
 
 import contextlib
+import errno
+import os
 import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +49,8 @@ _NONE: Final = -1
 
 _PAIR = struct.Struct(">qq")
 
+_REFUSALS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+
 _WRITE_BUFFER_BYTES: Final = 16 << 20
 """Of one generation: what a crash leaves to be read again from the topic, some 150,000 records a partition."""
 
@@ -58,7 +62,7 @@ class StateError(Exception):
         super().__init__(reason)
         self.folder = folder
         self.disk = disk
-        """Whether the disk refused (it is full, for one); otherwise the files are bad."""
+        """Whether the disk refuses, being full for one: to build it anew would not help. Otherwise files are bad."""
 
 
 class StateMemory:
@@ -172,8 +176,8 @@ class PartitionState:
         try:
             yield
         except Exception as fault:
-            # RocksDB's statuses are its texts: "IO error: No space left on device", "Corruption: …"
-            disk = isinstance(fault, OSError) or str(fault).startswith("IO error")
+            # RocksDB's errors are texts: "IO error: No space left on device: While appending to file: …"
+            disk = any(os.strerror(number) in str(fault) for number in _REFUSALS)
             raise StateError(str(fault), self._folder, disk) from None
 
 

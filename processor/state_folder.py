@@ -61,7 +61,7 @@ class StateFolder:
                     return self._opened(claim, position)
             shutil.rmtree(claim.folder, ignore_errors=True)
             return self._opened(claim, position)
-        except StateError as error:
+        except (StateError, OSError, _Unusable) as error:
             claim.release()
             raise self._unusable(str(error)) from None
         except BaseException:

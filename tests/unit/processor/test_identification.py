@@ -1,0 +1,75 @@
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.identification import LONGEST_PLAIN, identify
+from processor.records import RawRecord
+from schemas.headers import ATTEMPT, EVENT_ID, RECEIVED_AT, REQUEST_TIMESTAMP, SOURCE
+from tests.unit.processor.raw_records import NOW_MS, payload, raw
+
+_NAMES = st.one_of(st.sampled_from(["a", "b", "", "\0", "aa"]), st.text(max_size=300))
+
+
+@given(st.lists(st.tuples(_NAMES, st.integers(0, 3), _NAMES.filter(bool)), min_size=2, max_size=2))
+def test_keys_are_equal_exactly_where_source_attempt_and_event_id_are(pair: list[tuple[str, int, str]]) -> None:
+    (key, other) = (
+        identify(
+            raw(
+                headers=[
+                    (SOURCE, source.encode(errors="replace")),
+                    (ATTEMPT, b"%d" % attempt),
+                    (EVENT_ID, event_id.encode(errors="replace")),
+                ]
+            )
+        ).key
+        for source, attempt, event_id in pair
+    )
+    same = [
+        (source.encode(errors="replace") or b"default", attempt, event_id.encode(errors="replace"))
+        for source, attempt, event_id in pair
+    ]
+    assert (key == other) == (same[0] == same[1])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([SOURCE, EVENT_ID, ATTEMPT, RECEIVED_AT, REQUEST_TIMESTAMP, "other"]),
+            st.one_of(st.none(), st.binary(max_size=100), st.integers(-(10**20), 10**20).map(lambda n: b"%d" % n)),
+        )
+    ),
+    st.one_of(st.none(), st.binary()),
+    st.integers(-1, 2**62),
+)
+def test_whatever_was_written_is_identified(
+    headers: list[tuple[str, bytes | None]], body: bytes | None, at_ms: int
+) -> None:
+    record = RawRecord("raw", 0, 0, at_ms, None, body, headers)
+    found = identify(record)
+    assert found.event_id
+    assert found.received_at_ms >= 0
+    assert len(found.key) <= 1 + 254 + 4 + LONGEST_PLAIN + 1
+    assert found == identify(record)
+
+
+def test_without_headers_the_body_tells() -> None:
+    record = raw(body=payload("from-the-body"), headers=[])
+    assert identify(record).event_id == "from-the-body"
+    assert identify(record).received_at_ms == NOW_MS
+    assert identify(record).key == identify(raw(event_id="from-the-body", source="default")).key
+
+
+def test_without_an_event_id_anywhere_the_bytes_tell() -> None:
+    assert identify(raw(body=b"no json", headers=[])).event_id == hashlib.sha256(b"no json").hexdigest()
+    assert identify(RawRecord("raw", 0, 0, 0, None, None, [])).event_id == hashlib.sha256(b"").hexdigest()
+
+
+def test_an_event_id_that_is_no_text_is_taken_from_the_body() -> None:
+    assert identify(raw(body=payload("sound"), headers=[(EVENT_ID, b"\xff")])).event_id == "sound"
+
+
+def test_a_time_out_of_range_is_unknown() -> None:
+    far = [(EVENT_ID, b"x"), (RECEIVED_AT, b"9" * 30), (REQUEST_TIMESTAMP, b"9" * 30)]
+    assert identify(raw(headers=far)).received_at_ms == NOW_MS
+    assert identify(raw(headers=far)).request_timestamp_s is None

@@ -1,0 +1,220 @@
+"""The state on disk: what it must survive, and what it must not trust."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import structlog
+
+from processor.deduplication import Memory
+from processor.state import DISORDER_MS, KEPT, PartitionState, StateError, StateMemory
+from processor.state_folder import StateFolder
+from runtime.errors import DependencyError
+
+WINDOW_MS = 1000
+SPAN_MS = WINDOW_MS + 2 * DISORDER_MS
+MEMORY = StateMemory(8 << 20)
+
+WRITER = """
+import sys
+from pathlib import Path
+from processor.state import PartitionState, StateMemory
+
+state = PartitionState(Path(sys.argv[1]), 10**9, StateMemory(1 << 20))
+value = 0
+while True:
+    state.write({b"\\1key-%d" % (value + i): (value + i, value + i) for i in range(1000)}, value + 1000, value)
+    value += 1000
+    print(value, flush=True)
+"""
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from processor.state import StateMemory
+from processor.state_folder import StateFolder
+
+state = StateFolder(Path(sys.argv[1]), "raw", "topic-id", 1000, StateMemory(1 << 20)).open(0, 0)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def opened(folder: Path) -> PartitionState:
+    folder.mkdir(exist_ok=True)
+    return PartitionState(folder, WINDOW_MS, MEMORY)
+
+
+def folder(root: Path, topic_id: str = "topic-id", window_ms: int = WINDOW_MS) -> StateFolder:
+    return StateFolder(root, "raw", topic_id, window_ms, MEMORY)
+
+
+def entries(*names: str) -> dict[bytes, Memory]:
+    return {b"\1" + name.encode(): (number, number) for number, name in enumerate(names)}
+
+
+def test_what_was_written_is_there_after_closing(tmp_path: Path) -> None:
+    state = opened(tmp_path)
+    assert state.complete_up_to == -1
+    state.write(entries("a", "b"), 2, 1)
+    assert state.get([b"\1b", b"\1c", b"\1a"]) == [(1, 1), None, (0, 0)]
+    state.close()
+    state = opened(tmp_path)
+    assert state.complete_up_to == 2
+    assert state.get([b"\1b", b"\1c", b"\1a"]) == [(1, 1), None, (0, 0)]
+    state.close()
+
+
+def test_generations_go_as_time_goes_on(tmp_path: Path) -> None:
+    state = opened(tmp_path)
+    for number in range(5):
+        state.write({b"\1%d" % number: (number, number * SPAN_MS)}, number + 1, number * SPAN_MS)
+        assert len(list(tmp_path.iterdir())) <= KEPT
+    assert state.get([b"\1%d" % number for number in range(5)]) == [
+        None,
+        None,
+        None,
+        (3, 3 * SPAN_MS),
+        (4, 4 * SPAN_MS),
+    ]
+    state.close()
+    state = opened(tmp_path)
+    assert state.complete_up_to == 5
+    assert state.get([b"\0013", b"\0014"]) == [(3, 3 * SPAN_MS), (4, 4 * SPAN_MS)]
+    state.close()
+
+
+def test_a_killed_process_leaves_all_before_some_offset(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout
+    for line in writer.stdout:
+        if int(line) >= 300_000:
+            break
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    state = PartitionState(tmp_path, 10**9, MEMORY)
+    known = state.complete_up_to
+    assert known > 0, "nothing reached the disk: the test shows nothing"
+    assert state.get([b"\1key-%d" % number for number in range(known)]) == [(number, number) for number in range(known)]
+    state.close()
+
+
+@pytest.mark.parametrize("lost", ["older", "newer"])
+def test_half_a_state_is_not_trusted(tmp_path: Path, lost: str) -> None:
+    state = opened(tmp_path)
+    state.write(entries("a"), 1, 0)
+    state.write(entries("b"), 2, SPAN_MS)
+    state.close()
+    older, newer = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
+    gone = older if lost == "older" else newer
+    for file in gone.iterdir():
+        file.unlink()
+    gone.rmdir()
+    if lost == "older":
+        with pytest.raises(StateError) as caught:
+            opened(tmp_path)
+        assert not caught.value.disk
+    else:
+        state = opened(tmp_path)
+        assert state.complete_up_to == 1
+        state.close()
+
+
+def test_another_topic_or_window_is_another_state(tmp_path: Path) -> None:
+    for differing in ({"topic_id": "made-anew"}, {"window_ms": 2 * WINDOW_MS}):
+        state = folder(tmp_path).open(0, 10)
+        state.write(entries("a"), 1, 0)
+        state.close()
+        state = folder(tmp_path).open(0, 10)
+        assert state.complete_up_to == 1
+        state.close()
+        state = folder(tmp_path, **differing).open(0, 10)
+        assert state.complete_up_to == -1
+        state.close()
+
+
+def test_a_state_ahead_of_the_group_is_built_anew(tmp_path: Path) -> None:
+    state = folder(tmp_path).open(0, 10)
+    state.write(entries("a"), 10, 0)
+    state.close()
+    state = folder(tmp_path).open(0, 10)
+    assert state.complete_up_to == 10
+    state.close()
+    state = folder(tmp_path).open(0, 9)
+    assert state.complete_up_to == -1
+    assert state.get([b"\1a"]) == [None]
+    state.close()
+
+
+@pytest.mark.parametrize("target", ["CURRENT", "MANIFEST", ".sst"])
+@pytest.mark.parametrize("how", ["garbage", "empty", "gone"])
+def test_a_corrupt_state_is_built_anew(tmp_path: Path, target: str, how: str) -> None:
+    state = folder(tmp_path).open(0, 10_000)
+    state.write({b"\1%d" % number: (number, 0) for number in range(10_000)}, 10_000, 0)
+    state.close()
+    damaged = [path for path in tmp_path.rglob("*") if target in path.name and path.is_file()]
+    assert damaged
+    for path in damaged:
+        if how == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(os.urandom(path.stat().st_size) if how == "garbage" else b"")
+    with structlog.testing.capture_logs():
+        state = folder(tmp_path).open(0, 10_000)
+    keys = [b"\1%d" % number for number in range(10_000)]
+    # Either it was found out on opening, or it is on the first read; never is anything missing in silence.
+    if state.complete_up_to != -1:
+        with pytest.raises(StateError) as caught:
+            state.get(keys)
+        assert not caught.value.disk
+    state.close()
+    state = folder(tmp_path).open(0, 10_000, discard=True)
+    assert state.complete_up_to == -1
+    state.close()
+
+
+def test_a_state_that_a_frozen_process_holds_is_left_to_it(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdin
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    holder.send_signal(signal.SIGSTOP)
+    with structlog.testing.capture_logs() as logs:
+        state = folder(tmp_path).open(0, 0)
+    assert [line["event"] for line in logs] == ["another process holds the state, using a spare folder"]
+    state.write(entries("a"), 1, 0)
+    assert len(list((tmp_path / "raw").glob("0.spare-*.lock"))) == 1
+    state.close()
+    assert not list((tmp_path / "raw").glob("*spare*"))
+    holder.send_signal(signal.SIGCONT)
+    holder.communicate()
+
+
+def test_what_a_crash_left_of_spare_folders_goes(tmp_path: Path) -> None:
+    folder(tmp_path).open(0, 0).close()
+    spare = tmp_path / "raw" / "0.spare-999999"
+    spare.mkdir()
+    spare.with_name(spare.name + ".lock").touch()
+    folder(tmp_path)
+    assert not list((tmp_path / "raw").glob("*spare*"))
+
+
+def test_a_state_too_old_to_be_of_use_goes(tmp_path: Path) -> None:
+    state = folder(tmp_path).open(0, 10)
+    state.write(entries("a"), 1, 0)
+    state.close()
+    os.utime(tmp_path / "raw" / "0.lock", (0, 0))
+    folder(tmp_path)
+    assert not (tmp_path / "raw" / "0").exists()
+
+
+def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DependencyError, match=r"processor\.state_dir"):
+        folder(tmp_path / "file" / "state")
