@@ -267,12 +267,13 @@ class _Compiler:
         """An array's or a map's function."""
         lines = [line for lines, _ in values for line in lines]
         parts = [part for _, parts in values for part in parts]
+        counts = self._shared(lambda: _Integers(BITS["long"], ""), "long", "")
         return self._compiled(
             "v",
             [
                 f"if type(v) is not {container}: wrong()",
                 "if not v: return '\\0'",
-                "parts = [varint(len(v))]",
+                f"parts = [{counts}[len(v)]]",
                 f"for {variables} in v{'.items()' if container == 'dict' else ''}:",
                 *_indented([*lines, f"parts += ({', '.join(parts)},)"]),
                 "parts.append('\\0')",
