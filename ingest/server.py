@@ -22,6 +22,7 @@ from runtime.errors import ConfigurationError
 from runtime.settings import Ingest
 
 if TYPE_CHECKING:
+    from ingest.tracing import Traced
     from ingest.webhook import Webhook
 
 BACKLOG = 4096
@@ -62,7 +63,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(Granian):
     """Granian in this process's event loop."""
 
-    def __init__(self, webhook: "Webhook", listener: socket.socket, settings: Ingest) -> None:
+    def __init__(self, webhook: "Webhook | Traced", listener: socket.socket, settings: Ingest) -> None:
         host, port = listener.getsockname()[:2]
         self._listener = listener
         super().__init__(

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from ingest import tracing
 from ingest.publisher import Publisher
 from ingest.server import Server, listen
 from ingest.webhook import Webhook
@@ -81,7 +82,9 @@ class _Service:
         gc.collect()
         gc.freeze()  # what is here now stays; only what requests make is worth collecting
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        server = Server(webhook, self._listener, settings.ingest)
+        spans = tracing.provider()
+        traced = tracing.Traced(webhook, spans) if spans else None
+        server = Server(traced or webhook, self._listener, settings.ingest)
         serving = asyncio.create_task(server.serve())
         health = asyncio.create_task(self._tell_health())
         tending = asyncio.create_task(self._tend())
@@ -92,6 +95,8 @@ class _Service:
                 raise RuntimeError("the server ended by itself")
             health.cancel()
             await self._drain(server, serving)
+            if traced:
+                await asyncio.to_thread(traced.close)
         finally:
             for task in (health, tending, stop):
                 task.cancel()

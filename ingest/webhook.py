@@ -59,17 +59,16 @@ class Webhook:
         self._deadline_s = ingest.produce_deadline_ms / 1000
         self._tolerance_s = ingest.signature_tolerance_s
         self._body_bytes = metrics.histogram_tally(metrics.INGEST_BODY_BYTES)
-        self._of_outcome = {
-            Outcome.WRITTEN: self.answers.ok,
-            Outcome.REFUSED: self.answers.refused,
-            Outcome.LATE: self.answers.late,
-        }
 
     def load_sources(self, settings: Settings) -> Sources:
         """Sources that count the outcomes there are."""
         return Sources(settings.sources, (answer.outcome for answer in self.answers.all))
 
     async def __rsgi__(self, scope: "Scope", protocol: "HTTPProtocol") -> None:
+        await self.handle(scope, protocol)
+
+    async def handle(self, scope: "Scope", protocol: "HTTPProtocol") -> tuple[Source, Answer]:
+        """Answers the request; whose it was, and the answer."""
         sources = self.sources
         source, answer, unread = sources.nobody, self.answers.internal_error, False
         try:
@@ -83,6 +82,7 @@ class Webhook:
         protocol.response_bytes(answer.status, answer.closing if self.draining else answer.headers, answer.body)
         if unread and _has_body_on_the_way(scope):
             await self.reader.discard(protocol)
+        return source, answer
 
     def _admit(self, scope: "Scope", sources: Sources) -> tuple[Source, Answer | None]:
         """Whose request it is, and the answer where it is refused without its body."""
@@ -121,13 +121,23 @@ class Webhook:
             return answers.bad_signature
         self._body_bytes.observe(len(body))
         try:
-            written = self._publish(source, body, timestamp, header("content-type"), header("traceparent"), begun)
+            written = self._publish(
+                source,
+                body,
+                timestamp,
+                header("content-type"),
+                traceparent.of_span.get() or header("traceparent"),
+                begun,
+            )
         except Busy:
             return answers.busy
         except KafkaException as error:
             log.warning("producer refuses", error=error.args[0].name())
             return answers.refused
-        return self._of_outcome[await written]
+        outcome = await written
+        if outcome is Outcome.WRITTEN:
+            return answers.ok
+        return answers.late if outcome is Outcome.LATE else answers.refused
 
     def _signed(self, source: Source, timestamp: str, given: str, received: bytes, body: bytes) -> bool:
         """The signature is over the bytes as received. A sender that compresses after signing, as middleware does,
