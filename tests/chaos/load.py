@@ -1,0 +1,152 @@
+"""Customer.io, for many people at once: each person's events one after the other, each until it is acknowledged."""
+
+import http.client
+import json
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from tests.chaos.pipeline import PARTITIONS, Pipeline
+from tests.kafka import WRITE_KEY
+
+TIMEOUT_S = 4.0
+"""After which Customer.io gives a request up."""
+
+RETRY_S = 0.2
+BROKEN_SHARE = 0.01
+REPEATED_SHARE = 0.03
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A body that was acknowledged."""
+
+    event_id: str
+    person: str
+    number: int
+    """Counts the person's events."""
+    body: bytes
+    broken: bool
+
+
+class Load:
+    """Sends `count` events and keeps what was acknowledged. Some are broken, some sent again although acknowledged."""
+
+    def __init__(self, pipeline: Pipeline, seed: int, count: int, rate: int, threads: int = 6) -> None:
+        """`rate`: events a second, at most."""
+        self._port = pipeline.port
+        self._each = count // threads
+        self._pause_s = threads / rate
+        self._threads = [
+            threading.Thread(target=self._send_all, args=(number, random.Random(f"{seed}-{number}")))
+            for number in range(threads)
+        ]
+        self._stop = threading.Event()
+        self.acknowledged: list[Sent] = []
+        self.retries = 0
+        self.repeats = 0
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._stop.set()
+        self.join()
+
+    @property
+    def running(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def join(self) -> None:
+        """Until all are acknowledged."""
+        for thread in self._threads:
+            thread.join()
+
+    def probe(self, name: str, rng: random.Random) -> set[str]:
+        """Sends an event for each of so many new people that every partition has some; gives the ids."""
+        connection = _Connection(self._port)
+        probes = [event(f"{name}-{number}", f"{name}-{number}", 0, False, rng) for number in range(3 * PARTITIONS)]
+        for one in probes:
+            self._acknowledge(one, connection)
+        connection.close()
+        self.acknowledged += probes
+        return {one.event_id for one in probes}
+
+    def _send_all(self, thread: int, rng: random.Random) -> None:
+        connection = _Connection(self._port)
+        people = [f"person-{thread}-{number}" for number in range(50)]
+        numbers = dict.fromkeys(people, 0)
+        recent: list[Sent] = []
+        due = time.monotonic()
+        for count in range(self._each):
+            person = rng.choice(people)
+            sent = event(f"{thread}-{count}", person, numbers[person], rng.random() < BROKEN_SHARE, rng)
+            numbers[person] += 1
+            if not self._acknowledge(sent, connection):
+                return
+            self.acknowledged.append(sent)
+            recent = [*recent[-200:], sent]
+            if rng.random() < REPEATED_SHARE:
+                self._acknowledge(rng.choice(recent), connection)
+                self.repeats += 1
+            due += self._pause_s
+            self._stop.wait(max(0.0, due - time.monotonic()))
+        connection.close()
+
+    def _acknowledge(self, sent: Sent, connection: "_Connection") -> bool:
+        while not self._stop.is_set():
+            if connection.post(sent.body) == 200:
+                return True
+            self.retries += 1
+            self._stop.wait(RETRY_S)
+        return False
+
+
+class _Connection:
+    """To ingest, made anew whenever it failed."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def post(self, body: bytes) -> int:
+        """The answer's status; 0 where there is none."""
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
+        try:
+            self._connection.request("POST", f"/v1/webhook?writeKey={WRITE_KEY}", body)
+            answer = self._connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return 0
+        return answer.status
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def event(event_id: str, person: str, number: int, broken: bool, rng: random.Random) -> Sent:
+    """The subject is what payloads are compared by."""
+    body = json.dumps(
+        {
+            "event_id": event_id,
+            "object_type": "email",
+            "metric": "opened",
+            "timestamp": int(time.time()),
+            "data": {
+                "customer_id": person,
+                "identifiers": {"id": person, "email": f"{person}@example.com", "cio_id": f"cio-{person}"},
+                "delivery_id": f"{person}/{number}",
+                "subject": "".join(rng.choices("äöü☃ abcdefgh", k=rng.randint(1, 200))),
+            },
+        }
+    ).encode()
+    return Sent(event_id, person, number, body[:-1] + b"?" if broken else body, broken)

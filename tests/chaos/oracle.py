@@ -1,0 +1,167 @@
+"""What came out, read by a reader that knows nothing of ours but the topics' names and the registry's address."""
+
+import io
+import json
+import threading
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import fastavro
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from tests.chaos.load import Sent
+from tests.chaos.pipeline import Pipeline
+
+EVENTS, DEAD_LETTERS = "rudderstack.events", "customerio.dead-letters"
+
+
+class Verdict(NamedTuple):
+    lost: list[str]
+    doubled: list[str]
+    unknown: list[str]
+    out_of_order: list[str]
+    altered: list[str]
+
+    @property
+    def good(self) -> bool:
+        return not any(self)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{len(ids)} {what} {ids[:5]}" for what, ids in self._asdict().items() if ids) or "all is well"
+
+
+def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
+    """Reads both topics from their first record to their last, and compares."""
+    sent = {one.event_id: one for one in acknowledged}
+    by_body = {one.body: one for one in acknowledged if one.broken}
+    decode = decoder(pipeline.stack.registry_url)
+    seen: Counter[str] = Counter()
+    unknown, altered, out_of_order = [], [], []
+    last: dict[str, tuple[int, int]] = {}
+    for message in read_all(pipeline, EVENTS):
+        event = decode(message.value() or b"")
+        event_id = event["messageId"]
+        seen[event_id] += 1
+        original = sent.get(event_id)
+        if original is None:
+            unknown.append(event_id)
+            continue
+        data = json.loads(original.body)["data"]
+        properties = event["properties"]
+        if (properties["emailSubject"], properties["deliveryId"], event["userId"], message.key()) != (
+            data["subject"],
+            data["delivery_id"],
+            original.person,
+            original.person.encode(),
+        ):
+            altered.append(event_id)
+        partition: int = message.partition()  # type: ignore[assignment]
+        before = last.get(original.person, (partition, -1))
+        if before[0] != partition or before[1] >= original.number:
+            out_of_order.append(event_id)
+        last[original.person] = (partition, original.number)
+    for message in read_all(pipeline, DEAD_LETTERS):
+        original = by_body.get(message.value() or b"")
+        if original is None:
+            unknown.append(f"dead letter {message.partition()}@{message.offset()}")
+            continue
+        seen[original.event_id] += 1
+        found = dict(message.headers() or [])
+        if found.get("error_code") != b"malformed_json" or found.get("source") != b"chaos":
+            altered.append(original.event_id)
+    lost = [one for one in sent if not seen[one]]
+    doubled = [one for one, times in seen.items() if times > 1]
+    return Verdict(lost, doubled, unknown, out_of_order, altered)
+
+
+def read_all(pipeline: Pipeline, topic: str) -> Iterator[Message]:
+    """Committed records, up to the end of each partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": pipeline.stack.bootstrap_servers,
+            "group.id": "oracle",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        partitions = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        while partitions:
+            for message in consumer.consume(5000, 1.0):
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    partitions.discard(message.partition())
+                elif not error.retriable():
+                    raise AssertionError(f"reading {topic}: {error}")
+    finally:
+        consumer.close()
+
+
+def decoder(registry_url: str) -> Callable[[bytes], dict[str, Any]]:
+    """Confluent's wire format, by the schema that a value names."""
+
+    @cache
+    def schema(schema_id: int) -> Any:
+        with urllib.request.urlopen(f"{registry_url}/schemas/ids/{schema_id}", timeout=10) as answer:
+            return fastavro.parse_schema(json.loads(json.load(answer)["schema"]))
+
+    def decode(value: bytes) -> dict[str, Any]:
+        assert value[0] == 0
+        event = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema(int.from_bytes(value[1:5], "big")), None)
+        assert isinstance(event, dict)
+        return event
+
+    return decode
+
+
+class Watch:
+    """Follows the events as a sink does, to tell which have come out."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._decode = decoder(pipeline.stack.registry_url)
+        self._seen: set[str] = set()
+        self._more = threading.Condition()
+        self._closing = False
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": pipeline.stack.bootstrap_servers,
+                "group.id": "watch",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        partitions = self._consumer.list_topics(EVENTS, timeout=30).topics[EVENTS].partitions
+        self._consumer.assign([TopicPartition(EVENTS, partition, 0) for partition in partitions])
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
+
+    def wait_for(self, event_ids: set[str], timeout_s: float) -> set[str]:
+        """Those of the events that have not come out by then."""
+        with self._more:
+            self._more.wait_for(lambda: event_ids <= self._seen, timeout_s)
+            return event_ids - self._seen
+
+    def count(self) -> int:
+        return len(self._seen)
+
+    def close(self) -> None:
+        self._closing = True
+        self._thread.join()
+        self._consumer.close()
+
+    def _follow(self) -> None:
+        while not self._closing:
+            messages = [message for message in self._consumer.consume(5000, 0.2) if message.error() is None]
+            if messages:
+                ids = {self._decode(message.value() or b"")["messageId"] for message in messages}
+                with self._more:
+                    self._seen |= ids
+                    self._more.notify_all()

@@ -1,0 +1,153 @@
+"""Everything that runs: three brokers, a registry, ingest and processors, each of which can be hurt."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from sternpost.local_stack import LocalStack
+from sternpost.local_stack.ports import choose
+from sternpost.local_stack.process import Process
+from tests.kafka import WRITE_KEY
+
+STERNPOST = Path(sys.executable).with_name("sternpost")
+START_S = 90.0
+"""Longest start, on a machine that does much else; a worker may first wait for a session or a transaction to end."""
+
+SESSION_S, TRANSACTION_S = 10, 6
+"""Short, so that a test need not wait long for what happens when they end."""
+
+PARTITIONS = 6
+
+
+class Service(Process):
+    """`sternpost ingest` or `sternpost process`, with its workers."""
+
+    def __init__(self, name: str, command: str, env: Mapping[str, str], folder: Path) -> None:
+        self.admin_port = choose(0, name, "")
+        section = "INGEST" if command == "ingest" else "PROCESSOR"
+        ours = {f"STERNPOST_{section}__ADMIN_PORT": str(self.admin_port), "STERNPOST_LOG__FORMAT": "json"}
+        super().__init__(name, [STERNPOST, command], folder / f"{name}.log", env={**os.environ, **env, **ours})
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def wait_ready(self) -> None:
+        self.wait_until(self.ready, START_S)
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """To its workers too, as where a whole machine stands still."""
+        if self.pid is not None:
+            os.killpg(self.pid, number)
+
+
+class Pipeline:
+    """As it would run in production, with an orchestrator that starts again what ended by itself."""
+
+    def __init__(self, processors: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="sternpost-chaos-"))
+        self.stack = LocalStack(brokers=3)
+        self.count = processors
+        self.restarts: list[str] = []
+        """What the orchestrator had to start again, with the exit code."""
+        self._kept: set[Service] = set()
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._orchestrator = threading.Thread(target=self._orchestrate, daemon=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self.stack.start()
+            self._port = choose(0, "ingest", "")
+            self.env = {
+                "STERNPOST_KAFKA__BOOTSTRAP_SERVERS": self.stack.bootstrap_servers,
+                "STERNPOST_SCHEMA_REGISTRY__URL": self.stack.registry_url,
+                "STERNPOST_TOPICS__PARTITIONS": str(PARTITIONS),
+                "STERNPOST_SOURCES": f'[{{"name": "chaos", "write_keys": ["{WRITE_KEY}"]}}]',
+                "STERNPOST_INGEST__HOST": "127.0.0.1",
+                "STERNPOST_INGEST__PORT": str(self._port),
+                "STERNPOST_INGEST__DRAIN_DELAY_MS": "0",
+                "STERNPOST_PROCESSOR__SESSION_TIMEOUT_MS": str(SESSION_S * 1000),
+                "STERNPOST_PROCESSOR__TRANSACTION_TIMEOUT_MS": str(TRANSACTION_S * 1000),
+            }
+            for command in (["topics", "create"], ["schema", "register"]):
+                subprocess.run([STERNPOST, *command], env={**os.environ, **self.env}, check=True, capture_output=True)
+            self.ingest = Service("ingest", "ingest", self.env, self.folder)
+            self.processors = [self.new_processor(number) for number in range(self.count)]
+            for service in (self.ingest, *self.processors):
+                self.start(service)
+            for service in (self.ingest, *self.processors):
+                service.wait_ready()
+            self._orchestrator.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.stop()
+        if kind is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_processor(self, number: int) -> Service:
+        name = f"processor-{number}"
+        own = {
+            "STERNPOST_PROCESSOR__INSTANCE_ID": name,
+            "STERNPOST_PROCESSOR__STATE_DIR": str(self.state_dir(name)),
+        }
+        self.state_dir(name).mkdir(exist_ok=True)
+        return Service(name, "process", {**self.env, **own}, self.folder)
+
+    def state_dir(self, name: str) -> Path:
+        return self.folder / f"state-{name}"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/v1/webhook?writeKey={WRITE_KEY}"
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def start(self, service: Service) -> None:
+        """From now on the orchestrator keeps it going."""
+        with self._lock:
+            service.start()
+            self._kept.add(service)
+
+    def stop_service(self, service: Service) -> None:
+        """In good order, and not to be started again. Raises AssertionError where it ends any other way."""
+        with self._lock:
+            self._kept.discard(service)
+        service.signal_all(signal.SIGCONT)
+        service.stop(60)
+        assert service.exit_code == 0, f"{service.name} ended with {service.exit_code}: {service.output()[-3000:]}"
+
+    def stop(self) -> None:
+        self._closing.set()
+        if self._orchestrator.ident is not None:
+            self._orchestrator.join()
+        for service in list(self._kept):
+            service.signal_all(signal.SIGCONT)
+            service.kill()
+        self.stack.stop()
+
+    def _orchestrate(self) -> None:
+        """Looks every half second, as an orchestrator would: what ended is started again."""
+        while not self._closing.wait(0.5):
+            with self._lock:
+                for service in self._kept:
+                    if service.pid is None:
+                        self.restarts.append(f"{service.name}: {service.exit_code}")
+                        service.start()
