@@ -64,7 +64,12 @@ class Transactions:
         self._producer = Producer(
             producer_config(
                 self._settings,
-                **{"transactional.id": self.name, "transaction.timeout.ms": TIMEOUT_S * 1000, "linger.ms": 20},
+                **{
+                    "transactional.id": self.name,
+                    "transaction.timeout.ms": TIMEOUT_S * 1000,
+                    "linger.ms": 20,
+                    "partitioner": "murmur2_random",
+                },
             )
         )
         try:

@@ -1,0 +1,268 @@
+"""`sternpost replay`: maps a range of the raw topic again."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sternpost.commands import common
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+    from sternpost.replay.compare import Difference
+
+
+@click.command()
+@click.option("--from", "start", required=True, help="2026-11-24T03:00:00Z, 2h (ago), beginning, offset:1200, 0:12,3:7")
+@click.option("--to", "end", default="end", show_default=True, help="The same forms; the record there is not replayed.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would differ from the output topic.")
+@click.option(
+    "--to-topic", metavar="TOPIC", help="Write the events to this topic; made like the output topic if missing."
+)
+@click.option("--live", is_flag=True, help="Write the events to the output topic, where sinks read them again.")
+@click.option("--partition", "partitions", multiple=True, type=click.IntRange(0), help="Only this partition of raw.")
+@click.option(
+    "--source", "sources", multiple=True, help="Only this source. May be given more than once, as those around."
+)
+@click.option("--object-type", "object_types", multiple=True, help="Only this object type: email, push …")
+@click.option("--person", "people", multiple=True, help="Only this person, by customer id, cio_id, email or recipient.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Raw records a second at most, to spare the brokers."
+)
+@click.option("--skip-expired", is_flag=True, help="Where retention has removed part of the range: take what is left.")
+@click.option(
+    "--again", is_flag=True, help="Start from the beginning, though this replay was begun or finished before."
+)
+@click.option(
+    "--show-values", is_flag=True, help="With --dry-run: examples with their values, which are people's data."
+)
+@common.json_option
+@common.pass_settings
+def command(
+    settings: "Settings",
+    start: str,
+    end: str,
+    dry_run: bool,
+    to_topic: str | None,
+    live: bool,
+    partitions: tuple[int, ...],
+    sources: tuple[str, ...],
+    object_types: tuple[str, ...],
+    people: tuple[str, ...],
+    rate: float | None,
+    skip_expired: bool,
+    again: bool,
+    show_values: bool,
+    as_json: bool,
+) -> None:
+    """Map a range of the raw topic again, with this version's code and settings.
+
+    Give one of --dry-run, --to-topic and --live. Each event of the range is written once: after Ctrl-C, the same
+    command goes on where it stopped, and after it has finished, it refuses to write everything a second time, unless
+    --again says so. Duplicates are told apart as the processor does. Dead letters are counted, and not written.
+    """
+    from runtime import logs
+    from runtime.settings import LogLevel
+    from sternpost.positions import parse
+    from sternpost.replay.filters import Filters
+    from sternpost.replay.span import resolve
+
+    if [dry_run, to_topic is not None, live].count(True) != 1:
+        raise click.UsageError("give one of --dry-run, --to-topic TOPIC and --live")
+    try:
+        first, last = parse(start), parse(end)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    logs.configure(settings.log.model_copy(update={"level": LogLevel.WARNING}), service="replay")
+    filters = Filters(frozenset(sources), frozenset(t.lower() for t in object_types), frozenset(people))
+
+    def spans() -> Any:
+        return resolve(settings, first, last, partitions, skip_expired=skip_expired)
+
+    if dry_run:
+        _dry_run(settings, spans(), filters, show_values, as_json)
+        return
+    words = (start, end, repr(sorted(partitions)), filters.as_text())
+    _write(settings, to_topic or settings.topics.events, live, words, spans, filters, rate, again, as_json)
+
+
+def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, as_json: bool) -> None:
+    from schemas.registry import Registry
+    from sternpost.progress import Progress
+    from sternpost.replay.compare import Present, compare
+    from sternpost.replay.mapping import Mapping
+    from sternpost.transactions import ending_in_good_order
+
+    registry = Registry(**settings.schema_registry.options())
+    present = Present(settings, settings.topics.events, spans)
+    try:
+        with (
+            ending_in_good_order() as interrupted,
+            Mapping(settings, spans, filters, 0) as mapping,
+            Progress("read and compared") as progress,
+        ):
+            output = present.spans()
+            progress.start(sum(span.offsets for span in [*output, *spans]))
+            present.read(output, progress.advance, lambda: bool(interrupted))
+            mapping.warm_up(lambda: bool(interrupted))
+            difference = compare(
+                mapping,
+                present,
+                _schemas(settings, registry),
+                show_values=show_values,
+                on_done=progress.advance,
+                interrupted=lambda: bool(interrupted),
+            )
+            if interrupted:
+                click.echo("interrupted: what follows is of a part of the range", err=True)
+    finally:
+        present.close()
+        registry.close()
+    result = {"range": [span._asdict() for span in spans], **difference.as_json()}
+    if as_json:
+        common.echo_json(result)
+    else:
+        _show(settings, difference)
+    if interrupted:
+        raise click.exceptions.Exit(130)
+
+
+def _schemas(settings: "Settings", registry: Any) -> Any:
+    from runtime.errors import DependencyError
+    from schemas.registry import RegistryUnavailable, SchemaMissing, SchemaRefused
+
+    def schema(schema_id: int) -> Any:
+        try:
+            return registry.schema(schema_id)
+        except (RegistryUnavailable, SchemaMissing, SchemaRefused) as error:
+            raise DependencyError(
+                f"the schema {schema_id} of events in {settings.topics.events} could not be fetched ({error}); check "
+                "schema_registry.url"
+            ) from None
+
+    return schema
+
+
+def _show(settings: "Settings", difference: "Difference") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(f"{difference.records} raw records of the range, held against {settings.topics.events}")
+    counts = Table.grid(padding=(0, 2))
+    for name in ("unchanged", "changed", "added", "removed", "duplicates"):
+        counts.add_row(Text(name, "bold"), str(getattr(difference, name)))
+    for code, letters in difference.dead_letters.most_common():
+        counts.add_row(Text("dead letters", "bold"), f"{letters} {code}")
+    console.print(counts)
+    if difference.fields:
+        table = Table("field", "changed", "added", "removed", "for example", box=None, header_style="bold")
+        for path, change in difference.as_json()["fields"].items():
+            example = change["examples"][0]
+            text = f"{example['raw']}: {_value(example['before'])} → {_value(example['after'])}"
+            table.add_row(Text(path), *(str(change[how]) for how in ("changed", "added", "removed")), Text(text))
+        console.print(table)
+    for what, examples in difference.examples.items():
+        for example in examples:
+            because = f" ({example['because']})" if "because" in example else ""
+            console.print(f"{what}: raw {example['raw']}{because}")
+
+
+def _value(value: Any) -> str:
+    return "absent" if value is None else str(value)
+
+
+def _write(
+    settings: "Settings",
+    target: str,
+    live: bool,
+    words: tuple[str, ...],
+    resolve: Any,
+    filters: Any,
+    rate: float | None,
+    again: bool,
+    as_json: bool,
+) -> None:
+    from runtime.errors import CheckFailed, ConfigurationError
+    from sternpost import reader
+    from sternpost.progress import Progress as Bar
+    from sternpost.replay.mapping import Mapping
+    from sternpost.replay.progress import Progress, name_of
+    from sternpost.replay.span import check_kept
+    from sternpost.replay.target import ensure, schema_id
+    from sternpost.replay.write import write
+    from sternpost.transactions import Transactions, ending_in_good_order
+
+    topics = settings.topics
+    if not live and target in (topics.raw, topics.events, topics.dead_letters):
+        raise ConfigurationError(
+            f"--to-topic {target} is one of the pipeline's own topics; --live writes to {topics.events}"
+        )
+    ensure(settings, target)
+    framed = schema_id(settings)
+    name = name_of(settings, target, *words)
+    progress = Progress(settings, name)
+    try:
+        # First, so that what an earlier run left undecided is decided.
+        transactions = Transactions(settings, name)
+        spans = None if again else progress.find(reader.topic_partitions(settings, topics.raw))
+        resumed = spans is not None
+        if spans is None:
+            spans = resolve()
+            progress.begin(spans)
+        elif not any(span.offsets for span in spans):
+            raise CheckFailed(
+                f"this replay to {target} has finished before, and would write every event of the range a second time; "
+                "--again does that"
+            )
+        else:
+            check_kept(settings, spans)
+            click.echo(f"going on with a replay that was interrupted, {_left(spans)} offsets left", err=True)
+        with (
+            ending_in_good_order() as interrupted,
+            Mapping(settings, spans, filters, framed) as mapping,
+            Bar("replayed") as bar,
+        ):
+            mapping.warm_up(lambda: bool(interrupted))
+            bar.start(_left(spans))
+            counts = write(
+                settings,
+                target,
+                mapping,
+                spans,
+                progress,
+                transactions,
+                rate=rate,
+                interrupted=interrupted,
+                on_done=bar.advance,
+            )
+    finally:
+        progress.close()
+    letters = {code: n for code, n in counts.items() if code not in ("events", "duplicates", "filtered")}
+    if as_json:
+        common.echo_json(
+            {
+                "range": [span._asdict() for span in spans],
+                "resumed": resumed,
+                "finished": not interrupted,
+                "target": target,
+                "records": counts.total(),
+                "events": counts["events"],
+                "duplicates": counts["duplicates"],
+                "filtered": counts["filtered"],
+                "dead_letters": letters,
+            }
+        )
+    else:
+        click.echo(
+            f"{counts['events']} events written to {target}, from {counts.total()} raw records "
+            f"({counts['duplicates']} duplicates, {counts['filtered']} filtered out, "
+            f"{sum(letters.values())} dead letters)"
+        )
+    if interrupted:
+        click.echo("interrupted; the same command goes on from here", err=True)
+        raise click.exceptions.Exit(130)
+
+
+def _left(spans: Any) -> int:
+    return sum(span.offsets for span in spans)

@@ -1,0 +1,1 @@
+"""Maps a range of the raw topic again: to compare with what came of it before, or to write it anew."""

@@ -1,0 +1,46 @@
+"""Where a replay writes to, and in which schema."""
+
+from runtime.errors import DependencyError
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, missing_topics, topic_configs
+from runtime.settings import Settings
+from schemas.registry import Registry, RegistryUnavailable, SchemaMissing, SchemaRefused, subject_of
+from schemas.track_event import load_schema
+from sternpost import reader
+
+
+def ensure(settings: Settings, target: str) -> None:
+    """Makes the topic like the output topic, where it is missing. Raises DependencyError."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import NewTopic
+
+    events = settings.topics.events
+    check_topics(settings, [settings.topics.raw, events])
+    if not missing_topics(settings, [target]):
+        return
+    partitions = len(reader.topic_partitions(settings, events))
+    config = topic_configs(settings)[events]
+    new = NewTopic(target, partitions, settings.topics.replication_factor, config=config)
+    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    try:
+        admin.create_topics([new], operation_timeout=ADMIN_TIMEOUT_S)[target].result()
+    except KafkaException as error:
+        raise DependencyError(
+            f"the topic {target} is missing and could not be created: {error.args[0].str()}; create it like {events}, "
+            f"with {partitions} partitions"
+        ) from None
+
+
+def schema_id(settings: Settings) -> int:
+    """The id that frames events: the one under the output topic's subject. Raises DependencyError."""
+    subject = subject_of(settings.topics.events)
+    registry = Registry(**settings.schema_registry.options())
+    try:
+        return registry.lookup(subject, load_schema()).id
+    except SchemaMissing:
+        raise DependencyError(
+            f"the registry has not got this version's schema under {subject}: `sternpost schema register` registers it"
+        ) from None
+    except (RegistryUnavailable, SchemaRefused) as error:
+        raise DependencyError(f"the schema registry does not tell ({error}); check schema_registry.url") from None
+    finally:
+        registry.close()
