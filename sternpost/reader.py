@@ -140,7 +140,8 @@ def read_spans(
         consumer.assign([TopicPartition(topic, span.partition, span.start) for span in spans if span.offsets])
         while ends:
             within = []
-            for message in consumer.consume(batch, POLL_S):
+            messages = consumer.consume(1, POLL_S)  # a full batch is not waited for
+            for message in [*messages, *(consumer.consume(batch - 1, 0) if messages and batch > 1 else ())]:
                 partition, error = message.partition() or 0, message.error()
                 if error is None and partition in ends:
                     offset = message.offset() or 0
