@@ -94,6 +94,8 @@ class Mapping(AbstractContextManager["Mapping"]):
         try:
             for span in self._spans:
                 state = self._states.open(span.partition, span.start) if self._states else Forgetful(span.start)
+                if span.start == 0:
+                    state.complete_up_to = 0  # nothing was ever before it
                 self._deduplicator.add(span.partition, state)
                 catch_up.begin(span.partition, span.start)
             while catch_up.partitions and not interrupted():
