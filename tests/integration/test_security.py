@@ -1,0 +1,245 @@
+"""Commands and services against a broker with TLS, SASL and an authorizer, each with its role's rights alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from runtime.settings import Settings
+from sternpost import acls
+from sternpost.acls import Role
+from sternpost.local_stack import ports
+from tests.kafka import Kafka
+from tests.secured import ADMIN, SecuredBroker, certificates, secured_broker, secured_registry
+
+REPLAYED = "replayed.events"
+PREFIX = f"secured-{os.getpid()}"
+
+
+class Secured:
+    """The secured cluster, and the command line for a role."""
+
+    def __init__(self, broker: SecuredBroker, registry_url: str, folder: Path) -> None:
+        self.broker, self.registry_url, self.folder = broker, registry_url, folder
+        self.admin_ports = {name: ports.choose(0, name, "") for name in ("ingest", "processor")}
+        self.port = ports.choose(0, "ingest", "")
+
+    def user(self, role: Role) -> str:
+        return f"sternpost-{role}"
+
+    def settings(self, user: str) -> Settings:
+        return Settings.model_validate(
+            {
+                "kafka": {"bootstrap_servers": self.broker.address, "properties": self.broker.properties(user)},
+                "schema_registry": {
+                    "url": self.registry_url,
+                    "basic_auth": "someone:something",
+                    "ca_file": self.broker.ca_file,
+                },
+                "topics": {
+                    "events": f"{PREFIX}.events",  # its subject in a registry that others use, too
+                    "partitions": 1,
+                    "replication_factor": 1,
+                    "min_insync_replicas": 1,
+                },
+                "sources": [{"name": "test", "write_keys": ["key"], "signing_keys": ["signing"]}],
+                "ingest": {"port": self.port, "admin_port": self.admin_ports["ingest"], "drain_delay_ms": 0},
+                "processor": {"admin_port": self.admin_ports["processor"], "state_dir": self.folder / "state"},
+            }
+        )
+
+    def command(self, user: str, *arguments: str) -> list[str]:
+        options = []
+        for section, values in json.loads(self.settings(user).model_dump_json(exclude={"sources", "log"})).items():
+            options += [
+                f"--set={section}.{name}={json.dumps(value) if isinstance(value, dict) else value}"
+                for name, value in values.items()
+                if value is not None and name != "basic_auth"
+            ]
+        options += [
+            "--set=schema_registry.basic_auth=someone:something",
+            '--set=sources=[{"name":"test","write_keys":["key"],"signing_keys":["signing"]}]',
+        ]
+        return [sys.executable, "-c", "from sternpost.cli import main; main()", *options, *arguments]
+
+    def run(self, role: Role, *arguments: str, code: int = 0) -> Any:
+        done = subprocess.run(self.command(self.user(role), *arguments), capture_output=True, text=True, check=False)
+        assert done.returncode == code, f"{arguments}: {done.stderr} {done.stdout}"
+        return done.stdout if code == 0 else done.stderr
+
+    @contextmanager
+    def service(self, role: Role, command: str) -> Iterator[None]:
+        path = self.folder / f"{command}.log"
+        with (
+            path.open("w") as log,
+            subprocess.Popen(self.command(self.user(role), command), stdout=log, stderr=log) as process,
+        ):
+            try:
+                address = f"http://127.0.0.1:{self.admin_ports[role.value]}/readyz"
+                deadline = time.monotonic() + 60
+                while not _answers(address):
+                    assert process.poll() is None, path.read_text()
+                    assert time.monotonic() < deadline, path.read_text()
+                    time.sleep(0.05)
+                yield
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def secured(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    folder = tmp_path_factory.mktemp("secured")
+    ca_file, server_file = certificates(folder)
+    with (
+        secured_broker(folder, ca_file, server_file) as broker,
+        secured_registry(kafka.registry_url, server_file, "someone", "something") as url,
+    ):
+        secured = Secured(broker, url, folder)
+        broker.add_users([secured.user(role) for role in Role])
+        for role in Role:
+            grants = acls.grants(secured.settings(ADMIN), role, [REPLAYED])
+            acls.create(secured.settings(ADMIN), grants, f"User:{secured.user(role)}")
+        yield secured
+
+
+def test_the_whole_way_each_role_with_its_own_rights(secured: Secured) -> None:
+    run = secured.run
+    assert len(json.loads(run(Role.PROVISIONING, "topics", "create", "--json"))["created"]) == 3
+    run(Role.PROVISIONING, "topics", "check")
+    run(Role.PROVISIONING, "schema", "register")
+    with secured.service(Role.INGEST, "ingest"), secured.service(Role.PROCESSOR, "process"):
+        (secured.folder / "broken").write_bytes(b'{"event_id":\n')
+        run(Role.INGEST, "send", "--count", "20")
+        run(Role.INGEST, "send", str(secured.folder / "broken"))
+        deadline = time.monotonic() + 60
+        while (status := json.loads(run(Role.VIEWER, "status", "--interval-s", "0.1", "--json")))["lag"]["records"]:
+            assert time.monotonic() < deadline, status
+        assert status["group"]["state"] == "stable"
+        assert status["dead_letters"]["by_code"] == {"malformed_json": 1}
+        assert status["schema"]["problem"] is None
+        assert len(run(Role.VIEWER, "tail", "--no-follow").splitlines()) == 20
+    assert json.loads(run(Role.VIEWER, "dead-letters", "list", "--json"))["total"] == 1
+    assert json.loads(run(Role.VIEWER, "replay", "--from", "beginning", "--dry-run", "--json"))["unchanged"] == 20
+    assert json.loads(run(Role.OPERATOR, "dead-letters", "redrive", "--json"))["sent"] == 1
+    replayed = run(Role.OPERATOR, "replay", "--from", "beginning", "--to-topic", REPLAYED, "--json")
+    assert json.loads(replayed)["events"] == 20
+
+    denied = run(Role.VIEWER, "dead-letters", "redrive", code=69)
+    assert "sternpost acls" in denied or "authoriz" in denied.lower()
+
+
+@pytest.mark.parametrize(
+    ("role", "topic"),
+    [
+        (Role.INGEST, "events"),
+        (Role.INGEST, "dead_letters"),
+        (Role.PROCESSOR, "raw"),
+        (Role.PROVISIONING, "raw"),
+        (Role.VIEWER, "raw"),
+        (Role.VIEWER, "events"),
+    ],
+)
+def test_a_role_may_not_write_where_it_has_no_business(secured: Secured, role: Role, topic: str) -> None:
+    settings = secured.settings(secured.user(role))
+    name = getattr(settings.topics, topic)
+    errors: list[KafkaError | None] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        errors.append(error)
+
+    producer = Producer(
+        {"bootstrap.servers": secured.broker.address, **secured.broker.properties(secured.user(role))}
+        | {"logger": None, "message.timeout.ms": 5_000}
+    )
+    producer.produce(name, b"x", on_delivery=delivered)
+    producer.flush(20)
+    assert errors[0] is not None
+    assert errors[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._MSG_TIMED_OUT)
+
+
+@pytest.mark.parametrize("role", [Role.INGEST, Role.PROVISIONING])
+def test_a_role_may_not_read_peoples_data_that_is_not_its_business(secured: Secured, role: Role) -> None:
+    consumer = Consumer(
+        {"bootstrap.servers": secured.broker.address, **secured.broker.properties(secured.user(role))}
+        | {"group.id": "sternpost", "logger": None}
+    )
+    consumer.assign([TopicPartition("customerio.raw", 0, 0)])
+    deadline = time.monotonic() + 20
+    found = None
+    while time.monotonic() < deadline and found is None:
+        message = consumer.poll(0.2)
+        found = message.error() if message is not None else None
+        assert message is None or found is not None, "it read a record"
+    consumer.close()
+    assert found is not None
+    assert found.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
+
+
+def test_what_is_created_is_what_is_printed(secured: Secured) -> None:
+    settings = secured.settings(ADMIN)
+    admin = AdminClient({"bootstrap.servers": secured.broker.address, **secured.broker.properties(ADMIN)})
+    everything = AclBindingFilter(
+        ResourceType.ANY,
+        None,  # type: ignore[arg-type]
+        ResourcePatternType.ANY,
+        f"User:{secured.user(Role.PROCESSOR)}",
+        None,  # type: ignore[arg-type]
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    found = admin.describe_acls(everything).result(30)
+    wanted = acls.grants(settings, Role.PROCESSOR)
+    assert {(b.name, b.operation) for b in found} == {(b.name, b.operation) for b in acls.bindings(wanted, "User:x")}
+    printed = acls.commands(settings, wanted, "User:x")
+    assert len(printed) == len(wanted)
+    assert sum(line.count("--operation") for line in printed) == len(found)
+    assert printed[-1].endswith("--transactional-id sternpost- --resource-pattern-type prefixed")
+
+
+def test_the_shape_for_scripts(secured: Secured) -> None:
+    shown = json.loads(secured.run(Role.INGEST, "acls", "--role", "ingest", "--principal", "User:x", "--json"))
+    assert shown == {
+        "created": False,
+        "roles": [
+            {
+                "role": "ingest",
+                "principal": "User:x",
+                "grants": [
+                    {
+                        "resource": "topic",
+                        "name": "customerio.raw",
+                        "operations": ["Describe", "Write"],
+                        "prefixed": False,
+                    }
+                ],
+            }
+        ],
+    }
+    assert "Alter the cluster" in secured.run(Role.OPERATOR, "acls", "--role", "ingest", "--create", code=69)
