@@ -8,6 +8,7 @@ interpreter's lock back from the loop for every single acknowledgement (docs/per
 import asyncio
 from collections.abc import Mapping
 from enum import Enum
+from zlib import crc32
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -84,6 +85,8 @@ class Publisher:
         self._ack_seconds = metrics.histogram_tally(metrics.INGEST_ACK_SECONDS)
         self._in_flight = metrics.INGEST_IN_FLIGHT.labels()
         self._in_flight_bytes = metrics.INGEST_IN_FLIGHT_BYTES.labels()
+        self._partitions = 0
+        """Of the topic; 0 until it is known."""
         self._producer = self._connect()
 
     def _connect(self) -> Producer:
@@ -131,7 +134,14 @@ class Publisher:
         delivery = _Delivery(self, done, size, self._loop.time(), due)
         try:
             self._producer.produce(
-                self._topic, value, key, headers=headers, timestamp=timestamp_ms, on_delivery=delivery
+                self._topic,
+                value,
+                key,
+                # Without a key, the same bytes go to the same partition: only there are they found out as sent again.
+                crc32(value) % self._partitions if key is None and self._partitions else -1,
+                headers=headers,
+                timestamp=timestamp_ms,
+                on_delivery=delivery,
             )
         except BufferError:
             raise Busy from None
@@ -184,6 +194,7 @@ class Publisher:
             )
         if any(partition.leader < 0 for partition in topic.partitions.values()):
             raise DependencyError(f"a partition of {self._topic} has no leader")
+        self._partitions = len(topic.partitions)
 
     def _poll(self) -> None:
         self._poll_due = False

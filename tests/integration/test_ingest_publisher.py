@@ -9,6 +9,7 @@ from ingest.publisher import Busy, Outcome, Publisher
 from runtime import metrics
 from runtime.errors import DependencyError
 from runtime.settings import Settings
+from sternpost.reader import read
 from tests.kafka import SettingsMaker, TopicMaker
 
 NEVER = float("inf")
@@ -86,3 +87,22 @@ def test_a_missing_topic_is_said_before_the_first_webhook(settings: Settings) ->
             await Publisher(missing).warm_up()
 
     asyncio.run(run())
+
+
+def test_a_body_that_names_nobody_goes_to_the_same_partition_each_time(settings: Settings) -> None:
+    bodies = [b"%d" % number for number in range(20)]
+
+    async def run() -> None:
+        publisher = Publisher(settings)
+        await publisher.warm_up()
+        for body in bodies + bodies:
+            assert await publisher.publish(None, body, [], 1_700_000_000_000, NEVER) is Outcome.WRITTEN
+        await publisher.close(10)
+
+    asyncio.run(run())
+    found: dict[bytes, set[int]] = {}
+    for message in read(settings, settings.topics.raw):
+        found.setdefault(message.value() or b"", set()).add(message.partition() or 0)
+    assert sorted(found) == sorted(bodies)
+    assert all(len(partitions) == 1 for partitions in found.values())
+    assert len({partition for partitions in found.values() for partition in partitions}) > 1
