@@ -9,6 +9,7 @@ before, whatever state it was in. So nothing of it (reports of purged records, s
 their way) can reach the next one.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -106,7 +107,8 @@ class KafkaSink:
         self._until_done("send offsets", lambda: send(positions, group_metadata, CALL_S))
         self._until_done("commit", lambda: producer.commit_transaction(CALL_S))
         self._open = False
-        producer.poll(0)  # has `_disturbance` told
+        with contextlib.suppress(KafkaException):
+            producer.poll(0)  # has `_disturbance` told
         took = time.monotonic() - begun
         self._disturbed = self._disturbed or took > UNDISTURBED_S
         self._seconds.observe(took)
@@ -185,7 +187,8 @@ class KafkaSink:
         """What the error means: the transaction is to be aborted, the producer is broken, or we may not do this."""
         reason: KafkaError = error.args[0]
         if what != "init":
-            self._producer.poll(0)  # has `_delivered` told
+            with contextlib.suppress(KafkaException):  # a producer that is broken raises here, too
+                self._producer.poll(0)  # has `_delivered` told
         for refusal in (reason, *self._refusals):
             if refusal.code() in _REFUSED:
                 return DependencyError(

@@ -4,7 +4,7 @@ import io
 import json
 import threading
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -39,12 +39,14 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
     by_body = {one.body: one for one in acknowledged if one.broken}
     decode = decoder(pipeline.stack.registry_url)
     seen: Counter[str] = Counter()
+    origins: defaultdict[str, list[str]] = defaultdict(list)
     unknown, altered, out_of_order = [], [], []
     last: dict[str, tuple[int, int]] = {}
     for message in read_all(pipeline, EVENTS):
         event = decode(message.value() or b"")
         event_id = event["messageId"]
         seen[event_id] += 1
+        origins[event_id].append(origin(message))
         original = sent.get(event_id)
         if original is None:
             unknown.append(event_id)
@@ -69,12 +71,20 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
             unknown.append(f"dead letter {message.partition()}@{message.offset()}")
             continue
         seen[original.event_id] += 1
+        origins[original.event_id].append(origin(message))
         found = dict(message.headers() or [])
         if found.get("error_code") != b"malformed_json" or found.get("source") != b"chaos":
             altered.append(original.event_id)
     lost = [one for one in sent if not seen[one]]
-    doubled = [one for one, times in seen.items() if times > 1]
+    doubled = [f"{one} from {', '.join(origins[one])}" for one, times in seen.items() if times > 1]
     return Verdict(lost, doubled, unknown, out_of_order, altered)
+
+
+def origin(message: Message) -> str:
+    """Where it is, and the raw record it was made of: two of one were written twice, of two not told apart."""
+    found: dict[str, Any] = dict(message.headers() or [])
+    raw = b"%b@%b" % (found["raw_partition"], found["raw_offset"])
+    return f"{message.topic()} {message.partition()}@{message.offset()} of raw {raw.decode()}"
 
 
 def read_all(pipeline: Pipeline, topic: str) -> Iterator[Message]:

@@ -33,7 +33,11 @@ class Service(Process):
     def __init__(self, name: str, command: str, env: Mapping[str, str], folder: Path) -> None:
         self.admin_port = choose(0, name, "")
         section = "INGEST" if command == "ingest" else "PROCESSOR"
-        ours = {f"STERNPOST_{section}__ADMIN_PORT": str(self.admin_port), "STERNPOST_LOG__FORMAT": "json"}
+        ours = {
+            f"STERNPOST_{section}__ADMIN_PORT": str(self.admin_port),
+            "STERNPOST_LOG__FORMAT": "json",
+            "PYTHONFAULTHANDLER": "1",
+        }
         super().__init__(name, [STERNPOST, command], folder / f"{name}.log", env={**os.environ, **env, **ours})
 
     def ready(self) -> bool:
@@ -96,6 +100,8 @@ class Pipeline:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.dump_stacks()
         self.stop()
         if kind is None:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -138,10 +144,17 @@ class Pipeline:
         self._closing.set()
         if self._orchestrator.ident is not None:
             self._orchestrator.join()
-        for service in list(self._kept):
+        for service in (self.ingest, *self.processors):
             service.signal_all(signal.SIGCONT)
             service.kill()
         self.stack.stop()
+
+    def dump_stacks(self) -> None:
+        """Has every service write to its log what each of its threads is doing, and end."""
+        with self._lock:
+            for service in self._kept:
+                service.signal_all(signal.SIGABRT)
+            self._kept.clear()
 
     def _orchestrate(self) -> None:
         """Looks every half second, as an orchestrator would: what ended is started again."""
