@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import hmac
 import http.client
+import io
 import json
 import os
 import signal
@@ -181,8 +182,29 @@ class Endpoint:
             return answer_on(connection)
 
 
+class _Kept(io.BufferedReader):
+    """Stays open after an answer, for the next one may be in its buffer already."""
+
+    def close(self) -> None:
+        pass
+
+
+class Answers:
+    """The answers on one connection, one after the other."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._reader = _Kept(connection.makefile("rb", buffering=0))
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return self._reader
+
+    def next(self) -> Answer | None:
+        """None where the connection was closed instead."""
+        return answer_on(cast(socket.socket, self))
+
+
 def answer_on(connection: socket.socket) -> Answer | None:
-    """The next answer on a connection; None where it was closed instead."""
+    """The next answer on a connection, no other request being under way; None where it was closed instead."""
     response = http.client.HTTPResponse(connection, method="POST")
     try:
         response.begin()

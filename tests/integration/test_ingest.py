@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.endpoint import BODY, SIGNED, UNSIGNED, Endpoint, Record, answer_on, endpoint, records, request, signature
+from tests.endpoint import (
+    BODY,
+    SIGNED,
+    UNSIGNED,
+    Answers,
+    Endpoint,
+    Record,
+    answer_on,
+    endpoint,
+    records,
+    request,
+    signature,
+)
 from tests.kafka import Kafka, TopicMaker
 
 OPEN = "writeKey=open-key"
@@ -233,7 +245,8 @@ def test_pipelined_requests_are_answered_in_order(service: Endpoint, written: Wr
         connection.sendall(
             request(b"1") + request(b"2", {}) + request(b"3") + request(b"4", key="unknown") + request(b"5")
         )
-        statuses = [answer.status if (answer := answer_on(connection)) else None for _ in range(5)]
+        answers = Answers(connection)
+        statuses = [answer.status if (answer := answers.next()) else None for _ in range(5)]
     assert statuses == [200, 401, 200, 401, 200]
     assert sorted(record.value for record in written()) == [b"1", b"3", b"5"]
 

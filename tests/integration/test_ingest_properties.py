@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.endpoint import BODY, STATUSES, Endpoint, answer_on, endpoint, records, request, signature
+from tests.endpoint import BODY, STATUSES, Answers, Endpoint, endpoint, records, request, signature
 from tests.kafka import Kafka, TopicMaker
 
 SERVERS_OWN = {400, 431}
@@ -65,8 +65,9 @@ def test_what_is_acknowledged_is_in_raw_byte_for_byte(kafka: Kafka, topic: str, 
     def send(requests: list[tuple[bytes, bytes]]) -> None:
         with service.connect() as connection:
             connection.sendall(b"".join(wire for _, wire in requests))
+            answers = Answers(connection)
             for body, _ in requests:
-                answer = answer_on(connection)
+                answer = answers.next()
                 assert answer is not None
                 assert answer.status == 200
                 sent[body] += 1
@@ -102,7 +103,8 @@ def test_no_bytes_get_an_answer_outside_the_contract(service: Endpoint) -> None:
             try:
                 connection.sendall(wire)
                 connection.shutdown(socket.SHUT_WR)
-                while (answer := answer_on(connection)) is not None:
+                answers = Answers(connection)
+                while (answer := answers.next()) is not None:
                     assert answer.status in STATUSES | SERVERS_OWN
                     if answer.status in SERVERS_OWN:
                         break

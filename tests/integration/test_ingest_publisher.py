@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from confluent_kafka import KafkaError
 
+from ingest import ack_signal
 from ingest.publisher import Busy, Outcome, Publisher
 from runtime import metrics
 from runtime.errors import DependencyError
@@ -46,6 +47,20 @@ def test_an_acknowledgement_after_the_deadline_harms_nothing(settings: Settings)
         publisher.tend()
         assert late() == before + 1
         assert await publish(publisher) is Outcome.WRITTEN
+
+    asyncio.run(run())
+
+
+def test_without_a_descriptor_acknowledgements_are_polled_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ack_signal, "descriptor", lambda _: None)
+
+    async def run() -> None:
+        publisher = Publisher(settings)
+        await publisher.warm_up()
+        for _ in range(3):
+            assert await publish(publisher) is Outcome.WRITTEN
 
     asyncio.run(run())
 
