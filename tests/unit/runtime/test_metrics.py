@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client import Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime import metrics
@@ -82,9 +83,9 @@ def test_every_declared_metric_has_a_meaning_a_prefix_and_a_unit() -> None:
     for metric in metrics.DECLARED.values():
         assert metric.meaning.endswith("."), metric.name
         assert metric.name.startswith("sternpost_"), metric.name
-        if metric.kind is metrics.Counter:
+        if metric.kind is Counter:
             assert metric.name.endswith("_total"), metric.name
-        if metric.kind is metrics.Histogram:
+        if metric.kind is Histogram:
             assert metric.name.endswith(("_seconds", "_bytes", "_records")), metric.name
             assert list(metric.bounds) == sorted(metric.bounds)
 
