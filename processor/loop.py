@@ -54,6 +54,8 @@ log = structlog.get_logger()
 
 IDLE_POLL_S = 0.25
 COUNTED_EVERY_S = 2.0
+SINGLY_A_TURN = 200
+"""Most records that go in a transaction each between two polls."""
 
 OpenState = Callable[[int, int], State]
 """The state of a partition, complete up to an offset at most."""
@@ -119,7 +121,10 @@ class Loop:
         """
         while not self._health.stopping.is_set():
             self.turn()
-        self._finish()
+        try:
+            self._finish()
+        except Aborted as aborted:  # closing ends it, and whoever comes next starts from the group's offsets
+            log.warning("transaction aborted", cause=aborted.cause)
 
     def turn(self) -> None:
         """Once round. Raises as `run` does."""
@@ -183,19 +188,22 @@ class Loop:
         elif not self._singly:
             self._transact(batch)
         else:
-            for record in batch:
+            for record in batch[:SINGLY_A_TURN]:
+                self._health.beat()
                 self._transact([record])
                 self._finish()
                 self._singly = max(0, self._singly - 1)
+            if len(batch) > SINGLY_A_TURN:
+                self._rewind()  # to the rest of it, after a poll: the group must go on hearing of us
 
     def _transact(self, records: list[RawRecord]) -> None:
         outcomes = self._core(records)
         self._finish()
-        self._limit.check(outcomes)
         self._last = (records[-1].partition, records[-1].offset)
         if self._singly and self._last == self._refused and type(outcomes[0]) is Event:
             reason = "the brokers refuse the event's record for good"
             outcomes = [DeadLetter(ErrorCode.TOO_LARGE, Stage.PRODUCE, None, reason)]
+        self._limit.check(outcomes)
         self._sink.write(records, outcomes)
         positions = {record.partition: record.offset + 1 for record in records}
         metadata = self._source.group_metadata()
@@ -238,6 +246,10 @@ class Loop:
                 )
             self._refused = self._last if self._singly else (-1, -1)
             self._singly = self._singly_for
+        self._rewind()
+
+    def _rewind(self) -> None:
+        """Starts again from the group's offsets."""
         positions = self._source.committed(self._deduplicator.partitions)
         self._source.rewind(positions)
         self._start(positions)
