@@ -1,0 +1,402 @@
+"""The loop on Kafka in memory: whatever fails, and whatever moves, each event comes out exactly once and in order."""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from processor.core import Core
+from processor.deduplication import Deduplicator, Memory
+from processor.loop import Loop
+from processor.records import RawRecord
+from processor.transport import Aborted, Broken, Listener
+from runtime.errors import Halted
+from runtime.settings import Processor
+from schemas.rejection import ErrorCode, Rejection
+from tests.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
+from tests.unit.processor.raw_records import raw
+
+PARTITIONS = 3
+MEMBERS = 3
+
+
+class DictState:
+    """A partition's state, kept by a member over its restarts."""
+
+    def __init__(self) -> None:
+        self.complete_up_to = -1
+        self.memories: dict[bytes, Memory] = {}
+
+    def get(self, keys: list[bytes]) -> list[Memory | None]:
+        return [self.memories.get(key) for key in keys]
+
+    def write(self, memories: Mapping[bytes, Memory], complete_up_to: int, newest_ms: int) -> None:
+        assert complete_up_to >= self.complete_up_to
+        self.memories.update(memories)
+        self.complete_up_to = complete_up_to
+
+    def disk_bytes(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+class Health:
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.state: tuple[bool, str] = False, ""
+        self.beats = 0
+
+    def ready(self, ready: bool, reason: str = "") -> None:
+        self.state = ready, reason
+
+    def beat(self) -> None:
+        self.beats += 1
+
+
+class Mapper:
+    def map(self, body: bytes, **_: object) -> dict[str, Any]:
+        if body == b"broken":
+            raise Rejection(ErrorCode.MALFORMED_JSON, "broken")
+        return {"userId": "someone", "timestamp": 0}
+
+
+class Member:
+    """A worker: its loop, made anew whenever it is broken, and what it has on disk."""
+
+    def __init__(self, kafka: FakeKafka, number: int, options: Processor | None = None) -> None:
+        self.kafka = kafka
+        self.name = f"member-{number}"
+        self.states: dict[int, DictState] = {}
+        self.options = options or Processor(batch_max_records=5)
+        self.health = Health()
+        self.loop: Loop | None = None
+        self.source: FakeSource | None = None
+        self.share: set[int] = set()
+
+    def start(self) -> None:
+        """As often as it takes."""
+        while self.loop is None:
+            try:
+                deduplicator = Deduplicator(10**12)
+                core = Core(deduplicator, Mapper(), b"", lambda _: b"event", 10_000)
+                self.loop = Loop(
+                    self.health,
+                    self.options,
+                    core,
+                    deduplicator,
+                    self.open_state,
+                    FakeHistory(self.kafka),
+                    lambda: FakeSink(self.kafka, self.name),
+                    self.make_source,
+                )
+            except Broken:
+                pass
+
+    def make_source(self, listener: Listener) -> FakeSource:
+        self.source = FakeSource(self.kafka, listener)
+        self.source.share = self.share
+        return self.source
+
+    def open_state(self, partition: int, position: int) -> DictState:
+        state = self.states.setdefault(partition, DictState())
+        if state.complete_up_to > position:
+            state = self.states[partition] = DictState()
+        return state
+
+    def turn(self) -> None:
+        self.start()
+        assert self.loop is not None
+        try:
+            self.loop.turn()
+            if self.loop._in_flight is not None:  # so that a run is the same each time
+                self.loop._in_flight.commit.exception()
+        except Broken:
+            self.loop.close()
+            self.loop = None
+
+    def turns(self, times: int) -> None:
+        for _ in range(times):
+            self.turn()
+
+    def crash(self) -> None:
+        """Nothing is closed; the group finds out by itself."""
+        if self.source is not None:
+            self.kafka.owners = {p: owner for p, owner in self.kafka.owners.items() if owner is not self.source}
+        self.loop = self.source = None
+
+    def assign(self, share: set[int]) -> None:
+        self.share = share
+        if self.source is not None:
+            self.source.share = share
+
+
+class Simulation(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        self.kafka = FakeKafka(PARTITIONS)
+        self.faults: list[tuple[str, str]] = []
+        self.kafka.fault = self.fault
+        self.members = [Member(self.kafka, number) for number in range(MEMBERS)]
+        self.assign([0, 1, 2])
+        for member in self.members:
+            member.turns(4)
+        self.copies: dict[int, dict[int, tuple[int, dict[bytes, Memory]]]] = {}
+
+    def fault(self, step: str) -> str | None:
+        if self.faults and self.faults[0][0] == step:
+            return self.faults.pop(0)[1]
+        return None
+
+    @rule(
+        records=st.lists(
+            st.tuples(st.integers(0, PARTITIONS - 1), st.integers(0, 9), st.booleans()), min_size=1, max_size=12
+        )
+    )
+    def receive(self, records: list[tuple[int, int, bool]]) -> None:
+        for partition, number, broken in records:
+            body = b"broken" if broken and number % 5 == 0 else b"good"
+            self.kafka.append(raw(0, body, event_id=f"{partition}-{number}", partition=partition))
+
+    @rule(number=st.integers(0, MEMBERS - 1), times=st.integers(1, 4))
+    def turn(self, number: int, times: int) -> None:
+        for _ in range(times):
+            self.members[number].turn()
+
+    @rule(owners=st.lists(st.integers(0, MEMBERS - 1), min_size=PARTITIONS, max_size=PARTITIONS))
+    def assign(self, owners: list[int]) -> None:
+        for number, member in enumerate(self.members):
+            member.assign({partition for partition, owner in enumerate(owners) if owner == number})
+        self.kafka.generation += 1
+
+    @rule(
+        fault=st.sampled_from(
+            [
+                ("write", "aborted"),
+                ("write", "broken"),
+                ("commit", "aborted"),
+                ("commit", "broken"),
+                ("commit", "lost answer"),
+                ("abort", "broken"),
+                ("committed", "broken"),
+            ]
+        )
+    )
+    def fail_next(self, fault: tuple[str, str]) -> None:
+        self.faults.append(fault)
+
+    @rule(number=st.integers(0, MEMBERS - 1))
+    def crash(self, number: int) -> None:
+        self.members[number].crash()
+
+    @rule(number=st.integers(0, MEMBERS - 1))
+    def close(self, number: int) -> None:
+        member = self.members[number]
+        if member.loop is not None:
+            member.loop.close()
+            member.loop = None
+
+    @rule(number=st.integers(0, MEMBERS - 1))
+    def lose_membership(self, number: int) -> None:
+        member = self.members[number]
+        if member.source is not None:
+            member.source.lose = True
+            self.kafka.owners = {p: owner for p, owner in self.kafka.owners.items() if owner is not member.source}
+            self.kafka.generation += 1
+
+    @precondition(lambda self: all(member.loop is None for member in self.members))
+    @rule(number=st.integers(0, MEMBERS - 1), how=st.sampled_from(["lost", "kept", "put back"]))
+    def tamper_with_states(self, number: int, how: str) -> None:
+        self.tamper(number, how)
+
+    @rule(number=st.integers(0, MEMBERS - 1), how=st.sampled_from(["lost", "kept", "put back"]))
+    def crash_and_tamper(self, number: int, how: str) -> None:
+        self.members[number].crash()
+        self.tamper(number, how)
+
+    def tamper(self, number: int, how: str) -> None:
+        states = self.members[number].states
+        if how == "lost":
+            states.clear()
+        elif how == "kept":
+            self.copies[number] = {p: (s.complete_up_to, dict(s.memories)) for p, s in states.items()}
+        else:
+            for partition, (complete_up_to, memories) in self.copies.get(number, {}).items():
+                states[partition] = DictState()
+                states[partition].complete_up_to, states[partition].memories = complete_up_to, dict(memories)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "members"):
+            return
+        self.faults.clear()
+        for _ in range(60 + sum(map(len, self.kafka.raw))):
+            for member in self.members:
+                member.turn()
+        for member in self.members:
+            assert member.loop is not None
+            assert member.health.state == (True, "")
+            member.loop.close()
+        expected = Counter({identify_output(record) for log in self.kafka.raw for record in log})
+        found = Counter(identify_output(written) for written in self.kafka.output)
+        assert found == expected
+        for partition in range(PARTITIONS):
+            places = [offset for p, offset in map(origin, self.kafka.output) if p == partition]
+            assert places == sorted(places)
+        assert not self.kafka.open
+
+
+def identify_output(record: RawRecord | Written) -> bytes | None:
+    return dict(record.headers)["event_id"]
+
+
+def origin(written: Written) -> tuple[int, int]:
+    found = dict(written.headers)
+    if "raw_partition" not in found:
+        return -1, 0
+    return int(found["raw_partition"] or b""), int(found["raw_offset"] or b"")
+
+
+TestSimulation = Simulation.TestCase
+TestSimulation.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.fixture
+def kafka() -> FakeKafka:
+    return FakeKafka(PARTITIONS)
+
+
+def member(kafka: FakeKafka, options: Processor | None = None) -> Member:
+    made = Member(kafka, 0, options)
+    made.assign({0, 1, 2})
+    return made
+
+
+def test_a_transaction_begins_with_the_first_record(kafka: FakeKafka) -> None:
+    one = member(kafka)
+    for _ in range(5):
+        one.turn()
+        assert not kafka.open
+
+
+def test_a_batch_of_duplicates_alone_moves_the_group(kafka: FakeKafka) -> None:
+    one = member(kafka)
+    for _ in range(10):
+        kafka.append(raw(event_id="same"))
+    one.turns(20)
+    assert len(kafka.output) == 1
+    assert kafka.offsets == {0: 10}
+
+
+def test_readiness_waits_for_the_group_and_for_the_state(kafka: FakeKafka) -> None:
+    for number in range(50):
+        kafka.append(raw(event_id=f"{number}"))
+    kafka.offsets = {0: 50}
+    one = member(kafka)
+    seen = []
+    for _ in range(15):
+        one.turn()
+        seen.append(one.health.state)
+    assert seen[0] == (False, "no member of the group yet, or no more")
+    assert (False, "catching up on partitions [0]") in seen
+    assert seen[-1] == (True, "")
+    assert not kafka.output
+
+
+def test_others_go_on_while_one_catches_up(kafka: FakeKafka) -> None:
+    for number in range(500):
+        kafka.append(raw(event_id=f"{number}"))
+    kafka.append(raw(event_id="x", partition=1))
+    kafka.offsets = {0: 500}
+    one = member(kafka)
+    while not kafka.output:
+        one.turn()
+    one.turn()  # says how things are
+    assert one.health.state == (False, "catching up on partitions [0]")
+
+
+def test_a_lost_membership_is_not_ready(kafka: FakeKafka) -> None:
+    one = member(kafka)
+    one.turns(5)
+    assert one.health.state == (True, "")
+    assert one.loop is not None
+    assert one.source is not None
+    one.source.is_member = False
+    one.turn()
+    assert one.health.state[0] is False
+
+
+def test_a_group_that_was_moved_back_processes_again(kafka: FakeKafka) -> None:
+    one = member(kafka)
+    for number in range(10):
+        kafka.append(raw(event_id=f"{number}"))
+    one.turns(20)
+    kafka.offsets = {0: 5}
+    kafka.append(raw(event_id="10"))
+    faults = ["aborted"]
+    kafka.fault = lambda step: faults.pop() if step == "commit" and faults else None
+    one.turns(20)
+    assert [origin(written)[1] for written in kafka.output] == [*range(10), *range(5, 11)]
+
+
+def test_too_many_dead_letters_stop_it_before_they_are_written(kafka: FakeKafka) -> None:
+    one = member(kafka, Processor(batch_max_records=5, dead_letter_limit_ratio=0.4, dead_letter_limit_window=5))
+    for number in range(5):
+        kafka.append(raw(event_id=f"good-{number}"))
+    for number in range(5):
+        kafka.append(raw(body=b"broken", event_id=f"broken-{number}"))
+    with pytest.raises(Halted):
+        one.turns(20)
+    assert one.loop is not None
+    one.loop.close()
+    assert [written.topic for written in kafka.output] == ["events"] * 5
+    assert kafka.offsets == {0: 5}
+    assert not kafka.open
+
+
+class Refusing(FakeSink):
+    """Brokers that refuse one record for good: `as_event` alone, or as a dead letter too."""
+
+    refused = b"poison"
+    as_event_only = True
+
+    def write(self, records: Any, outcomes: Any) -> None:
+        super().write(records, outcomes)
+        for written in self._kafka.open[self._id].records:
+            if dict(written.headers)["event_id"] == self.refused and (
+                written.topic == "events" or not self.as_event_only
+            ):
+                raise Aborted("MSG_SIZE_TOO_LARGE", "MSG_SIZE_TOO_LARGE")
+
+
+@pytest.mark.parametrize("as_event_only", [True, False])
+def test_a_record_that_brokers_refuse_ends_as_its_own_dead_letter(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, as_event_only: bool
+) -> None:
+    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Refusing)
+    monkeypatch.setattr(Refusing, "as_event_only", as_event_only)
+    for number in range(20):
+        kafka.append(raw(event_id="poison" if number == 7 else f"{number}"))
+    one = member(kafka)
+
+    def run() -> None:
+        with structlog.testing.capture_logs():
+            one.turns(60)
+
+    if as_event_only:
+        run()
+        assert Counter(written.topic for written in kafka.output) == {"events": 19, "dead letters": 1}
+        assert kafka.offsets == {0: 20}
+    else:
+        with pytest.raises(Halted, match="refuse a dead letter"):
+            run()
+        assert len(kafka.output) == 7
+        assert kafka.offsets == {0: 7}
