@@ -1,6 +1,6 @@
 """What the loop asks of the world outside: where records come from, where outcomes go, and how either can fail.
 
-Kafka's side of it is in source.py, sink.py and history.py; the loop is tested on an in-memory one (tests/fake_kafka.py).
+Kafka's side of it is in source.py, sink.py and history.py; tests run the loop on one in memory (tests/fake_kafka.py).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
