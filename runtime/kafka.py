@@ -113,9 +113,14 @@ def check_topics(settings: Settings, names: Iterable[str]) -> None:
 
 
 def unreachable(settings: Settings, error: BaseException) -> DependencyError:
-    """The error for a cluster that does not answer."""
+    """The error for a cluster that does not answer, or does not let us."""
     reason = error.args[0] if error.args else error
     detail = reason.str() if hasattr(reason, "str") else str(reason)
+    if hasattr(reason, "name") and reason.name().endswith("AUTHORIZATION_FAILED"):
+        return DependencyError(
+            f"Kafka at {settings.kafka.bootstrap_servers} does not let this user do that ({detail}); `sternpost acls` "
+            "prints the rights that each role needs"
+        )
     return DependencyError(
         f"no Kafka broker at {settings.kafka.bootstrap_servers} answers ({detail}); check kafka.bootstrap_servers, "
         "and kafka.properties where the cluster wants TLS or SASL"

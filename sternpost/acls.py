@@ -41,6 +41,12 @@ class Grant(NamedTuple):
 
 
 CLUSTER = "kafka-cluster"
+INTERNAL_TOPICS = ("__transaction_state", "__consumer_offsets")
+"""Whose replication `doctor` looks at."""
+
+DOCTOR_TOPICS = "sternpost-doctor-"
+"""What the names of the topics begin with that `doctor` makes for a moment, to ask the brokers the time."""
+
 READER_GROUP = "sternpost-reader"
 """The commands that read without being a member still ask for this group's coordinator."""
 
@@ -71,6 +77,8 @@ def grants(settings: Settings, role: Role, replay_topics: Sequence[str] = ()) ->
             rights = ("Create", "Describe", "DescribeConfigs", "Alter", "AlterConfigs")
             return [
                 *(Grant("topic", name, rights) for name in every),
+                Grant("topic", DOCTOR_TOPICS, ("Create", "Delete", "Describe", "Write"), prefixed=True),
+                *(Grant("topic", name, ("Describe",)) for name in INTERNAL_TOPICS),
                 Grant("cluster", CLUSTER, ("Describe", "DescribeConfigs")),
             ]
         case Role.VIEWER:

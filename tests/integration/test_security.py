@@ -80,10 +80,10 @@ class Secured:
         ]
         return [sys.executable, "-c", "from sternpost.cli import main; main()", *options, *arguments]
 
-    def run(self, role: Role, *arguments: str, code: int = 0) -> Any:
+    def run(self, role: Role, *arguments: str, code: int = 0, output: bool = False) -> Any:
         done = subprocess.run(self.command(self.user(role), *arguments), capture_output=True, text=True, check=False)
         assert done.returncode == code, f"{arguments}: {done.stderr} {done.stdout}"
-        return done.stdout if code == 0 else done.stderr
+        return done.stdout if output or code == 0 else done.stderr
 
     @contextmanager
     def service(self, role: Role, command: str) -> Iterator[None]:
@@ -150,6 +150,15 @@ def test_the_whole_way_each_role_with_its_own_rights(secured: Secured) -> None:
     assert json.loads(run(Role.OPERATOR, "dead-letters", "redrive", "--json"))["sent"] == 1
     replayed = run(Role.OPERATOR, "replay", "--from", "beginning", "--to-topic", REPLAYED, "--json")
     assert json.loads(replayed)["events"] == 20
+
+    endpoint = f"http://127.0.0.1:{secured.port}/v1/webhook"
+    with secured.service(Role.INGEST, "ingest"):
+        healthy = run(Role.PROVISIONING, "doctor", "--role", "provisioning", "--url", endpoint, "--json")
+        found = {check["name"]: check["verdict"] for check in json.loads(healthy)["checks"]}
+        assert {name for name, verdict in found.items() if verdict != "ok"} == {"source test"}  # --send tries it
+        lacking = run(Role.VIEWER, "doctor", "--role", "operator", "--url", endpoint, code=1, output=True)
+        assert f"Write on {PREFIX}.events" in lacking, lacking
+        assert "sternpost acls --role operator" in lacking
 
     denied = run(Role.VIEWER, "dead-letters", "redrive", code=69)
     assert "sternpost acls" in denied or "authoriz" in denied.lower()

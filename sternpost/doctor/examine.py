@@ -1,0 +1,27 @@
+"""Everything, one after the other."""
+
+from collections.abc import Iterator
+
+from runtime.errors import DependencyError
+from runtime.settings import Settings
+from sternpost.acls import Role
+from sternpost.doctor import clock, cluster, endpoint, registry, rights
+from sternpost.doctor.check import Check, fault
+
+
+def examine(settings: Settings, *, url: str, role: Role | None, send: bool) -> Iterator[Check]:
+    """Each check as soon as it is made. Never raises SternpostError: that, too, is a finding."""
+    try:
+        found = cluster.metadata(settings)
+        yield from cluster.check(settings, found)
+        yield from cluster.check_topics(settings)
+        brokers = sorted(found.brokers)
+        yield from rights.check(settings, role, brokers)
+        yield from clock.check(settings, brokers)
+    except DependencyError as error:
+        yield fault("brokers", str(error), "mend this first; the rest of the cluster was not examined")
+    yield from registry.check(settings)
+    try:
+        yield from endpoint.check(settings, url, send=send)
+    except DependencyError as error:
+        yield fault("endpoint", str(error), "mend the cluster first")

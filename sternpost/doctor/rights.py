@@ -1,0 +1,82 @@
+"""What the user that we are may do, held against what a role needs."""
+
+from collections.abc import Iterator
+
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client
+from runtime.settings import Settings
+from sternpost import acls
+from sternpost.doctor.check import Check, fault, ok, skipped, warning
+from sternpost.doctor.cluster import broker_configs
+
+
+def check(settings: Settings, role: acls.Role | None, brokers: list[int]) -> Iterator[Check]:
+    """Without a role, only whether there is an authorizer at all."""
+    yield _authorizer(settings, brokers)
+    if role is None:
+        return
+    missing = []
+    for grant in acls.grants(settings, role):
+        if grant.resource == "topic" and not grant.prefixed:
+            allowed = _allowed(settings, grant.name)
+            if allowed is None:
+                missing.append(f"Describe on {grant.name} (or it does not exist)")
+            else:
+                missing += [f"{one} on {grant.name}" for one in grant.operations if one not in allowed]
+    if missing:
+        mend = f"`sternpost acls --role {role}` prints what grants it"
+        yield fault("rights", f"this user lacks, for the role {role}: {', '.join(missing)}", mend)
+    else:
+        yield ok("rights", f"this user may do on the topics what the role {role} needs")
+
+
+def _authorizer(settings: Settings, brokers: list[int]) -> Check:
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import (
+        AclBindingFilter,
+        AclOperation,
+        AclPermissionType,
+        ResourcePatternType,
+        ResourceType,
+    )
+
+    any_acl = AclBindingFilter(
+        ResourceType.ANY,
+        None,  # type: ignore[arg-type]
+        ResourcePatternType.ANY,
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    try:
+        found = admin.describe_acls(any_acl, request_timeout=ADMIN_TIMEOUT_S).result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.SECURITY_DISABLED:
+            return skipped("authorizer", f"one is on; this user may not see its ACLs ({error.args[0].str()})")
+        found = []
+    if found:
+        return ok("authorizer", f"one is on, with {len(found)} ACLs")
+    # The client takes a broker's "no authorizer" for "no ACLs"; the broker's settings tell the two apart.
+    configs, _ = broker_configs(settings, brokers)
+    if any(config.get("authorizer.class.name") for config in configs.values()):
+        return warning("authorizer", "one is on, and there are no ACLs", "grant each role its rights: `sternpost acls`")
+    return warning(
+        "authorizer",
+        "none is on: whoever reaches the brokers may read and write people's data",
+        "set authorizer.class.name on the brokers, and grant each role its rights with `sternpost acls`",
+    )
+
+
+def _allowed(settings: Settings, topic: str) -> set[str] | None:
+    from confluent_kafka import KafkaException, TopicCollection
+
+    admin = admin_client(settings)
+    asked = admin.describe_topics(
+        TopicCollection([topic]), include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_S
+    )
+    try:
+        operations = asked[topic].result().authorized_operations or []
+    except KafkaException:
+        return None
+    return {"".join(word.capitalize() for word in operation.name.split("_")) for operation in operations}

@@ -1,0 +1,193 @@
+"""`sternpost doctor` on a real cluster: quiet where all is well, and each fault found with its mend."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from runtime.settings import Settings, Topics
+from schemas.registry import Registry, subject_of
+from sternpost import reader, topics
+from sternpost.acls import Role
+from sternpost.cli import cli
+from sternpost.doctor import clock, cluster, endpoint, registry, rights
+from sternpost.doctor.check import Check, Verdict
+from sternpost.local_stack import services
+from tests.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
+
+
+@pytest.fixture
+def settings(kafka: Kafka, make_settings: SettingsMaker) -> Iterator[Settings]:
+    """For topics that are not there yet."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    names = {"raw": f"{prefix}.raw", "events": f"{prefix}.events", "dead_letters": f"{prefix}.dead-letters"}
+    settings = make_settings(Topics(**names, partitions=2, replication_factor=1, min_insync_replicas=1))
+    yield settings
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for gone in admin.delete_topics(list(names.values())).values():
+        gone.exception(30)
+
+
+def by_verdict(checks: Iterator[Check], verdict: Verdict) -> dict[str, Check]:
+    return {check.name: check for check in checks if check.verdict is verdict}
+
+
+def test_all_is_well_and_an_event_comes_through_with_every_key(settings: Settings, tmp_path: Path) -> None:
+    keys = {"write_keys": [WRITE_KEY, "next-key"], "signing_keys": [SIGNING_KEY, "next-signing-key"]}
+    with services.running(
+        settings.model_copy(update={"sources": [type(settings.sources[0])(name="test", **keys)]}),
+        own_cluster=True,
+        data_dir=tmp_path,
+    ) as running:
+        result = CliRunner().invoke(
+            cli, [*options(running.settings), "doctor", "--send", "--json", "--url", running.url]
+        )
+        unsent = CliRunner().invoke(cli, [*options(running.settings), "doctor", "--url", running.url])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["faults"] == 0
+    assert set(found["checks"][0]) == {"name", "verdict", "detail", "mend"}
+    assert {check["name"] for check in found["checks"] if check["verdict"] == "ok"} >= {
+        *("client version", "brokers", "broker version", "broker settings", "replicas", "topics", "clocks"),
+        *("state of transactions", "state of offsets", "schema", "compatibility", "endpoint", "source test"),
+    }
+    # The local stack's broker has no authorizer, and that is worth a word.
+    assert {check["name"] for check in found["checks"] if check["verdict"] != "ok"} == {"authorizer"}
+    # Four pairs of keys sent one event: all in raw, and one event out.
+    raw, out = (list(reader.read(settings, topic)) for topic in (settings.topics.raw, settings.topics.events))
+    assert (len(raw), len(out)) == (4, 1)
+
+    assert unsent.exit_code == 0, unsent.output
+    assert "--send tries it" in unsent.stdout
+    assert "none is on" in unsent.stdout
+    assert len(list(reader.read(settings, settings.topics.raw))) == 4, "without --send nothing is sent"
+
+
+def options(settings: Settings) -> list[str]:
+    sources = [
+        {
+            "name": source.name,
+            "write_keys": [key.get_secret_value() for key in source.write_keys],
+            "signing_keys": [key.get_secret_value() for key in source.signing_keys],
+        }
+        for source in settings.sources
+    ]
+    return [
+        f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
+        f"--set=schema_registry.url={settings.schema_registry.url}",
+        f"--set=sources={json.dumps(sources)}",
+        *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
+    ]
+
+
+def test_what_is_missing_is_found_with_the_command_that_makes_it(settings: Settings) -> None:
+    result = CliRunner().invoke(cli, [*options(settings), "doctor", "--json", "--url", "http://127.0.0.1:1/v1/webhook"])
+    assert result.exit_code == 1
+    faults: dict[str, list[dict[str, Any]]] = {}
+    for check in json.loads(result.stdout)["checks"]:
+        if check["verdict"] == "fault":
+            faults.setdefault(check["name"], []).append(check)
+    assert set(faults) == {"topics", "schema", "endpoint"}
+    assert len(faults["topics"]) == 3
+    assert all("sternpost topics create" in check["mend"] for check in faults["topics"])
+    assert "sternpost schema register" in faults["schema"][0]["mend"]
+    assert "sternpost ingest" in faults["endpoint"][0]["mend"]
+
+
+def test_more_replicas_wanted_than_transactions_have(settings: Settings) -> None:
+    wanted = settings.topics.model_copy(update={"replication_factor": 3, "min_insync_replicas": 2})
+    stricter = settings.model_copy(update={"topics": wanted})
+    faults = [check for check in cluster.check(stricter, cluster.metadata(stricter)) if check.verdict is Verdict.FAULT]
+    assert {check.name for check in faults} >= {"broker settings"}
+    assert [check for check in faults if "transaction.state.log.min.isr is 1, and should be at least 2" in check.detail]
+    assert all(check.mend for check in faults)
+
+
+def test_time_outs_that_the_brokers_do_not_allow(settings: Settings) -> None:
+    long = settings.model_copy(
+        update={"processor": settings.processor.model_copy(update={"transaction_timeout_ms": 3_600_000})}
+    )
+    details = [check.detail for check in cluster.check(long, cluster.metadata(long)) if check.verdict is Verdict.FAULT]
+    assert [detail for detail in details if "transaction.max.timeout.ms" in detail]
+
+
+def test_a_topic_with_a_wrong_setting(settings: Settings) -> None:
+    topics.create(settings)
+    entry = ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, settings.topics.raw, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    for altered in admin.incremental_alter_configs([resource]).values():
+        altered.result(30)
+    [finding] = cluster.check_topics(settings)
+    assert finding.verdict is Verdict.FAULT
+    assert "--add-config cleanup.policy=delete" in finding.mend
+
+
+def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    brokers = sorted(cluster.metadata(settings).brokers)
+    now = time.time_ns
+    for ahead_s, verdict in ((0, Verdict.OK), (60, Verdict.WARNING), (-60, Verdict.WARNING), (600, Verdict.FAULT)):
+        monkeypatch.setattr(time, "time_ns", lambda ahead_s=ahead_s: now() + ahead_s * 1_000_000_000)
+        [check] = clock.check(settings, brokers)
+        assert check.verdict is verdict
+        if ahead_s:
+            assert ("behind" if ahead_s > 0 else "ahead of") in check.detail
+    left = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}).list_topics(timeout=20).topics
+    assert not [name for name in left if name.startswith("sternpost-doctor-")]
+
+
+def test_rights_are_seen_where_there_is_no_authorizer(settings: Settings) -> None:
+    topics.create(settings)
+    brokers = sorted(cluster.metadata(settings).brokers)
+    for role in Role:
+        assert set(by_verdict(rights.check(settings, role, brokers), Verdict.OK)) == {"rights"}
+
+
+def test_a_registry_that_would_let_sinks_be_broken(settings: Settings) -> None:
+    client = Registry(settings.schema_registry.url)
+    subject = subject_of(settings.topics.events)
+    client.register(subject, {"type": "record", "name": "Foreign", "fields": [{"name": "a", "type": "int"}]})
+    client.close()
+    [foreign] = registry.check(settings)
+    assert foreign.verdict is Verdict.FAULT
+    assert "incompatible" in foreign.detail
+
+    away = settings.model_copy(
+        update={"schema_registry": settings.schema_registry.model_copy(update={"url": "http://127.0.0.1:1"})}
+    )
+    [unreachable] = registry.check(away)
+    assert unreachable.verdict is Verdict.FAULT
+    assert "schema_registry.url" in unreachable.mend
+
+
+@pytest.mark.parametrize(("status", "word"), [(503, "draining"), (200, "not 401"), (404, "not 401")])
+def test_an_endpoint_that_answers_wrongly(settings: Settings, status: int, word: str) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1/webhook"
+        [check] = endpoint.check(settings, url, send=False)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert check.verdict is Verdict.FAULT
+    assert word in check.detail
