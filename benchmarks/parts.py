@@ -99,7 +99,6 @@ def deduplication(ids: int) -> Result:
             "new_us_per_id": 1e6 * new / ids,
             "known_us_per_id": 1e6 * known / ids,
             "memory_mib": memory.used_bytes() / 2**20,
-            "disk_bytes_per_id": sum(file.stat().st_size for file in Path(folder).rglob("*.sst")) / ids,
             "found": found,
         }
         state.close()
