@@ -1,12 +1,17 @@
 """Fixtures for all tests: one Kafka and one registry a session, topics and settings of its own for each test."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kafka import Kafka, SettingsMaker, TopicMaker, running
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background, by `nohup` or a script's `&`: what tests start would ignore Ctrl-C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
