@@ -16,6 +16,7 @@ from runtime.errors import DependencyError
 from runtime.settings import Settings
 from sternpost import reader, samples
 from sternpost.sender import Feed
+from sternpost.status import service
 
 BROKEN = b'{"metric":"opened","event_id":"01HDBROKEN","object_type":"email","timestamp":17000'
 """A body that was cut off."""
@@ -125,33 +126,30 @@ def run(settings: Settings, url: str) -> Outcome:
 
 
 def _await_processor(settings: Settings) -> None:
-    """Waits until the group has committed the end of every raw partition."""
-    from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+    """Waits until the group has committed the end of every raw partition, and what it wrote can be read."""
+    from sternpost.status import consumer_group
 
-    from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config
-
-    admin, topic = admin_client(settings), settings.topics.raw
-    consumer = Consumer(consumer_config(settings, **{"group.id": "sternpost-reader"}))
-    partitions = sorted(consumer.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic].partitions)
-    ends = {
-        partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ADMIN_TIMEOUT_S)[1]
-        for partition in partitions
-    }
-    consumer.close()
-    group = ConsumerGroupTopicPartitions(settings.processor.group_id, [TopicPartition(topic, p) for p in partitions])
+    topics = settings.topics
+    ends = {span.partition: span.end for span in reader.committed(settings, topics.raw)}
     deadline = time.monotonic() + SETTLE_S
     behind = ends
     while time.monotonic() < deadline:
-        (future,) = admin.list_consumer_group_offsets([group], require_stable=True).values()
-        committed = {tp.partition: tp.offset for tp in future.result(ADMIN_TIMEOUT_S).topic_partitions}
-        behind = {p: end for p, end in ends.items() if end > max(0, committed.get(p, 0))}
-        if not behind:
+        committed = consumer_group.committed(settings, sorted(ends))
+        behind = {partition: end for partition, end in ends.items() if end > committed.get(partition, 0)}
+        # The group's offsets are there a moment before the last transaction's end is in every partition.
+        if not behind and all(_is_settled(settings, topic) for topic in (topics.events, topics.dead_letters)):
             return
         time.sleep(0.05)
     raise DependencyError(
-        f"the processor did not get through {topic} within {SETTLE_S:.0f} s (partitions {sorted(behind)} are behind); "
-        "look at its log"
+        f"the processor did not get through {topics.raw} within {SETTLE_S:.0f} s (partitions {sorted(behind)} are "
+        "behind); look at its log"
     )
+
+
+def _is_settled(settings: Settings, topic: str) -> bool:
+    """Whether no transaction is open in the topic."""
+    ends = dict.fromkeys(reader.topic_partitions(settings, topic), reader.FROM_END)
+    return reader.offsets(settings, topic, ends) == reader.offsets(settings, topic, ends, stable=False)
 
 
 def _read(settings: Settings, outcome: Outcome) -> None:
@@ -172,16 +170,5 @@ def _read(settings: Settings, outcome: Outcome) -> None:
     for message in reader.read(settings, topics.dead_letters):
         outcome.dead_lettered[(dict(reader.headers_of(message))[ERROR_CODE] or b"").decode()] += 1
     outcome.raw = sum(1 for _ in reader.read(settings, topics.raw))
-    outcome.deduplicated = _metric(settings, "sternpost_processor_duplicates_total")
-
-
-def _metric(settings: Settings, name: str) -> int:
-    """What the processor itself says, on its admin port."""
-    import urllib.request
-
-    from prometheus_client.parser import text_string_to_metric_families
-
-    address = f"http://{settings.processor.admin_host}:{settings.processor.admin_port}/metrics"
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-        return int(sum(s.value for family in families for s in family.samples if s.name == name))
+    said = service.ask("processor", settings.processor.admin_host, settings.processor.admin_port)
+    outcome.deduplicated = int(said.totals.get("sternpost_processor_duplicates_total", 0))

@@ -11,8 +11,6 @@ import signal
 import sys
 import tempfile
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -27,6 +25,7 @@ from runtime.settings import PREFIX, Settings
 from sternpost.local_stack import ports
 from sternpost.local_stack.process import Process
 from sternpost.local_stack.stack import LocalStack
+from sternpost.status import service
 
 _READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 30
@@ -225,19 +224,13 @@ def _service(command: str, environment: Mapping[str, str], logs: Path) -> Proces
 
 
 def _await_ready(process: Process, host: str, port: int) -> None:
-    reason = "it does not answer on its admin port"
+    reason = ""
 
     def ready() -> bool:
         nonlocal reason
-        try:
-            with urllib.request.urlopen(f"http://{_reachable(host)}:{port}/readyz", timeout=5):
-                return True
-        except urllib.error.HTTPError as answer:
-            with answer:
-                reason = answer.read().decode("utf-8", "replace").strip()
-        except OSError:
-            pass
-        return False
+        said = service.ask(process.name, host, port)
+        reason = said.reason
+        return said.ready
 
     process.wait_until(ready, _READY_TIMEOUT_S, lambda: reason)
 

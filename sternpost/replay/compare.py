@@ -22,7 +22,6 @@ EXAMPLES = 3
 """Kept of each kind."""
 
 _ABSENT = object()
-_FRAME = 5
 
 
 @dataclass
