@@ -400,3 +400,23 @@ def test_a_record_that_brokers_refuse_ends_as_its_own_dead_letter(
             run()
         assert len(kafka.output) == 7
         assert kafka.offsets == {0: 7}
+
+
+class RefusingEvents(FakeSink):
+    """Brokers that refuse every event for good, as with a wrong setting of the topic."""
+
+    def write(self, records: Any, outcomes: Any) -> None:
+        super().write(records, outcomes)
+        if any(written.topic == "events" for written in self._kafka.open[self._id].records):
+            raise Aborted("INVALID_TIMESTAMP", "INVALID_TIMESTAMP")
+
+
+def test_records_that_brokers_refuse_count_towards_the_limit(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", RefusingEvents)
+    for number in range(50):
+        kafka.append(raw(event_id=f"{number}"))
+    one = member(kafka, Processor(dead_letter_limit_ratio=0.2, dead_letter_limit_window=10))
+    with structlog.testing.capture_logs(), pytest.raises(Halted, match="became dead letters"):
+        one.turns(400)
+    assert len(kafka.output) < 10
+    assert not kafka.open
