@@ -57,6 +57,9 @@ COUNTED_EVERY_S = 2.0
 SINGLY_A_TURN = 200
 """Most records that go in a transaction each between two polls."""
 
+Position = tuple[int, int]
+"""Partition and offset."""
+
 OpenState = Callable[[int, int], State]
 """The state of a partition, complete up to an offset at most."""
 
@@ -105,8 +108,10 @@ class Loop:
         """What went wrong within a callback, where it could not be dealt with."""
         self._singly = 0
         """So many more records go in a transaction each: one of them is refused by the brokers."""
-        self._last = self._refused = (-1, -1)
-        """Partition and offset of the last record that was written, and of the one that is refused."""
+        self._last: Position = (-1, -1)
+        """Of the last record that was written."""
+        self._refused: dict[Position, str] = {}
+        """Records that the brokers refuse, with their reason, among those that go singly."""
         self._singly_for = settings.batch_max_records
         self._count_due = 0.0
         # The producer first: with it, the transaction that an earlier one left open is ended, and the group's offsets
@@ -193,6 +198,8 @@ class Loop:
                 self._transact([record])
                 self._finish()
                 self._singly = max(0, self._singly - 1)
+            if not self._singly:
+                self._refused.clear()
             if len(batch) > SINGLY_A_TURN:
                 self._rewind()  # to the rest of it, after a poll: the group must go on hearing of us
 
@@ -200,9 +207,10 @@ class Loop:
         outcomes = self._core(records)
         self._finish()
         self._last = (records[-1].partition, records[-1].offset)
-        if self._singly and self._last == self._refused and type(outcomes[0]) is Event:
-            reason = "the brokers refuse the event's record for good"
-            outcomes = [DeadLetter(ErrorCode.TOO_LARGE, Stage.PRODUCE, None, reason)]
+        if (fault := self._refused.get(self._last)) is not None and type(outcomes[0]) is Event:
+            code = ErrorCode.TOO_LARGE if fault.endswith("TOO_LARGE") else ErrorCode.REFUSED
+            reason = f"the brokers refuse the event's record for good: {fault}"
+            outcomes = [DeadLetter(code, Stage.PRODUCE, None, reason)]
         self._limit.check(outcomes)
         self._sink.write(records, outcomes)
         positions = {record.partition: record.offset + 1 for record in records}
@@ -239,12 +247,13 @@ class Loop:
         self._sink.abort()
         self._deduplicator.forget()
         if aborted.record_fault:
-            if self._singly and self._last == self._refused:
+            if self._last in self._refused:
                 raise Halted(
                     f"the brokers refuse a dead letter for good ({aborted.record_fault}): see what is wrong with the "
                     "topics with `sternpost topics check`. Nothing was lost"
                 )
-            self._refused = self._last if self._singly else (-1, -1)
+            if self._singly:
+                self._refused[self._last] = aborted.record_fault
             self._singly = self._singly_for
         self._rewind()
 

@@ -100,9 +100,6 @@ class KafkaSink:
         raw = self._settings.topics.raw
         positions = [TopicPartition(raw, partition, offset) for partition, offset in offsets.items()]
         producer = self._producer
-        if not self._open:  # a batch of duplicates alone
-            self._until_done("begin", producer.begin_transaction)
-            self._open = True
         send = producer.send_offsets_to_transaction
         self._until_done("send offsets", lambda: send(positions, group_metadata, CALL_S))
         self._until_done("commit", lambda: producer.commit_transaction(CALL_S))
@@ -120,7 +117,7 @@ class KafkaSink:
     def close(self) -> None:
         try:
             if self._open:
-                self._until_done("abort", lambda: self._producer.abort_transaction(CALL_S))
+                self._until_done("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
         except (Aborted, Broken, DependencyError) as error:
             log.warning("transaction left to its time-out", error=str(error))
         self._open = False
@@ -169,9 +166,9 @@ class KafkaSink:
             else:
                 return
 
-    def _until_done(self, what: str, call: Callable[[], object]) -> None:
+    def _until_done(self, what: str, call: Callable[[], object], patience_s: float | None = None) -> None:
         """Calls again while the error says that this may help. Raises Aborted, Broken and DependencyError."""
-        deadline = time.monotonic() + self._patience_s
+        deadline = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         while True:
             try:
                 call()

@@ -4,11 +4,12 @@ Membership is static: a worker that restarts within the session time-out comes b
 stops for it. Assignment is cooperative: only partitions that move are stopped.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from processor.records import RawRecord
 from processor.transport import Broken, Fenced, Listener
@@ -38,6 +39,8 @@ class KafkaSource:
         self._max_records, self._max_bytes = processor.batch_max_records, processor.batch_max_bytes
         self._listener = listener
         self.is_member = False
+        self._gathered: list[Message] = []
+        """The batch that `poll` is putting together."""
         self._consumer = Consumer(
             consumer_config(
                 settings,
@@ -60,15 +63,18 @@ class KafkaSource:
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
-        messages = self._consumer.consume(1, timeout_s)
-        size = sum(map(len, messages))
-        while messages and len(messages) < self._max_records and size < self._max_bytes:
-            waiting = gather()
-            more = self._consumer.consume(min(SLICE, self._max_records - len(messages)), GATHER_S if waiting else 0.0)
-            if not more and not waiting:
-                break
-            messages += more
-            size += sum(map(len, more))
+        with _breaking():
+            self._gathered = self._consumer.consume(1, timeout_s)
+            size = sum(map(len, self._gathered))
+            while self._gathered and len(self._gathered) < self._max_records and size < self._max_bytes:
+                waiting = gather()
+                room = min(SLICE, self._max_records - len(self._gathered))
+                more = self._consumer.consume(room, GATHER_S if waiting else 0.0)
+                if not more and not waiting:
+                    break
+                self._gathered += more
+                size += sum(map(len, more))
+        messages, self._gathered = self._gathered, []
         topic = self._topic
         return [
             RawRecord(
@@ -88,12 +94,10 @@ class KafkaSource:
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
         if not asked:
             return {}
-        try:
+        with _breaking():
             # Read committed: brokers answer once no transaction holds an offset that may yet become the group's.
             answered = self._consumer.committed(asked, timeout=CALL_S)
             ends = [self._consumer.get_watermark_offsets(tp, timeout=CALL_S) for tp in asked]
-        except KafkaException as error:
-            raise Broken(error.args[0].name()) from error
         for tp in answered:
             if tp.error is not None:
                 raise Broken(tp.error.name())
@@ -116,23 +120,27 @@ class KafkaSource:
 
     def rewind(self, positions: Mapping[int, int]) -> None:
         moved = [TopicPartition(self._topic, partition, offset) for partition, offset in positions.items()]
-        # Rather than seek: it drops what was fetched, whatever state the fetcher is in.
-        self._consumer.incremental_unassign(moved)
-        self._consumer.incremental_assign(moved)
-        self._consumer.pause(moved)
+        with _breaking():
+            # Rather than seek: it drops what was fetched, whatever state the fetcher is in.
+            self._consumer.incremental_unassign(moved)
+            self._consumer.incremental_assign(moved)
+            self._consumer.pause(moved)
 
     def resume(self, partitions: Collection[int]) -> None:
-        self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
+        with _breaking():
+            self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
 
     def group_metadata(self) -> Any:
-        return self._consumer.consumer_group_metadata()
+        with _breaking():
+            return self._consumer.consumer_group_metadata()
 
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
         behind = {}
-        for tp in self._consumer.position([TopicPartition(self._topic, partition) for partition in partitions]):
-            _, end = self._consumer.get_watermark_offsets(tp, cached=True)
-            if tp.offset >= 0 and end >= 0:
-                behind[tp.partition] = max(0, end - tp.offset)
+        with _breaking():
+            for tp in self._consumer.position([TopicPartition(self._topic, partition) for partition in partitions]):
+                _, end = self._consumer.get_watermark_offsets(tp, cached=True)
+                if tp.offset >= 0 and end >= 0:
+                    behind[tp.partition] = max(0, end - tp.offset)
         return behind
 
     def close(self) -> None:
@@ -162,10 +170,26 @@ class KafkaSource:
         self._listener.assigned(positions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._listener.revoked([tp.partition for tp in partitions])
+        self._listener.revoked(self._without(partitions))
         consumer.incremental_unassign(partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.is_member = False
-        self._listener.lost([tp.partition for tp in partitions])
+        self._listener.lost(self._without(partitions))
         consumer.incremental_unassign(partitions)
+
+    def _without(self, partitions: list[TopicPartition]) -> Sequence[int]:
+        """Drops what was gathered of partitions that go: should one come back within the same poll, another member may
+        have processed its records meanwhile."""
+        gone = [tp.partition for tp in partitions]
+        self._gathered = [message for message in self._gathered if message.partition() not in gone]
+        return gone
+
+
+@contextmanager
+def _breaking() -> Iterator[None]:
+    """What librdkafka raises of no record's fault leaves the membership of no use. Raises Broken."""
+    try:
+        yield
+    except KafkaException as error:
+        raise Broken(error.args[0].name()) from error

@@ -20,6 +20,8 @@ class ErrorCode(StrEnum):
     """The event does not fit the Avro schema in use."""
     TOO_LARGE = "too_large"
     """The event is larger than a record of the output topic may be."""
+    REFUSED = "refused"
+    """The brokers never take the event's record, for another reason than its size, which the message names."""
     INTERNAL_ERROR = "internal_error"
     """A fault of ours; sending the dead letter back after an upgrade may mend it."""
 

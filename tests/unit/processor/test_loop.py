@@ -402,6 +402,31 @@ def test_a_record_that_brokers_refuse_ends_as_its_own_dead_letter(
         assert kafka.offsets == {0: 7}
 
 
+class RefusingSome(FakeSink):
+    """Brokers that refuse the events of some records, for another reason than their size."""
+
+    def write(self, records: Any, outcomes: Any) -> None:
+        super().write(records, outcomes)
+        for written in self._kafka.open[self._id].records:
+            if dict(written.headers)["event_id"].startswith(b"poison") and written.topic == "events":
+                raise Aborted("INVALID_RECORD", "INVALID_RECORD")
+
+
+def test_refused_records_of_two_partitions_do_not_take_turns_for_ever(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", RefusingSome)
+    for partition in (0, 1):
+        for number in range(5):
+            kafka.append(raw(event_id="poison" if number == 2 else f"{number}", partition=partition))
+    one = member(kafka)
+    with structlog.testing.capture_logs():
+        one.turns(60)
+    assert kafka.offsets == {0: 5, 1: 5}
+    dead = [written for written in kafka.output if written.topic == "dead letters"]
+    assert [dict(written.headers)["error_code"] for written in dead] == [b"refused"] * 2
+
+
 class RefusingEvents(FakeSink):
     """Brokers that refuse every event for good, as with a wrong setting of the topic."""
 
