@@ -16,6 +16,7 @@ What can happen                            and what is done
 - retriable error                          the same call again, in the sink
 - transaction aborted, or its end unknown  abort; forget; rewind every partition to the group's offset; go on
 - producer or membership broken            leave the loop, which then is made anew with another producer and membership
+- producer fenced                          hear from the group first whether another process did it, then the same
 - another process has our place            leave for good
 - partitions *revoked*                     what is in flight is finished first, while they are still ours
 - partitions *lost*                        what is in flight counts as failed, and the brokers have fenced it
@@ -44,7 +45,7 @@ from processor.dead_letter_limit import DeadLetterLimit
 from processor.deduplication import Deduplicator, State
 from processor.records import DeadLetter, Event, Outcome, RawRecord
 from processor.state import StateError
-from processor.transport import Aborted, Broken, History, Listener, Sink, Source
+from processor.transport import Aborted, Broken, History, Listener, ProducerFenced, Sink, Source
 from runtime import metrics
 from runtime.errors import Halted
 from runtime.settings import Processor
@@ -54,6 +55,8 @@ log = structlog.get_logger()
 
 IDLE_POLL_S = 0.25
 COUNTED_EVERY_S = 2.0
+HEARD_WITHIN_S = 7.0
+"""Two heartbeats of a member, three seconds each, and a moment."""
 SINGLY_A_TURN = 200
 """Most records that go in a transaction each between two polls."""
 
@@ -124,10 +127,13 @@ class Loop:
 
         Raises Broken, after which a new loop can go on; Fenced and Halted; StateError where the disk refuses.
         """
-        while not self._health.stopping.is_set():
-            self.turn()
         try:
+            while not self._health.stopping.is_set():
+                self.turn()
             self._finish()
+        except ProducerFenced:
+            self._hear_from_the_group()
+            raise
         except Aborted as aborted:  # closing ends it, and whoever comes next starts from the group's offsets
             log.warning("transaction aborted", cause=aborted.cause)
 
@@ -278,6 +284,17 @@ class Loop:
             self._catch_up.end(partition)
             self._deduplicator.remove(partition)
         self._counts.gone(partitions)
+
+    def _hear_from_the_group(self) -> None:
+        """Polls for as long as the group may take to tell that another process has our place. Raises Fenced.
+
+        Without, two processes of one name would fence each other's producers in turn, and neither would end.
+        """
+        self._source.pause(self._deduplicator.partitions)
+        deadline = time.monotonic() + HEARD_WITHIN_S
+        while time.monotonic() < deadline and not self._health.stopping.is_set():
+            self._health.beat()
+            self._source.poll(IDLE_POLL_S, self._committing)
 
     def _raise_failed(self) -> None:
         if self._failed is not None:

@@ -18,7 +18,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from processor.records import DeadLetter, Event, Headers, Outcome, RawRecord
-from processor.transport import Aborted, Broken
+from processor.transport import Aborted, Broken, ProducerFenced
 from runtime import metrics
 from runtime.errors import DependencyError
 from runtime.kafka import producer_config
@@ -53,6 +53,11 @@ _REFUSED = frozenset(
         KafkaError.GROUP_AUTHORIZATION_FAILED,
     }
 )
+
+_FENCES = frozenset(
+    {KafkaError._FATAL, KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+)
+"""What is said to a producer whose place was taken; _FATAL by calls that come after the one that was told."""
 
 _ANY_SIZE = 1_000_000_000
 """librdkafka's highest. Events are held to their topic's limit by the core; beyond that the brokers know best."""
@@ -196,7 +201,8 @@ class KafkaSink:
         cause = self._refusals[0].name() if self._refusals else reason.name()
         if what != "init" and not reason.fatal() and (fault or reason.retriable() or reason.txn_requires_abort()):
             return Aborted(cause, fault)
-        return Broken(f"{what}: {cause}")
+        broken = ProducerFenced if reason.code() in _FENCES else Broken
+        return broken(f"{what}: {cause}")
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

@@ -29,6 +29,7 @@ GATHER_S = 0.005
 CALL_S = 30.0
 
 _REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+_FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 
 
@@ -126,6 +127,10 @@ class KafkaSource:
             self._consumer.incremental_assign(moved)
             self._consumer.pause(moved)
 
+    def pause(self, partitions: Collection[int]) -> None:
+        with _breaking():
+            self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
+
     def resume(self, partitions: Collection[int]) -> None:
         with _breaking():
             self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
@@ -150,12 +155,13 @@ class KafkaSource:
     def _raise(self, error: KafkaError) -> bool:
         """Raises what cannot be gone on with; False for what passes by itself."""
         code = error.code()
-        if code == KafkaError.FENCED_INSTANCE_ID:
-            raise Fenced(error.name())
+        # What is fatal to a consumer is told once, as _FATAL, with the reason in its text only.
+        if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and _FENCED in error.str()):
+            raise Fenced(error.str())
         if code in _REFUSED:
             raise DependencyError(f"the brokers do not let us read {self._topic}: {error.str()}; grant it, or check "
                                   "kafka.properties")  # fmt: skip
-        if error.fatal() or code in _OUT_OF_RANGE:
+        if error.fatal() or code == KafkaError._FATAL or code in _OUT_OF_RANGE:
             raise Broken(error.name())
         if code == KafkaError._MAX_POLL_EXCEEDED:
             self.is_member = False

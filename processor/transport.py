@@ -23,6 +23,11 @@ class Broken(Exception):
     """Producer or membership are of no more use: make both anew."""
 
 
+class ProducerFenced(Broken):
+    """The producer's place was taken: by another process of the same name, or by the brokers themselves, which ended a
+    transaction that took too long. Only the group can tell which."""
+
+
 class Fenced(Exception):
     """Another process has this member's name, and so its place in the group."""
 
@@ -67,6 +72,8 @@ class Source(Protocol):
     def rewind(self, positions: Mapping[int, int]) -> None:
         """Pauses partitions, and has them read from these offsets when they are resumed."""
         ...
+
+    def pause(self, partitions: Collection[int]) -> None: ...
 
     def resume(self, partitions: Collection[int]) -> None: ...
 

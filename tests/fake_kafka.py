@@ -1,15 +1,20 @@
 """Kafka in memory, as far as the processor's source, sink and history need it; with faults on demand.
 
+It keeps the contract that Kafka itself keeps, see tests/contract.
+
 One raw topic, one group, transactions with fencing, read committed. Assignments change when a test says so. What a
 fault does is what the brokers would have done: a commit whose answer is lost has taken place, or has not.
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from processor.records import DeadLetter, Event, Headers, Outcome, RawRecord
-from processor.transport import Aborted, Broken, Listener
+from processor.state import DISORDER_MS
+from processor.transport import Aborted, Broken, Fenced, Listener
+from runtime.errors import Halted
 
 Fault = Callable[[str], str | None]
 """Asked before each step (`begin`, `write`, `commit`, `abort`, `committed`): None, or what goes wrong:
@@ -23,12 +28,15 @@ class Written(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_ms: int
 
 
 @dataclass
 class Transaction:
     epoch: int
     records: list[Written] = field(default_factory=list)
+    refusal: str | None = None
+    """Why the brokers never take one of the records."""
 
 
 class FakeKafka:
@@ -43,12 +51,16 @@ class FakeKafka:
         self.owners: dict[int, FakeSource] = {}
         self.epochs: dict[str, int] = {}
         self.open: dict[str, Transaction] = {}
+        self.named: dict[str, FakeSource] = {}
+        """Members whose place in the group their name keeps."""
+        self.max_event_bytes: int | None = None
         self.fault: Fault = lambda _: None
 
-    def append(self, record: RawRecord) -> None:
+    def append(self, record: RawRecord) -> RawRecord:
         """To its partition; the offset is given here."""
         log = self.raw[record.partition]
-        log.append(record._replace(offset=len(log)))
+        log.append(record._replace(topic="raw", offset=len(log)))
+        return log[-1]
 
     def assign(self, share: Mapping["FakeSource", Collection[int]]) -> None:
         """The group's new assignment; members learn of it when they poll."""
@@ -60,8 +72,12 @@ class FakeKafka:
         transaction = self.open.get(transactional_id)
         if self.epochs[transactional_id] != epoch or transaction is None:
             raise Broken("_FENCED")
+        if metadata.member.fenced:
+            raise Aborted("FENCED_INSTANCE_ID")
         if metadata.generation != self.generation:
             raise Aborted("ILLEGAL_GENERATION")
+        if transaction.refusal is not None:
+            raise Aborted(transaction.refusal, transaction.refusal)
         self.output += transaction.records
         self.offsets.update(offsets)
         del self.open[transactional_id]
@@ -69,12 +85,14 @@ class FakeKafka:
 
 class Membership(NamedTuple):
     generation: int
+    member: "FakeSource"
 
 
 class FakeSource:
     """One member."""
 
-    def __init__(self, kafka: FakeKafka, listener: Listener, batch: int = 5) -> None:
+    def __init__(self, kafka: FakeKafka, listener: Listener, batch: int = 5, name: str | None = None) -> None:
+        """`name`: another member's of this name loses its place to this one."""
         self._kafka = kafka
         self._listener = listener
         self._batch = batch
@@ -85,14 +103,24 @@ class FakeSource:
         self.is_member = False
         self.lose = False
         """The next poll finds that the session has timed out."""
+        self.fenced = False
+        """Whether another has its place."""
+        if name is not None:
+            if (before := kafka.named.get(name)) is not None:
+                before.fenced, self.share = True, before.share
+                kafka.owners = {p: owner for p, owner in kafka.owners.items() if owner is not before}
+            kafka.named[name] = self
 
     def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
         del timeout_s, gather
+        if self.fenced:
+            raise Fenced("FENCED_INSTANCE_ID")
         if self.lose:
             self.lose, gone = False, sorted(self._positions)
             self._forget(gone)
             self.is_member = False
             self._listener.lost(gone)
+            return []
         self._generation = self._kafka.generation
         if gone := sorted(self._positions.keys() - self.share):
             self._listener.revoked(gone)
@@ -116,17 +144,24 @@ class FakeSource:
     def committed(self, partitions: Collection[int]) -> dict[int, int]:
         if self._kafka.fault("committed"):
             raise Broken("_TIMED_OUT")
-        return {partition: self._kafka.offsets.get(partition, 0) for partition in partitions}
+        offsets = {partition: self._kafka.offsets.get(partition, 0) for partition in partitions}
+        for partition, offset in offsets.items():
+            if offset > (end := len(self._kafka.raw[partition])):
+                raise Halted(f"the group is at offset {offset} of raw[{partition}], which ends at {end}")
+        return offsets
 
     def rewind(self, positions: Mapping[int, int]) -> None:
         self._positions |= positions
         self._running -= positions.keys()
 
+    def pause(self, partitions: Collection[int]) -> None:
+        self._running -= set(partitions)
+
     def resume(self, partitions: Collection[int]) -> None:
         self._running |= set(partitions)
 
     def group_metadata(self) -> Membership:
-        return Membership(self._generation)
+        return Membership(self._generation, self)
 
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
         return {p: len(self._kafka.raw[p]) - self._positions[p] for p in partitions if p in self._positions}
@@ -154,13 +189,17 @@ class FakeSink:
 
     def write(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
         self._raise(self._kafka.fault("write"))
-        written = self._transaction().records
+        transaction, limit = self._transaction(), self._kafka.max_event_bytes
         for record, outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Event):
-                written.append(Written("events", outcome.key, outcome.value, outcome.headers))
+                transaction.records.append(
+                    Written("events", outcome.key, outcome.value, outcome.headers, outcome.timestamp_ms)
+                )
+                if limit is not None and len(outcome.value) > limit:
+                    transaction.refusal = "MSG_SIZE_TOO_LARGE"
             elif isinstance(outcome, DeadLetter):
-                of_error: Headers = [("error_code", outcome.code.value.encode())]
-                written.append(Written("dead letters", record.key, record.value, [*record.headers, *of_error]))
+                headers, now_ms = _of_dead_letter(record, outcome), time.time_ns() // 1_000_000
+                transaction.records.append(Written("dead letters", record.key, record.value, headers, now_ms))
 
     def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
         self._transaction()
@@ -196,16 +235,33 @@ class FakeSink:
             raise Aborted("fault")
 
 
-class FakeHistory:
-    """Reads all of a partition; the window does not matter to what comes out."""
+def _of_dead_letter(record: RawRecord, dead: DeadLetter) -> Headers:
+    said = {
+        "error_code": dead.code.value,
+        "error_message": dead.message,
+        "error_field": dead.field,
+        "error_stage": dead.stage.value,
+        "raw_topic": record.topic,
+        "raw_partition": f"{record.partition}",
+        "raw_offset": f"{record.offset}",
+    }
+    kept = [(name, value) for name, value in record.headers if name not in said]
+    return kept + [(name, text.encode()) for name, text in said.items() if text is not None]
 
-    def __init__(self, kafka: FakeKafka, chunk: int = 7) -> None:
+
+class FakeHistory:
+    def __init__(self, kafka: FakeKafka, chunk: int = 7, window_ms: int = 10**13) -> None:
         self._kafka = kafka
         self._chunk = chunk
+        self._window_ms = window_ms
         self._reading: dict[int, tuple[int, int]] = {}
 
     def begin(self, partition: int, known_up_to: int, position: int) -> int:
-        first = max(0, known_up_to)
+        log, now_ms = self._kafka.raw[partition], time.time_ns() // 1_000_000
+        next_ms = log[position].timestamp_ms if position < len(log) else now_ms
+        oldest_ms = min(now_ms, next_ms) - self._window_ms - DISORDER_MS
+        within = (record.offset for record in log[:position] if record.timestamp_ms >= oldest_ms)
+        first = min(position, max(0, known_up_to, next(within, position)))
         self._reading[partition] = first, position
         return first
 
