@@ -14,8 +14,8 @@ PLAIN_INTERVAL_S = 10.0
 class Progress:
     """On standard error, so that output for scripts stays clean."""
 
-    def __init__(self, what: str) -> None:
-        """`what` was done to the records that are counted: `sent back`."""
+    def __init__(self, what: str, *, transient: bool = False) -> None:
+        """`what` was done to the records that are counted: `sent back`. A transient bar is gone at its end."""
         self._what = what
         self._console = Console(stderr=True)
         self._bars = Bars(
@@ -26,6 +26,7 @@ class Progress:
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
+            transient=transient,
         )
         self._task = self._bars.add_task(what, total=None, rate="")
         self._total = self._done = 0
@@ -40,11 +41,19 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
-    def start(self, total: int) -> None:
-        """From now on the rate counts; `total` is how many are to come."""
-        self._total = total
+    def start(self, total: int, what: str | None = None) -> None:
+        """From now on the rate counts; `total` is how many are to come. `what` begins something else."""
+        self._what = what or self._what
+        self._total, self._done = total, 0
         self._started = self._said = time.monotonic()
-        self._bars.update(self._task, total=total)
+        self._bars.reset(self._task, total=total, description=self._what, rate="")
+
+    def at(self, done: int, total: int) -> None:
+        """So many are done of so many."""
+        if not done:
+            self.start(total)
+        else:
+            self.advance(done - self._done)
 
     def advance(self, count: int) -> None:
         """So many more are done."""

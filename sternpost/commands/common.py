@@ -88,7 +88,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Output for s
 
 
 def echo_json(value: object) -> None:
-    """One JSON line on standard output."""
+    """One JSON line on standard output, with nothing in it that a terminal would obey."""
     import orjson
 
-    click.echo(orjson.dumps(value, default=str))
+    from sternpost.terminal import printable
+
+    click.echo(printable(orjson.dumps(value, default=str).decode()))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from runtime.settings import Settings
+    from sternpost.dead_letters.index import Index
     from sternpost.dead_letters.letter import Letter
     from sternpost.dead_letters.redrive import Plan
     from sternpost.dead_letters.selection import Selection
@@ -104,14 +105,13 @@ def command() -> None:
 @common.pass_settings
 def list_(settings: "Settings", selection: "Selection", with_redriven: bool, limit: int, as_json: bool) -> None:
     """Count the dead letters by code and source, and show the newest. Payloads are never shown here."""
-    from dataclasses import replace
-
-    from sternpost.dead_letters.selection import find
+    from sternpost.dead_letters.selection import read
     from sternpost.dead_letters.summary import summary
 
-    letters = find(settings, replace(selection, redriven=with_redriven))
-    newest = letters[-limit:]
+    letters = _found(settings, selection, with_redriven)
     groups = summary(letters)
+    shown = (letter for batch in read(settings, letters.newest(limit)) for letter, _ in batch)
+    newest = sorted(shown, key=lambda letter: (letter.failed_at_ms, letter.partition, letter.offset))
     if as_json:
         common.echo_json(
             {
@@ -126,31 +126,43 @@ def list_(settings: "Settings", selection: "Selection", with_redriven: bool, lim
             f"no dead letters in {settings.topics.dead_letters}{' that pass the filters' * _filtered(selection)}"
         )
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from sternpost.terminal import console, table, text
 
-    from schemas.timestamps import iso
-
-    console = Console()
-    counts = Table("code", "source", "field", "letters", "first", "last", box=None, pad_edge=False, header_style="bold")
+    counts = table("code", "source", "field", "letters", "first", "last")
     counts.columns[3].justify = "right"
     for group in groups:
-        times = iso(group.first_ms), iso(group.last_ms)
-        counts.add_row(group.code, Text(group.source), Text(group.field or ""), str(group.letters), *times)
-    console.print(counts)
-    console.print(f"\n{len(newest)} of {len(letters)}, the newest last", style="bold")
-    table = Table("at", "failed", "code", "event id", "tries", "message", box=None, pad_edge=False, header_style="bold")
+        kind, times = group.kind, (_second(group.first_ms), _second(group.last_ms))
+        counts.add_row(text(kind.code), text(kind.source), text(kind.field or ""), str(group.letters), *times)
+    out = console()
+    out.print(counts)
+    out.print(f"\n{len(newest)} of {len(letters)}, the newest last", style="bold")
+    rows = table("at", "failed", "code", "event id", "tries", "message")
     for letter in newest:
-        table.add_row(
+        rows.add_row(
             f"{letter.partition}:{letter.offset}",
-            iso(letter.failed_at_ms),
-            f"{letter.code}{' (sent back)' if letter.redriven else ''}",
-            Text(letter.event_id or ""),
+            _second(letter.failed_at_ms),
+            text(f"{letter.code}{' (sent back)' if letter.redriven else ''}"),
+            text(letter.event_id or ""),
             str(letter.attempt + 1),
-            Text(letter.message),
+            text(letter.message),
         )
-    console.print(table)
+    out.print(rows)
+
+
+def _found(settings: "Settings", selection: "Selection", with_redriven: bool) -> "Index":
+    from dataclasses import replace
+
+    from sternpost.dead_letters.selection import find
+    from sternpost.progress import Progress
+
+    with Progress("read", transient=True) as progress:
+        return find(settings, replace(selection, redriven=with_redriven), progress.at)
+
+
+def _second(ms: int) -> str:
+    from schemas.timestamps import iso
+
+    return f"{iso(ms)[:19]}Z"
 
 
 def _filtered(selection: "Selection") -> bool:
@@ -172,23 +184,21 @@ def show(settings: "Settings", at: tuple[int, int], as_json: bool) -> None:
     if as_json:
         common.echo_json(_whole(letter, message))
         return
-    from rich.console import Console
-    from rich.text import Text
-
     from sternpost.dead_letters import payload
     from sternpost.dead_letters.letter import texts
+    from sternpost.terminal import console, text
 
-    console = Console(soft_wrap=True, highlight=False)
+    out = console(soft_wrap=True)
     for name, value in {k: v for k, v in letter.as_json().items() if v is not None and k != "raw"}.items():
-        console.print(Text(f"{name:12} ", "bold").append(str(value), "red" if name in ("code", "message") else ""))
+        out.print(text(f"{name:12} ", "bold").append(text(str(value), "red" if name in ("code", "message") else "")))
     raw = f"{letter.raw_topic} {letter.raw_partition}:{letter.raw_offset}"
-    console.print(Text(f"{'raw record':12} ", "bold").append(raw, ""))
-    console.print(Text("\nheaders", "bold"))
+    out.print(text(f"{'raw record':12} ", "bold").append(text(raw)))
+    out.print("\nheaders", style="bold")
     for name, value in texts(message).items():
-        console.print(Text(f"  {name}: {value}"))
-    console.print(Text("\npayload", "bold"))
+        out.print(text(f"  {name}: {value}"))
+    out.print("\npayload", style="bold")
     for line in payload.lines(message.value() or b"", letter.field):
-        console.print(Text(f"{'▶' if line.at_fault else ' '} {line.text}", "bold red" if line.at_fault else ""))
+        out.print(text(f"{'▶' if line.at_fault else ' '} {line.text}", "bold red" if line.at_fault else ""))
 
 
 def _one(settings: "Settings", at: tuple[int, int]) -> "tuple[Letter, Message]":
@@ -227,19 +237,21 @@ def _whole(letter: "Letter", message: "Message") -> dict[str, Any]:
 @common.pass_settings
 def export(settings: "Settings", selection: "Selection", with_redriven: bool, output: IO[bytes], bodies: bool) -> None:
     """Write dead letters out, one JSON object a line: what `show --json` shows. The payloads are people's data."""
-    from dataclasses import replace
-
     import orjson
 
-    from sternpost.dead_letters.selection import find, read
+    from sternpost.dead_letters.selection import read
+    from sternpost.terminal import printable
 
-    letters = find(settings, replace(selection, redriven=with_redriven))
+    if bodies and output.isatty():
+        raise click.UsageError("a terminal would obey what is in the payloads; give --output FILE, or a pipe")
     number = 0
-    for batch in read(settings, letters):
+    for batch in read(settings, _found(settings, selection, with_redriven)):
         for letter, message in batch:
             body = message.value() or b""
             # A line break in JSON text is space between its tokens, or else makes it no JSON.
-            line = body.replace(b"\r", b" ").replace(b"\n", b" ") if bodies else orjson.dumps(_whole(letter, message))
+            line = body.replace(b"\r", b" ").replace(b"\n", b" ")
+            if not bodies:
+                line = printable(orjson.dumps(_whole(letter, message)).decode()).encode()
             output.write(line + b"\n")
             number += 1
     output.flush()
@@ -267,18 +279,19 @@ def redrive(settings: "Settings", selection: "Selection", max_attempts: int, dry
     from sternpost.progress import Progress
     from sternpost.transactions import ending_in_good_order
 
-    with ending_in_good_order() as interrupted, Progress("sent back") as progress:
+    with ending_in_good_order() as interrupted, Progress("read") as progress:
         planned: list[Plan] = []
 
         def on_plan(plan: "Plan") -> None:
             planned.append(plan)
-            progress.start(len(plan.letters))
+            progress.start(len(plan.letters), "sent back")
 
         sent = send(
             settings,
             selection,
             max_attempts=max_attempts,
             interrupted=interrupted,
+            on_read=progress.at,
             on_plan=on_plan,
             on_sent=progress.advance,
         )
@@ -307,15 +320,19 @@ def _dry_run(settings: "Settings", selection: "Selection", max_attempts: int, as
     from schemas.rejection import Rejection
     from sternpost.dead_letters.redrive import plan, raw_headers
     from sternpost.dead_letters.selection import read
+    from sternpost.progress import Progress
     from sternpost.today import Today, raw_record
 
-    planned = plan(settings, selection, max_attempts)
-    today = Today(settings)
     would: Counter[str] = Counter()
-    for batch in read(settings, planned.letters):
-        for _, message in batch:
-            outcome = today.map(raw_record(message)._replace(headers=raw_headers(message)))
-            would[outcome.code.value if isinstance(outcome, Rejection) else "event"] += 1
+    with Progress("read", transient=True) as progress:
+        planned = plan(settings, selection, max_attempts, progress.at)
+        progress.start(len(planned.letters), "mapped")
+        today = Today(settings)
+        for batch in read(settings, planned.letters):
+            for _, message in batch:
+                outcome = today.map(raw_record(message)._replace(headers=raw_headers(message)))
+                would[outcome.code.value if isinstance(outcome, Rejection) else "event"] += 1
+            progress.advance(len(batch))
     if as_json:
         common.echo_json(
             {"would_send": len(planned.letters), "would_become": would, "exhausted": planned.exhausted.total()}

@@ -143,29 +143,29 @@ def _schemas(settings: "Settings", registry: Any) -> Any:
 
 
 def _show(settings: "Settings", difference: "Difference") -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console(highlight=False)
-    console.print(f"{difference.records} raw records of the range, held against {settings.topics.events}")
+    from sternpost.terminal import console, table, text
+
+    out = console()
+    out.print(f"{difference.records} raw records of the range, held against {settings.topics.events}")
     counts = Table.grid(padding=(0, 2))
     for name in ("unchanged", "changed", "added", "removed", "duplicates"):
-        counts.add_row(Text(name, "bold"), str(getattr(difference, name)))
+        counts.add_row(text(name, "bold"), str(getattr(difference, name)))
     for code, letters in difference.dead_letters.most_common():
-        counts.add_row(Text("dead letters", "bold"), f"{letters} {code}")
-    console.print(counts)
+        counts.add_row(text("dead letters", "bold"), f"{letters} {code}")
+    out.print(counts)
     if difference.fields:
-        table = Table("field", "changed", "added", "removed", "for example", box=None, header_style="bold")
+        fields = table("field", "changed", "added", "removed", "for example")
         for path, change in difference.as_json()["fields"].items():
             example = change["examples"][0]
-            text = f"{example['raw']}: {_value(example['before'])} → {_value(example['after'])}"
-            table.add_row(Text(path), *(str(change[how]) for how in ("changed", "added", "removed")), Text(text))
-        console.print(table)
+            shown = f"{example['raw']}: {_value(example['before'])} → {_value(example['after'])}"
+            fields.add_row(text(path), *(str(change[how]) for how in ("changed", "added", "removed")), text(shown))
+        out.print(fields)
     for what, examples in difference.examples.items():
         for example in examples:
             because = f" ({example['because']})" if "because" in example else ""
-            console.print(f"{what}: raw {example['raw']}{because}")
+            out.print(f"{what}: raw {example['raw']}{because}")
 
 
 def _value(value: Any) -> str:

@@ -28,11 +28,11 @@ def command(settings: "Settings", watch: bool, interval_s: float | None, count: 
     stable offset, in records, and in seconds since the oldest of them was received. Whether the processor is still
     catching up on what it deduplicates against shows on its line, if its admin port can be reached from here.
     """
-    from rich.console import Console
-
     from sternpost.status.snapshot import Looker
     from sternpost.status.view import view
+    from sternpost.terminal import console
 
+    out = console()
     looker = Looker(settings)
     snapshot = looker.look()
     if not watch:
@@ -41,16 +41,15 @@ def command(settings: "Settings", watch: bool, interval_s: float | None, count: 
         if as_json:
             common.echo_json(snapshot.as_json())
         else:
-            Console().print(view(snapshot))
+            out.print(view(snapshot))
         return
-    console = Console()
     looks = 1
-    if as_json or not console.is_terminal:
+    if as_json or not out.is_terminal:
         while True:
             if as_json:
                 common.echo_json(snapshot.as_json())
             else:
-                console.print(view(snapshot))
+                out.print(view(snapshot))
             if looks == count:
                 return
             time.sleep(interval_s or 2.0)
@@ -58,7 +57,7 @@ def command(settings: "Settings", watch: bool, interval_s: float | None, count: 
             looks += 1
     from rich.live import Live
 
-    with Live(view(snapshot), console=console, auto_refresh=False, screen=count is None) as live:
+    with Live(view(snapshot), console=out, auto_refresh=False, screen=count is None) as live:
         while looks != count:
             time.sleep(interval_s or 2.0)
             live.update(view(snapshot := looker.look()), refresh=True)

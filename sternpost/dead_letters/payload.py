@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
+from sternpost.terminal import printable
+
 
 class Line(NamedTuple):
     text: str
@@ -24,7 +26,8 @@ def lines(body: bytes, field: str | None) -> list[Line]:
     """Indented JSON, numbers as they were sent; the lines of `field` are marked, or of the nearest thing around it.
 
     `field` is a path such as `data.recipients[0].device_id`; None marks nothing, except in a body that is no JSON:
-    that is shown as it is, with the line marked at which it stops being JSON. Bytes that are no UTF-8 are escaped.
+    that is shown as it is, with the line marked at which it stops being JSON. Bytes that are no UTF-8 are escaped, and
+    so is what a terminal would obey.
     """
     text = body.decode("utf-8-sig", "backslashreplace")
     try:
@@ -33,14 +36,14 @@ def lines(body: bytes, field: str | None) -> list[Line]:
         )
         written = [(path, line) for path, line in _write(tree, "", "", "")]
     except json.JSONDecodeError as error:
-        fault = error.lineno - 1
-        shown = [Line(line, number == fault) for number, line in enumerate(text.split("\n"))]
-        shown.insert(fault + 1, Line(" " * (error.colno - 1) + "▲", True))
+        fault, sent = error.lineno - 1, text.split("\n")
+        shown = [Line(printable(line), number == fault) for number, line in enumerate(sent)]
+        shown.insert(fault + 1, Line(" " * len(printable(sent[fault][: error.colno - 1])) + "▲", True))
         return shown
     except (ValueError, RecursionError):
-        return [Line(line, False) for line in text.split("\n")]
+        return [Line(printable(line), False) for line in text.split("\n")]
     at_fault = _nearest({path for path, _ in written}, field)
-    return [Line(line, at_fault is not None and _within(path, at_fault)) for path, line in written]
+    return [Line(printable(line), at_fault is not None and _within(path, at_fault)) for path, line in written]
 
 
 def _write(value: Any, path: str, indent: str, before: str) -> Iterator[tuple[str, str]]:

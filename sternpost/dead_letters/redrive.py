@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.kafka import check_topics
 from runtime.settings import Settings
 from schemas import headers
 from sternpost import reader
+from sternpost.dead_letters.index import Index
 from sternpost.dead_letters.letter import Letter, number, texts
-from sternpost.dead_letters.selection import Selection, find, read
+from sternpost.dead_letters.selection import OnRead, Selection, find, nothing, read
 from sternpost.transactions import Interrupted, Transactions
 
 if TYPE_CHECKING:
@@ -29,17 +31,17 @@ _NOT_RAW = frozenset(
 class Plan(NamedTuple):
     """What a redrive would send."""
 
-    letters: list[Letter]
+    letters: Index
     exhausted: Counter[str]
     """By code, those left alone because they were sent back often enough."""
 
 
-def plan(settings: Settings, selection: Selection, max_attempts: int) -> Plan:
+def plan(settings: Settings, selection: Selection, max_attempts: int, on_read: OnRead = nothing) -> Plan:
     """The letters to send; never those that were sent back already. Raises DependencyError."""
-    found = find(settings, selection)
+    found = find(settings, replace(selection, redriven=False), on_read)
     return Plan(
-        [letter for letter in found if letter.attempt < max_attempts and not letter.redriven],
-        Counter(letter.code for letter in found if letter.attempt >= max_attempts and not letter.redriven),
+        found.where(lambda entry: entry.attempt < max_attempts),
+        found.where(lambda entry: entry.attempt >= max_attempts).by_code(),
     )
 
 
@@ -49,18 +51,26 @@ def redrive(
     *,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     interrupted: Interrupted,
+    on_read: OnRead = nothing,
     on_plan: Callable[[Plan], None],
     on_sent: Callable[[int], None],
 ) -> Counter[str]:
     """Sends back what `plan` gives, and tells how many by code. Stops between two batches where interrupted.
 
     A batch is one transaction over the raw records and the notes that their letters were sent back. Raises
-    DependencyError; what was committed before stands and is not sent again by the next call.
+    DependencyError; what was committed before stands and is not sent again by the next call. Raises KeyboardInterrupt
+    where it was interrupted before there was anything to send.
     """
+
+    def look_up(done: int, total: int) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        on_read(done, total)
+
     check_topics(settings, [settings.topics.raw, settings.topics.dead_letters])
     # Before looking: from here on, what an earlier redrive left undecided is decided.
     transactions = Transactions(settings, f"{settings.processor.group_id}.redrive")
-    planned = plan(settings, selection, max_attempts)
+    planned = plan(settings, selection, max_attempts, look_up)
     on_plan(planned)
     partitions = set(reader.topic_partitions(settings, settings.topics.raw)) if planned.letters else set()
     sent: Counter[str] = Counter()

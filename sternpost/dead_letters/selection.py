@@ -1,15 +1,23 @@
 """Which dead letters are meant, and finding them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runtime.settings import Settings
 from sternpost import reader
+from sternpost.dead_letters.index import Index
 from sternpost.dead_letters.letter import Letter, Position, letter_of, redriven_position
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
+
+OnRead = Callable[[int, int], None]
+"""Takes how many offsets were read, and of how many."""
+
+
+def nothing(done: int, total: int) -> None:
+    """Says nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,52 +49,55 @@ class Selection:
         )
 
 
-def find(settings: Settings, selection: Selection) -> list[Letter]:
-    """The selected letters, oldest first.
+def find(settings: Settings, selection: Selection, on_read: OnRead = nothing) -> Index:
+    """Where the selected letters lie.
 
-    Reads the topic from `since_ms` to its end, since a letter may have been sent back long after it failed.
-    Raises DependencyError.
+    Reads the topic from `since_ms` to its end, since a letter may have been sent back long after it failed, and says
+    as it goes how many offsets of how many it has come past. Raises DependencyError.
     """
     topic = settings.topics.dead_letters
-    letters: dict[Position, Letter] = {}
-    sent_back: set[Position] = set()
-    for messages in reader.read_spans(settings, topic, _spans(settings, selection)):
+    letters = Index()
+    spans = _spans(settings, selection)
+    total, done = sum(span.offsets for span in spans), 0
+    on_read(done, total)
+    for messages in reader.read_spans(settings, topic, spans):
         for message in messages:
             if (letter := letter_of(message)) is not None:
                 if selection.takes(letter):
-                    letters[letter.position] = letter
+                    letters.add(letter)
             elif (position := redriven_position(message)) is not None:
-                sent_back.add(position)
-    for position in sent_back & letters.keys():
-        if selection.redriven:
-            letters[position] = letters[position]._replace(redriven=True)
-        else:
-            del letters[position]
-    return sorted(letters.values(), key=lambda letter: (letter.failed_at_ms, letter.partition, letter.offset))
+                letters.mark_redriven(*position)
+        done += len(messages)
+        on_read(done, total)
+    return letters if selection.redriven else letters.where(lambda entry: not entry.redriven)
 
 
-def read(settings: Settings, letters: list[Letter]) -> Iterator[list[tuple[Letter, "Message"]]]:
-    """The letters with their records, in batches, each partition in order."""
-    wanted = {letter.position: letter for letter in letters}
-    spans: dict[int, reader.Span] = {}
-    for partition, offset in wanted:
-        before = spans.get(partition, reader.Span(partition, offset, offset))
-        spans[partition] = reader.Span(partition, min(before.start, offset), max(before.end, offset + 1))
-    for messages in reader.read_spans(settings, settings.topics.dead_letters, list(spans.values())):
-        batch = [
-            (letter, message)
-            for message in messages
-            if (letter := wanted.get((message.partition() or 0, message.offset() or 0))) is not None
-        ]
+def read(settings: Settings, letters: Index) -> Iterator[list[tuple[Letter, "Message"]]]:
+    """The letters with their records, in batches, each partition in order. Raises DependencyError."""
+    for messages in reader.read_spans(settings, settings.topics.dead_letters, letters.spans()):
+        batch = []
+        for message in messages:
+            entry = letters.get(message.partition() or 0, message.offset() or 0)
+            if entry is not None and (letter := letter_of(message)) is not None:
+                batch.append((letter._replace(redriven=entry.redriven), message))
         if batch:
             yield batch
 
 
 def _spans(settings: Settings, selection: Selection) -> list[reader.Span]:
+    """A note that a letter was sent back comes after it: nothing before the first letter meant is of interest."""
     topic = settings.topics.dead_letters
-    spans = reader.committed(settings, topic, {p for p, _ in selection.positions} or None)
+    first: dict[int, int] = {}
+    for partition, offset in selection.positions:
+        first[partition] = min(offset, first.get(partition, offset))
+    spans = [
+        span._replace(start=max(span.start, first.get(span.partition, 0)))
+        for span in reader.committed(settings, topic, first or None)
+    ]
     since = selection.since_ms
     if since is None:
         return spans
     starts = reader.offsets(settings, topic, {span.partition: since for span in spans})
-    return [span._replace(start=starts[span.partition]) for span in spans if starts[span.partition] >= 0]
+    return [
+        span._replace(start=max(span.start, starts[span.partition])) for span in spans if starts[span.partition] >= 0
+    ]

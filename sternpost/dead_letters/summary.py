@@ -4,15 +4,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from schemas.timestamps import iso
-from sternpost.dead_letters.letter import Letter
+from sternpost.dead_letters.index import Entry, Kind
 
 
 class Group(NamedTuple):
-    """Letters of one code, source and field."""
+    """Letters of one kind."""
 
-    code: str
-    source: str
-    field: str | None
+    kind: Kind
     letters: int
     first_ms: int
     """When the first of them failed, Unix milliseconds."""
@@ -21,22 +19,20 @@ class Group(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
-            "code": self.code,
-            "source": self.source,
-            "field": self.field,
+            **self.kind._asdict(),
             "letters": self.letters,
             "first": iso(self.first_ms),
             "last": iso(self.last_ms),
         }
 
 
-def summary(letters: Iterable[Letter]) -> list[Group]:
+def summary(letters: Iterable[Entry]) -> list[Group]:
     """The groups, largest first."""
-    groups: dict[tuple[str, str, str | None], Group] = {}
+    groups: dict[Kind, Group] = {}
     for letter in letters:
-        key, at = (letter.code, letter.source, letter.field), letter.failed_at_ms
-        group = groups.get(key) or Group(*key, 0, at, at)
-        groups[key] = group._replace(
+        at = letter.failed_at_ms
+        group = groups.get(letter.kind) or Group(letter.kind, 0, at, at)
+        groups[letter.kind] = group._replace(
             letters=group.letters + 1, first_ms=min(group.first_ms, at), last_ms=max(group.last_ms, at)
         )
-    return sorted(groups.values(), key=lambda group: (-group.letters, group.code, group.source, group.field or ""))
+    return sorted(groups.values(), key=lambda group: (-group.letters, *map(str, group.kind)))

@@ -1,7 +1,6 @@
 """Everything `sternpost status` tells, at one moment."""
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,8 +11,7 @@ from schemas.timestamps import iso
 from schemas.track_event import load_schema
 from schemas.wire_format import split
 from sternpost import reader
-from sternpost.dead_letters.letter import Position, letter_of, redriven_position
-from sternpost.status import consumer_group, service
+from sternpost.status import consumer_group, dead_letters, service
 
 
 class Schema(NamedTuple):
@@ -45,10 +43,7 @@ class Snapshot:
     group: consumer_group.Group
     partitions: list[consumer_group.Partition]
     throughput: Throughput | None
-    dead_letters: Counter[str]
-    """Those that were not sent back, by code."""
-    redriven: int
-    """Those that were."""
+    dead_letters: dead_letters.DeadLetters
     schema: Schema
     services: list[service.Service]
 
@@ -83,9 +78,10 @@ class Snapshot:
                 "interval_s": round(self.throughput.interval_s, 3),
             },
             "dead_letters": {
-                "open": self.dead_letters.total(),
-                "by_code": dict(self.dead_letters),
-                "redriven": self.redriven,
+                "open": self.dead_letters.by_code.total(),
+                "by_code": dict(self.dead_letters.by_code),
+                "redriven": self.dead_letters.redriven,
+                "complete": self.dead_letters.complete,
             },
             "schema": self.schema._asdict(),
             "services": {found.name: found.as_json() for found in self.services},
@@ -97,9 +93,7 @@ class Looker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._letters: dict[Position, str] = {}
-        self._redriven: set[Position] = set()
-        self._letters_read: dict[int, int] = {}
+        self._letters = dead_letters.Counter(settings)
         self._before: tuple[float, int, int] | None = None
 
     def look(self) -> Snapshot:
@@ -109,7 +103,7 @@ class Looker:
         cluster_id, brokers = self._cluster()
         partitions = consumer_group.partitions(settings, now_ms)
         throughput = self._throughput(partitions)
-        self._read_letters()
+        letters = self._letters.count()
         return Snapshot(
             at_ms=now_ms,
             cluster_id=cluster_id,
@@ -117,8 +111,7 @@ class Looker:
             group=consumer_group.describe(settings),
             partitions=partitions,
             throughput=throughput,
-            dead_letters=Counter(code for at, code in self._letters.items() if at not in self._redriven),
-            redriven=len(self._redriven & self._letters.keys()),
+            dead_letters=letters,
             schema=self._schema(),
             services=[
                 service.ask(name, section.admin_host, section.admin_port)
@@ -146,20 +139,6 @@ class Looker:
         then, ends_then, done_then = before
         seconds = now - then
         return Throughput((ends - ends_then) / seconds, (done - done_then) / seconds, seconds)
-
-    def _read_letters(self) -> None:
-        topic = self._settings.topics.dead_letters
-        spans = [
-            span._replace(start=max(span.start, self._letters_read.get(span.partition, 0)))
-            for span in reader.committed(self._settings, topic)
-        ]
-        for messages in reader.read_spans(self._settings, topic, spans):
-            for message in messages:
-                if (letter := letter_of(message)) is not None:
-                    self._letters[letter.position] = letter.code
-                elif (position := redriven_position(message)) is not None:
-                    self._redriven.add(position)
-        self._letters_read = {span.partition: span.end for span in spans}
 
     def _schema(self) -> Schema:
         settings = self._settings

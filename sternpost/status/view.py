@@ -4,8 +4,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sternpost.status.dead_letters import MOST
 from sternpost.status.service import Service
 from sternpost.status.snapshot import Snapshot
+from sternpost.terminal import text
 
 
 def view(snapshot: Snapshot) -> RenderableType:
@@ -43,7 +45,7 @@ def _partitions(snapshot: Snapshot) -> RenderableType:
             str(partition.end),
             Text(str(partition.lag), "yellow" if partition.lag else ""),
             "" if partition.lag_seconds is None else _age(partition.lag_seconds),
-            Text(owners.get(partition.partition, "-")),
+            text(owners.get(partition.partition, "-")),
         )
         if partition.expired:
             table.add_row("", "", "", Text(f"{partition.expired} expired unprocessed", "bold red"))
@@ -54,20 +56,19 @@ def _partitions(snapshot: Snapshot) -> RenderableType:
 
 def _rest(snapshot: Snapshot) -> RenderableType:
     rows = Table.grid(padding=(0, 2))
-    letters = ", ".join(f"{number} {code}" for code, number in snapshot.dead_letters.most_common()) or "none"
-    sent_back = f" ({snapshot.redriven} were sent back)" if snapshot.redriven else ""
-    rows.add_row(
-        Text("dead letters", "bold"), Text(letters + sent_back, "yellow" if snapshot.dead_letters else "green")
-    )
+    dead = snapshot.dead_letters
+    letters = ", ".join(f"{number} {code}" for code, number in dead.by_code.most_common()) or "none"
+    sent_back = f" ({dead.redriven} were sent back)" if dead.redriven else ""
+    among = "" if dead.complete else f"; of the newest {MOST} records: `sternpost dead-letters list` counts all"
+    rows.add_row(Text("dead letters", "bold"), text(letters + sent_back + among, "yellow" if dead.by_code else "green"))
     schema = snapshot.schema
     if schema.problem:
-        rows.add_row(Text("schema", "bold"), Text(schema.problem, "red"))
+        rows.add_row(Text("schema", "bold"), text(schema.problem, "red"))
     else:
         newest = "" if schema.newest_event_id in (None, schema.id) else f"; newest event: id {schema.newest_event_id}"
         rows.add_row(Text("schema", "bold"), f"{schema.subject} version {schema.version}, id {schema.id}{newest}")
     for service in snapshot.services:
-        text, style = _service(service)
-        rows.add_row(Text(service.name, "bold"), Text(text, style))
+        rows.add_row(Text(service.name, "bold"), text(*_service(service)))
     return rows
 
 

@@ -15,6 +15,7 @@ from schemas.registry import Registry, subject_of
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 from sternpost.cli import cli
+from sternpost.status import dead_letters
 from sternpost.status.snapshot import Looker
 from tests.kafka import SettingsMaker, TopicMaker
 
@@ -65,7 +66,7 @@ def test_the_shape_for_scripts_with_no_processor_at_all(settings: Settings) -> N
         "expired": 0,
     }
     assert set(found["throughput"]) == {"received_per_s", "processed_per_s", "interval_s"}
-    assert found["dead_letters"] == {"open": 0, "by_code": {}, "redriven": 0}
+    assert found["dead_letters"] == {"open": 0, "by_code": {}, "redriven": 0, "complete": True}
     assert set(found["schema"]) == {"subject", "id", "version", "newest_event_id", "problem"}
     assert "sternpost schema register" in found["schema"]["problem"]
     assert set(found["services"]) == {"ingest", "processor"}
@@ -134,14 +135,23 @@ def test_members_and_throughput(settings: Settings) -> None:
 
 def test_dead_letters_that_were_sent_back_are_not_open_and_none_is_read_twice(settings: Settings) -> None:
     topic = settings.topics.dead_letters
-    looker = Looker(settings)
+    letters = dead_letters.Counter(settings)
     for code, count in (("malformed_json", 2), ("invalid_field", 1)):
         write(settings, topic, count, value=b"{", headers={headers.ERROR_CODE: code})
-    assert looker.look().dead_letters == {"malformed_json": 2, "invalid_field": 1}
+    assert letters.count() == ({"malformed_json": 2, "invalid_field": 1}, 0, True)
     write(settings, topic, 1, headers={headers.REDRIVEN_OFFSET: "0"})
-    snapshot = looker.look()
-    assert snapshot.dead_letters == {"malformed_json": 1, "invalid_field": 1}
-    assert snapshot.redriven == 1
+    assert letters.count() == ({"malformed_json": 1, "invalid_field": 1}, 1, True)
+
+
+def test_of_very_many_dead_letters_the_newest_are_counted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "MOST", 4)
+    topic = settings.topics.dead_letters
+    letters = dead_letters.Counter(settings)
+    write(settings, topic, 5, value=b"{", headers={headers.ERROR_CODE: "malformed_json"})
+    write(settings, topic, 1, value=b"{", headers={headers.ERROR_CODE: "invalid_field"}, partition=1)
+    assert letters.count() == ({"malformed_json": 2, "invalid_field": 1}, 0, False)
+    write(settings, topic, 1, headers={headers.REDRIVEN_OFFSET: "4"})
+    assert letters.count() == ({"malformed_json": 1, "invalid_field": 1}, 1, False)
 
 
 def test_schema_and_the_newest_events_schema(settings: Settings) -> None:

@@ -1,0 +1,80 @@
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sternpost.dead_letters.index import Entry, Index, Kind
+from sternpost.dead_letters.letter import Letter
+from sternpost.dead_letters.summary import Group, summary
+
+
+@dataclass
+class Model:
+    """The same with a plain dictionary."""
+
+    index: Index = field(default_factory=Index)
+    entries: dict[tuple[int, int], Entry] = field(default_factory=dict)
+
+
+letters = st.tuples(
+    st.integers(0, 2), st.integers(0, 2**62), st.sampled_from("ab"), st.sampled_from(["x", None]), st.integers(0, 9)
+)
+marks = st.tuples(st.integers(0, 3), st.integers(0, 20))
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """Letters at every second offset, and notes that some were sent back."""
+    model, ends = Model(), Counter[int]()
+    for step in draw(st.lists(letters | marks, max_size=30)):
+        if len(step) == 2:
+            model.index.mark_redriven(*step)
+            if step in model.entries:
+                model.entries[step] = model.entries[step]._replace(redriven=True)
+            continue
+        partition, at, code, where, attempt = step
+        entry = Entry(partition, 2 * ends[partition], at, Kind(code, "s", where), attempt, redriven=False)
+        ends[partition] += 1
+        model.index.add(letter(entry))
+        model.entries[partition, entry.offset] = entry
+    return model
+
+
+def letter(entry: Entry) -> Letter:
+    kind = entry.kind
+    fixed = ("map", kind.field, "why", kind.source, "id", entry.attempt, "raw", 0, 0, 1)
+    return Letter(entry.partition, entry.offset, entry.failed_at_ms, kind.code, *fixed)
+
+
+@given(models())
+def test_it_holds_what_was_put_in(model: Model) -> None:
+    assert len(model.index) == len(model.entries)
+    assert {(entry.partition, entry.offset): entry for entry in model.index} == model.entries
+    for partition in range(4):
+        for offset in range(40):
+            assert model.index.get(partition, offset) == model.entries.get((partition, offset))
+    assert model.index.by_code() == Counter(entry.kind.code for entry in model.entries.values())
+
+
+@given(models(), st.integers(0, 10))
+def test_parts_of_it(model: Model, most: int) -> None:
+    redriven = model.index.where(lambda entry: entry.redriven)
+    assert sorted(redriven) == sorted(entry for entry in model.entries.values() if entry.redriven)
+
+    by_age = sorted(model.entries.values(), key=lambda entry: (entry.failed_at_ms, entry.partition, entry.offset))
+    newest = model.index.newest(most)
+    assert sorted(newest) == sorted(by_age[-most:])
+    for span in newest.spans():
+        offsets = [entry.offset for entry in newest if entry.partition == span.partition]
+        assert (span.start, span.end) == (min(offsets), max(offsets) + 1)
+
+
+@given(models())
+def test_the_summary_counts_each_letter_once(model: Model) -> None:
+    groups = summary(model.index)
+    assert [group.letters for group in groups] == sorted((group.letters for group in groups), reverse=True)
+    for group in groups:
+        times = [entry.failed_at_ms for entry in model.entries.values() if entry.kind == group.kind]
+        assert group == Group(group.kind, len(times), min(times), max(times))
+    assert sum(group.letters for group in groups) == len(model.entries)
