@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from benchmarks import cluster, ingest, latency, load, parts, processing, result
+from benchmarks import cluster, ingest, latency, load, parts, processing, result, start
 from benchmarks.cluster import OURS, Cluster
 from benchmarks.result import Result
 
-NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth")
+NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "start")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -106,6 +106,8 @@ def _measure(
             for people in (1,) if quick else (1, 100):
                 yield _growth(place, events, people=people)
             yield _growth(place, events, workers=2)
+        case "start":
+            yield from start.measure(place)
 
 
 def _growth(place: Cluster, events: int, **case: int) -> Result:

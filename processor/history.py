@@ -119,6 +119,7 @@ class KafkaHistory:
                 "enable.partition.eof": True,
                 "queued.min.messages": 5 * CHUNK,
                 "queued.max.messages.kbytes": 65_536,
+                "fetch.wait.max.ms": 10,  # on its connection, all that is asked next waits behind a fetch of nothing
                 "fetch.queue.backoff.ms": 10,
             },
         )
