@@ -39,8 +39,8 @@ class Seen(Protocol):
 class Maps(Protocol):
     """A `processor.mapping.Mapper`."""
 
-    def map(
-        self, body: bytes, *, received_at_ms: int, request_timestamp_s: int | None, event_id: str
+    def fields(
+        self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str
     ) -> dict[str, Any]: ...
 
 
@@ -57,7 +57,7 @@ class Core:
     ) -> None:
         """`frame` goes before each encoded event; `max_event_bytes` is the largest record the topic of events takes."""
         self._seen = seen
-        self._map = mapper.map
+        self._fields = mapper.fields
         self._frame = frame
         self._encode = encode
         self._room = max_event_bytes - _FRAMING_BYTES
@@ -76,18 +76,14 @@ class Core:
 
     def event(self, record: RawRecord, identified: Identified) -> Event | DeadLetter:
         """The record's event, whether it is a duplicate or not."""
+        topic, partition, offset, raw_ms, _, body, _ = record
         _, event_id, received_at_ms, request_timestamp_s, traceparent = identified
         stage = Stage.MAP
         try:
-            mapped = self._map(
-                record.value or b"",
-                received_at_ms=received_at_ms,
-                request_timestamp_s=request_timestamp_s,
-                event_id=event_id,
-            )
-            key = (mapped.get("userId") or mapped["anonymousId"]).encode()
+            fields = self._fields(body or b"", received_at_ms, request_timestamp_s, event_id)
+            key = (fields.get("userId") or fields["anonymousId"]).encode()
             stage = Stage.ENCODE
-            value = self._frame + self._encode(mapped)
+            value = self._frame + self._encode(fields)
         except Rejection as rejection:
             return DeadLetter(rejection.code, rejection.stage, rejection.field, rejection.message)
         except Unencodable as misfit:
@@ -103,16 +99,21 @@ class Core:
                 f"the event has {len(value)} bytes, more than a record of the topic may have; "
                 "raise ingest.max_body_bytes and the topic's max.message.bytes",
             )
-        origin = self._origins.get(record[:2])
+        origin = self._origins.get((topic, partition))
         if origin is None:
-            origin = self._origins[record[:2]] = [
-                (headers.RAW_TOPIC, record.topic.encode()),
-                (headers.RAW_PARTITION, b"%d" % record.partition),
+            origin = self._origins[topic, partition] = [
+                (headers.RAW_TOPIC, topic.encode()),
+                (headers.RAW_PARTITION, b"%d" % partition),
             ]
-        of_event = [*origin, (headers.RAW_OFFSET, b"%d" % record.offset), (headers.EVENT_ID, id_bytes)]
+        of_event = [*origin, (headers.RAW_OFFSET, b"%d" % offset), (headers.EVENT_ID, id_bytes)]
         if traceparent:
             of_event.append((headers.TRACEPARENT, traceparent))
-        return Event(key, value, of_event, _timestamp(mapped["timestamp"], received_at_ms, record.timestamp_ms))
+        # Brokers refuse a record dated ahead of their clock; the raw record's date they have accepted.
+        timestamp_ms = received_at_ms if raw_ms < 0 or received_at_ms < raw_ms else raw_ms
+        if 0 <= fields["timestamp"] < timestamp_ms:
+            timestamp_ms = fields["timestamp"]
+        # What Event(…) comes to, in half the time.
+        return tuple.__new__(Event, (key, value, of_event, timestamp_ms))
 
     def _internal_error(self, fault: Exception, stage: Stage) -> DeadLetter:
         """Says where the fault is, and not what it says: the text of an exception may quote a person's data."""
@@ -123,9 +124,3 @@ class Core:
             self._reported.add((kind, frame.lineno or 0))
             log.error("internal error", error=kind, where=where, stage=stage.value)
         return DeadLetter(ErrorCode.INTERNAL_ERROR, stage, None, f"a fault of Sternpost's own: {kind} at {where}")
-
-
-def _timestamp(occurred_ms: int, received_at_ms: int, raw_ms: int) -> int:
-    """Of the event's record. Brokers refuse one dated ahead of their clock; the raw record's they have accepted."""
-    latest = received_at_ms if raw_ms < 0 else min(received_at_ms, raw_ms)
-    return occurred_ms if 0 <= occurred_ms <= latest else latest

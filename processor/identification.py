@@ -30,28 +30,35 @@ class Identified(NamedTuple):
 
 def identify(record: RawRecord) -> Identified:
     """From the record's headers; from its body where it has none. Never raises, whatever was written there."""
-    found = dict(record.headers)
+    get = dict(record.headers).get
+    plain = get(headers.EVENT_ID) or b""
     try:
-        event_id = (found.get(headers.EVENT_ID) or b"").decode()
+        event_id = plain.decode()
     except UnicodeDecodeError:
         event_id = ""
     if not event_id:
         event_id = identify_body(record.value or b"").event_id
-    received_at_ms = _number(found.get(headers.RECEIVED_AT), _MAX_MS)
-    plain = event_id.encode()
+        plain = event_id.encode()
     if len(plain) > LONGEST_PLAIN:
         plain = hashlib.sha512(plain).digest() + b"\0"
-    return Identified(
-        _prefix(found.get(headers.SOURCE) or b"", found.get(headers.ATTEMPT) or b"") + plain,
-        event_id,
-        max(record.timestamp_ms, 0) if received_at_ms is None else received_at_ms,
-        _number(found.get(headers.REQUEST_TIMESTAMP), MAX_S),
-        found.get(headers.TRACEPARENT),
+    received_at_ms = _number(get(headers.RECEIVED_AT), _MAX_MS)
+    if received_at_ms is None:
+        received_at_ms = max(record.timestamp_ms, 0)
+    request_timestamp = get(headers.REQUEST_TIMESTAMP)
+    return tuple.__new__(  # what Identified(…) comes to, in half the time
+        Identified,
+        (
+            _prefix(get(headers.SOURCE), get(headers.ATTEMPT)) + plain,
+            event_id,
+            received_at_ms,
+            None if request_timestamp is None else _number(request_timestamp, MAX_S),
+            get(headers.TRACEPARENT),
+        ),
     )
 
 
 @lru_cache(1024)
-def _prefix(source: bytes, attempt: bytes) -> bytes:
+def _prefix(source: bytes | None, attempt: bytes | None) -> bytes:
     """Says where it ends: two of them are equal, or neither begins the other."""
     source = source or headers.DEFAULT_SOURCE.encode()
     if len(source) < HASHED_SOURCE:

@@ -3,22 +3,43 @@
 What becomes what is in schemas/fields.csv and events.csv, and docs/mapping.md tells it in full. Most fields go one to
 one from `data` into `properties`, by a plan made once from the catalogue. The few that choose between sources (who it
 is about, when, why it failed) are written out here.
+
+An event is made flat, and so the writer of Avro takes it: a tree would be made only to be taken apart. Where people or
+other code look at it, `Mapper.map` gives the tree.
 """
 
 from typing import Any, NamedTuple
 
 from schemas import catalogue, values
 from schemas.json_body import Inexact, read, read_exactly
+from schemas.paths import nested
 from schemas.recipient import is_email, is_phone
 from schemas.rejection import ErrorCode, Rejection
 from schemas.timestamps import MAX_S, occurred_ms
 from schemas.values import MAX_LONG, MIN_LONG, Reader, mapping, name_of, text
 
-Event = dict[str, Any]
-"""In the Avro schema's shape: nested dicts, times as Unix milliseconds, absent fields left out."""
+Fields = dict[str, Any]
+"""An event's fields by their paths in the Avro schema, as `context.traits.email`, without CONSTANTS; times as Unix
+milliseconds, absent fields left out."""
 
-_CONTEXT = {"library": {"name": "unknown", "version": "unknown"}, "integration": {"name": "Customer.io"}}
-_INTEGRATIONS = {"Customer.io": False}
+Event = dict[str, Any]
+"""The same, and CONSTANTS, as nested dicts."""
+
+CONSTANTS: Fields = {
+    "type": "track",
+    "channel": "server",
+    "context.library.name": "unknown",
+    "context.library.version": "unknown",
+    "context.integration.name": "Customer.io",
+    "integrations": {"Customer.io": False},
+}
+"""What all events have in common. Not to be changed."""
+
+_ORDER = (
+    *("type", "event", "messageId", "channel", "timestamp", "receivedAt", "integrations", "originalTimestamp"),
+    *("sentAt", "context", "userId", "anonymousId", "properties"),
+)
+"""Of an event's fields, for those who read it."""
 
 _DEVICE = "data.recipients[]."
 
@@ -31,14 +52,12 @@ class Step(NamedTuple):
     type: str
     """As in the catalogue."""
     reader: Reader
-    record: str | None
-    """The record within `properties` that holds the target; None for `properties` itself."""
     target: str
+    """Path in the event."""
 
 
 class Mapper:
-    """Maps bodies by one profile. Stateless once made. The constant parts of its events are shared between them, and
-    not to be changed."""
+    """Maps bodies by one profile. Stateless once made."""
 
     def __init__(self, profile: str) -> None:
         """`profile`: `rudderstack` or `corrected`. Raises ValueError for any other."""
@@ -48,25 +67,32 @@ class Mapper:
         self._corrected = profile == "corrected"
         self._steps = plan(profile)
         # Nearly all values are of these two types and need no reader, so they take the short way.
-        self._texts = _targets(self._steps, "text")
-        self._wholes = _targets(self._steps, "whole")
+        self._texts = {name: step.target for name, step in self._steps.items() if step.type == "text"}
+        self._wholes = {name: step.target for name, step in self._steps.items() if step.type == "whole"}
         self._names: dict[tuple[str | None, str | None], str] = {
             (row.object_type, row.metric): row.event for row in catalogue.events()
         }
 
     def map(self, body: bytes, *, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
+        """The event that the body is, whatever the bytes: a tree. Arguments and errors as of `fields`."""
+        return _tree(self.fields(body, received_at_ms, request_timestamp_s, event_id))
+
+    def map_payload(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
+        """The same of a body that was read. Raises Rejection, and Inexact where it must be read exactly."""
+        return _tree(self._fields(payload, received_at_ms, request_timestamp_s, event_id))
+
+    def fields(self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Fields:
         """The event that the body is, whatever the bytes.
 
         `received_at_ms`: Unix milliseconds. `request_timestamp_s`: X-CIO-Timestamp, None where unknown. `event_id`:
         as `schemas.identity` has it. Raises Rejection, and nothing else.
         """
         try:
-            return self.map_payload(read(body), received_at_ms, request_timestamp_s, event_id)
+            return self._fields(read(body), received_at_ms, request_timestamp_s, event_id)
         except Inexact:
-            return self.map_payload(read_exactly(body), received_at_ms, request_timestamp_s, event_id)
+            return self._fields(read_exactly(body), received_at_ms, request_timestamp_s, event_id)
 
-    def map_payload(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
-        """The same of a body that was read. Raises Rejection, and Inexact where it must be read exactly."""
+    def _fields(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Fields:
         if type(payload) is not dict:
             raise Rejection(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but no object")
         data = mapping(payload.get("data"), "data")
@@ -78,75 +104,66 @@ class Mapper:
         elif occurred is not None:
             occurred = occurred_ms(occurred, "timestamp")
 
-        properties: dict[str, Any] = {}
         object_type, at = payload.get("object_type"), "object_type"
         if object_type is None:
             # Customer.io's description of changed preferences has it by this name.
             object_type, at = payload.get("object_type_type"), "object_type_type"
-        if object_type is not None:
-            properties["objectType"] = object_type = text(object_type, at)
+        if object_type is not None and type(object_type) is not str:
+            object_type = text(object_type, at)
         metric = payload.get("metric")
-        if metric is not None:
-            properties["metric"] = metric = text(metric, "metric")
+        if metric is not None and type(metric) is not str:
+            metric = text(metric, "metric")
         own_id = name_of(payload.get("event_id"), "event_id") or name_of(data.get("event_id"), "data.event_id")
-        if own_id is not None:
-            properties["eventId"] = own_id
-        self._carry(data, properties)
 
-        event: Event = {
-            "type": "track",
+        fields: Fields = {
             "event": self._names.get((object_type, metric)) or catalogue.event_name(object_type, metric),
             "messageId": event_id,
-            "channel": "server",
             "timestamp": received_at_ms if occurred is None else occurred,
             "receivedAt": received_at_ms,
-            "integrations": _INTEGRATIONS,
         }
+        if object_type is not None:
+            fields["properties.objectType"] = object_type
+        if metric is not None:
+            fields["properties.metric"] = metric
+        if own_id is not None:
+            fields["properties.eventId"] = own_id
+        self._carry(data, fields)
         if occurred is not None:
-            event["originalTimestamp"] = occurred
+            fields["originalTimestamp"] = occurred
             if not self._corrected:
-                event["sentAt"] = occurred
+                fields["sentAt"] = occurred
         if self._corrected and request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
-            event["sentAt"] = request_timestamp_s * 1000
-        self._say_who(event, properties, data, identifiers, object_type)
-        if properties:
-            event["properties"] = properties
-        return event
+            fields["sentAt"] = request_timestamp_s * 1000
+        self._say_who(fields, data, identifiers, object_type)
+        return fields
 
-    def _carry(self, data: dict[str, Any], properties: dict[str, Any]) -> None:
+    def _carry(self, data: dict[str, Any], fields: Fields) -> None:
         """Adds the properties that have one source."""
         texts, wholes, steps = self._texts, self._wholes, self._steps
         for name, value in data.items():
             kind = type(value)
             if kind is str:
                 if name in texts:
-                    properties[texts[name]] = value
+                    fields[texts[name]] = value
                     continue
             elif kind is int:
                 if name in wholes and MIN_LONG <= value <= MAX_LONG:
-                    properties[wholes[name]] = value
+                    fields[wholes[name]] = value
                     continue
             elif value is None:
                 continue
             if name in steps:
-                source, _, reader, record, target = steps[name]
-                holder = properties if record is None else properties.setdefault(record, {})
-                holder[target] = reader(value, source)
-        if "recipients" in properties and "reason" not in properties:
-            for device in properties["recipients"][:1]:
+                source, _, reader, target = steps[name]
+                fields[target] = reader(value, source)
+        if "properties.recipients" in fields and "properties.reason" not in fields:
+            for device in fields["properties.recipients"][:1]:
                 if "failure_message" in device:
-                    properties["reason"] = device["failure_message"]
+                    fields["properties.reason"] = device["failure_message"]
 
     def _say_who(
-        self,
-        event: Event,
-        properties: dict[str, Any],
-        data: dict[str, Any],
-        identifiers: dict[str, Any],
-        object_type: str | None,
+        self, fields: Fields, data: dict[str, Any], identifiers: dict[str, Any], object_type: str | None
     ) -> None:
-        """Adds userId or anonymousId, and the context with the person's traits."""
-        traits = {}
+        """Adds userId or anonymousId, and the person's traits."""
         email = name_of(identifiers.get("email"), "data.identifiers.email")
         if self._corrected:
             recipient = name_of(data.get("recipient"), "data.recipient")
@@ -155,27 +172,26 @@ class Mapper:
             elif is_email(recipient):
                 email = email or recipient
             elif is_phone(recipient, (object_type or "").lower()):
-                traits["phone"] = recipient
+                fields["context.traits.phone"] = recipient
             else:
-                properties["recipient"] = recipient
+                fields["properties.recipient"] = recipient
         elif email is None:
             email = name_of(data.get("recipient"), "data.recipient")
         if email is None:
             email = name_of(data.get("email_address"), "data.email_address")
         cio_id = name_of(identifiers.get("cio_id"), "data.identifiers.cio_id")
         if email is not None:
-            traits["email"] = email
+            fields["context.traits.email"] = email
         if cio_id is not None:
-            traits["cioId"] = cio_id
-        event["context"] = {**_CONTEXT, "traits": traits} if traits else _CONTEXT
+            fields["context.traits.cioId"] = cio_id
 
         user_id = name_of(data.get("customer_id"), "data.customer_id")
         if user_id is None:
             user_id = name_of(identifiers.get("id"), "data.identifiers.id")
         if user_id is not None:
-            event["userId"] = user_id
+            fields["userId"] = user_id
         elif email or cio_id:
-            event["anonymousId"] = email or cio_id
+            fields["anonymousId"] = email or cio_id
         else:
             raise Rejection(
                 ErrorCode.MISSING_IDENTITY,
@@ -185,19 +201,19 @@ class Mapper:
             )
 
 
+def _tree(fields: Fields) -> Event:
+    event = nested({**CONSTANTS, **fields})
+    return {name: event[name] for name in _ORDER if name in event}
+
+
 def plan(profile: str) -> dict[str, Step]:
     """The fields of `data` that become one property each, without a choice: by their names."""
     steps = {}
     for row in catalogue.fields():
         place, _, name = row.sources[0].rpartition(".")
-        to, _, target = row.target.rpartition(".")
         if row.holds_for(profile) and place == "data" and row.type in _READERS and not row.condition:
-            steps[name] = Step(row.sources[0], row.type, _READERS[row.type], to.partition(".")[2] or None, target)
+            steps[name] = Step(row.sources[0], row.type, _READERS[row.type], row.target)
     return steps
-
-
-def _targets(steps: dict[str, Step], kind: str) -> dict[str, str]:
-    return {name: step.target for name, step in steps.items() if step.type == kind and step.record is None}
 
 
 _READERS: dict[str, Reader] = {

@@ -14,7 +14,7 @@ from processor.core import Core
 from processor.deduplication import Deduplicator, State
 from processor.history import KafkaHistory
 from processor.loop import Loop
-from processor.mapping import Mapper
+from processor.mapping import CONSTANTS, Mapper
 from processor.sink import KafkaSink
 from processor.source import KafkaSource
 from processor.state import Forgetful, StateError, StateMemory
@@ -77,7 +77,7 @@ def run_worker(worker: Worker) -> None:
         deduplicator,
         Mapper(processor.profile),
         frame(registered.id),
-        compile_writer(schema),
+        compile_writer(schema, CONSTANTS),
         record_limits(settings).events,
     )
     states = _States(settings)

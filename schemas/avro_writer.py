@@ -4,25 +4,29 @@ A general writer finds out anew for each value what its schema asks for; most of
 unions. Here that is done once: `compile_writer` turns the schema into the source of Python functions and compiles it.
 Three things make them fast:
 
-- Records come in few shapes, a shape being the keys that are there, in their order. Each gets a function of its own, in
-  which all fields that are absent, one after the other, are one constant, and no key is looked up.
+- Records come in few shapes, a shape being the keys that are there, in their order. Each gets a function of its own, to
+  which the values go as arguments: no key is looked up, and all that is absent or constant, one field after the other,
+  is one constant.
+- Records may come flat, what is in their records under its path: then one shape holds for all of it.
 - Bytes are put together as text of the characters U+0000 to U+00FF, and encoded as Latin-1 at the very end. ASCII text
   is its own UTF-8, so nearly all strings go in as they are, and one `"".join` makes a record.
-- Encoded integers are remembered: ids and times come again and again.
+- The encodings of integers and of lengths are remembered: ids and times come again and again.
 
-The functions write the right bytes, or raise. When one raises, `schemas.avro_misfit` tells which field does not fit;
-where all fit (a datetime for a timestamp, a mapping that is no dict …), fastavro writes the record. It also stays the
-parser, the reader, and the oracle that this is tested against.
+The functions write the right bytes, or raise. A shape's take what is usual, and raise for everything else: a null, a
+text of thousands of characters. Then a general function is asked, which looks at each value. Where it raises too,
+`schemas.avro_misfit` tells which field does not fit; where all fit (a datetime for a timestamp, a mapping that is no
+dict …), fastavro writes the record. It also stays the parser, the reader, and the oracle that this is tested against.
 """
 
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import fastavro
 
 from schemas.avro_misfit import BITS, Misfit, Names, find_misfit
+from schemas.paths import nested
 
 Writer = Callable[[Mapping[str, Any]], bytes]
 
@@ -34,7 +38,7 @@ MAX_REMEMBERED = 16_384
 
 
 MAX_SHAPES = 1_024
-"""Shapes of one record that get a function of their own; what comes in yet another is written by a general one."""
+"""Shapes of one record that get a function of their own; what comes in yet another is written by the general one."""
 
 
 class Unencodable(ValueError):
@@ -45,19 +49,34 @@ class Unencodable(ValueError):
         self.path = path
 
 
-def compile_writer(schema: dict[str, Any]) -> Writer:
+def compile_writer(schema: dict[str, Any], constants: Mapping[str, Any] | None = None) -> Writer:
     """A writer of records of this schema: bytes equal to fastavro's for every record that fits.
 
-    Keys that a record has not got take their field's default; keys that the schema has not got are passed over.
-    Timestamps are integers, or datetimes. The writer raises Unencodable; it writes nothing that the schema forbids.
+    What a record within the record holds may stand under its path (see `schemas.paths`). Keys that a record has not got
+    take what `constants` has for their path, else their field's default; keys that the schema has not got are passed
+    over. Timestamps are integers, or datetimes. The writer raises Unencodable; it writes nothing that the schema
+    forbids.
     """
     names: dict[str, Any] = {}
     parsed: Any = fastavro.parse_schema(schema, names)
-    encode = _Compiler(names).piece(parsed)
+    constants = constants or {}
+    general = _Compiler(names).piece(parsed)
+    shapes = _ShapeCompiler(names).shapes(parsed, constants)
 
     def write(record: Mapping[str, Any]) -> bytes:
         try:
-            return encode(record).encode("latin-1")
+            return shapes[tuple(record)](*record.values()).encode("latin-1")
+        except Exception:
+            return write_any(record)
+
+    def write_any(record: Mapping[str, Any]) -> bytes:
+        if isinstance(record, Mapping):
+            try:
+                record = nested({**constants, **record})
+            except ValueError as clash:
+                raise Unencodable("", str(clash)) from None
+        try:
+            return general(record).encode("latin-1")
         except Exception:
             return _write_slowly(parsed, names, record)
 
@@ -93,50 +112,55 @@ def _unsigned(number: int) -> str:
 
 
 _LOW_BITS = 14
+_LOW_MASK = (1 << _LOW_BITS) - 1
 _LOW = [chr(n & 0x7F | 0x80) + chr(n >> 7 | 0x80) for n in range(1 << _LOW_BITS)]
 """The first two bytes of a longer encoding."""
 
 
-class _Integers(dict[int, str]):
-    """Encodings of the integers of one type, each after `prefix`.
+class _High(dict[int, str]):
+    """What follows these two, by the bits above them.
 
-    Times that are new differ from those before in their low bits: what follows these is remembered by itself.
+    Times of receipt are new in each record, and differ in their low bits from those before.
     """
+
+    def __missing__(self, bits: int) -> str:
+        if not 0 < bits < 1 << 64 - _LOW_BITS:
+            raise OverflowError
+        if len(self) >= MAX_REMEMBERED:
+            self.clear()
+        encoded = self[bits] = _unsigned(bits)
+        return encoded
+
+
+_HIGH = _High()
+
+
+class _Integers(dict[int, str]):
+    """Encodings of the integers of one type, each after `prefix`."""
 
     def __init__(self, bits: int, prefix: str) -> None:
         self._end, self._prefix = 1 << bits - 1, prefix
-        self._high: dict[int, str] = {}
 
     def __missing__(self, number: int) -> str:
         if not -self._end <= number < self._end:
             raise OverflowError
         if len(self) >= MAX_REMEMBERED:
             self.clear()
-            self._high.clear()
-        zigzag = (number << 1) ^ (number >> 63)
-        high = zigzag >> _LOW_BITS
-        if high:
-            rest = self._high.get(high)
-            if rest is None:
-                rest = self._high[high] = _unsigned(high)
-            encoded = self._prefix + _LOW[zigzag & 0x3FFF] + rest
-        else:
-            encoded = self._prefix + _unsigned(zigzag)
-        self[number] = encoded
+        encoded = self[number] = self._prefix + varint(number)
         return encoded
 
 
-class _Shapes(dict[tuple[object, ...], Piece]):
+class _Shapes(dict[tuple[object, ...], Callable[..., str]]):
     """The functions of one record, by shape; made when a shape is first met."""
 
-    def __init__(self, general: Piece, specialise: Callable[[tuple[object, ...]], Piece]) -> None:
-        self._general, self._specialise = general, specialise
+    def __init__(self, specialise: Callable[[tuple[object, ...]], Callable[..., str]]) -> None:
+        self._specialise = specialise
 
-    def __missing__(self, keys: tuple[object, ...]) -> Piece:
+    def __missing__(self, keys: tuple[object, ...]) -> Callable[..., str]:
         if len(self) >= MAX_SHAPES:
-            return self._general
-        piece = self[keys] = self._specialise(keys)
-        return piece
+            raise LookupError
+        function = self[keys] = self._specialise(keys)
+        return function
 
 
 _SMALL = 4_096
@@ -152,7 +176,14 @@ class _Compiler:
 
     def __init__(self, names: Names) -> None:
         self._names = names
-        self._scope: dict[str, Any] = {"join": "".join, "latin": _latin, "varint": varint, "wrong": _wrong}
+        self._scope: dict[str, Any] = {
+            "join": "".join,
+            "latin": _latin,
+            "varint": varint,
+            "wrong": _wrong,
+            "low": _LOW,
+            "high": _HIGH,
+        }
         self._known: dict[tuple[object, ...], str] = {}
 
     def piece(self, schema: Any) -> Piece:
@@ -160,39 +191,18 @@ class _Compiler:
         lines, parts = self._value(schema, "v")
         return self._compiled("v", [*lines, _joined(parts)])
 
-    def _record(self, schema: dict[str, Any]) -> "_Shapes":
-        fields = schema["fields"]
+    def _record(self, schema: dict[str, Any], v: str) -> str:
+        """An expression that encodes the record in the variable `v`."""
+        return f"{self._shared(lambda: self._general(schema), id(schema))}({v})"
+
+    def _general(self, schema: dict[str, Any]) -> Piece:
+        """The function for records with any keys."""
         lines, parts = ["record.get"], []  # fails for what is no record, if it has no fields too
-        for index, field in enumerate(fields):
+        for index, field in enumerate(schema["fields"]):
             preparing, encoded = self._value(field["type"], f"v{index}")
             lines += [f"v{index} = {self._taken(field)}", *preparing]
             parts += encoded
-        general = self._compiled("record", [*lines, _joined(parts)])
-        return _Shapes(general, lambda keys: self._shape(fields, keys))
-
-    def _shape(self, fields: list[dict[str, Any]], keys: tuple[object, ...]) -> Piece:
-        """The function for records that have these keys, in this order."""
-        variables = {field["name"]: f"v{index}" for index, field in enumerate(fields)}
-        taken = "".join(f"{variables.get(key, '_')}, " for key in keys)
-        lines = [f"{taken}= record.values()" if keys else "record.get"]
-        parts, absent = [], ""
-        for field in fields:
-            if field["name"] not in keys:
-                absent += self._absent(field)
-                continue
-            preparing, encoded = self._value(field["type"], variables[field["name"]])
-            lines += preparing
-            parts += [repr(absent), *encoded] if absent else encoded
-            absent = ""
-        return self._compiled("record", [*lines, _joined([*parts, repr(absent)] if absent else parts)])
-
-    def _absent(self, field: dict[str, Any]) -> str:
-        """What is written where a record has not got the field. Raises KeyError where it must have it."""
-        name = self._shared(
-            lambda: self.piece(field["type"])(self._default(field["type"], field["default"])), "absent", id(field)
-        )
-        encoded: str = self._scope[name]
-        return encoded
+        return self._compiled("record", [*lines, _joined(parts)])
 
     def _taken(self, field: dict[str, Any]) -> str:
         """An expression for the field's value in a record that may lack it."""
@@ -205,22 +215,20 @@ class _Compiler:
 
     def _value(self, schema: Any, v: str) -> tuple[list[str], list[str]]:
         """Lines that prepare the value in the variable `v`, and expressions for the parts that then encode it."""
-        prefix, null = "", None
-        if isinstance(schema, list) and len(schema) == 2 and schema.count("null") == 1:
-            null_first = schema[0] == "null"
-            prefix, null = ("\2", "\0") if null_first else ("\0", "\2")
-            schema = schema[1] if null_first else schema[0]
+        prefix, null, schema = _nullable(schema)
         if _kind(schema) == "string":
-            sizes = self._shared(lambda: _SIZES[prefix], "sizes", prefix)
             lines = [
                 f"if not {v}.isascii(): {v} = latin({v})",
-                f"n = len({v}); n_{v} = {sizes}[n] if n < {_SMALL} else {prefix!r} + varint(n)",
+                f"n = len({v}); n_{v} = {self._sizes(prefix)}[n] if n < {_SMALL} else {prefix!r} + varint(n)",
             ]
             if null is not None:
                 lines = [f"if {v} is None: n_{v} = {null!r}; {v} = ''", "else:", *_indented(lines)]
             return lines, [f"n_{v}", v]
         encoded = self._expression(schema, v, prefix)
         return [], [encoded if null is None else f"({null!r} if {v} is None else {encoded})"]
+
+    def _sizes(self, prefix: str) -> str:
+        return self._shared(lambda: _SIZES[prefix], "sizes", prefix)
 
     def _expression(self, schema: Any, v: str, prefix: str) -> str:
         """An expression that encodes the value in the variable `v`, `prefix` before it."""
@@ -242,7 +250,7 @@ class _Compiler:
                 symbols = {symbol: prefix + varint(index) for index, symbol in enumerate(schema["symbols"])}
                 return f"{self._shared(lambda: symbols, id(schema), prefix)}[{v}]"
             case "record" | "error":
-                call = f"{self._shared(lambda: self._record(schema), id(schema))}[tuple({v})]({v})"
+                call = self._record(schema, v)
             case _:
                 call = f"{self._shared(lambda: self._other(kind, schema), kind, id(schema))}({v})"
         return f"{prefix!r} + {call}" if prefix else call
@@ -349,6 +357,107 @@ class _Compiler:
         return made["encode"]
 
 
+class _ShapeCompiler(_Compiler):
+    """Writes and compiles functions for records of one shape, with the values as arguments."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self._general_compiler = _Compiler(names)
+        self._defaults: dict[int, str] = {}
+
+    def shapes(self, schema: dict[str, Any], constants: Mapping[str, Any]) -> _Shapes:
+        """The functions of the outermost record, which may be flat."""
+        return _Shapes(lambda keys: self._shape(schema, keys, keys, constants))
+
+    def _record(self, schema: dict[str, Any], v: str) -> str:
+        def shapes() -> _Shapes:
+            return _Shapes(lambda keys: self._shape(schema, keys, [key for key in keys if "." not in str(key)], {}))
+
+        return f"{self._shared(shapes, id(schema))}[tuple({v})](*{v}.values())"
+
+    def _shape(
+        self,
+        schema: dict[str, Any],
+        keys: tuple[object, ...],
+        paths: Sequence[object],
+        constants: Mapping[str, Any],
+    ) -> Callable[..., str]:
+        """The function for records that have these keys, in this order, of which `paths` may lead to fields."""
+        variables = {key: f"v{index}" for index, key in enumerate(keys)}
+        given = {path: variables[path] for path in paths if type(path) is str}
+        parts = _Parts()
+        texts: list[str] = []
+        self._fields(schema, "", given, constants, parts, texts)
+        lines = []
+        if texts:
+            lines = [f"if not join(({', '.join(texts)},)).isascii():"]
+            lines += _indented([f"if not {v}.isascii(): {v} = latin({v})" for v in texts])
+        return self._compiled(", ".join(variables.values()), [*lines, _joined(parts.expressions())])
+
+    def _fields(
+        self,
+        schema: dict[str, Any],
+        at: str,
+        given: Mapping[str, str],
+        constants: Mapping[str, Any],
+        parts: "_Parts",
+        texts: list[str],
+    ) -> None:
+        """Adds what encodes the record at the path `at`, and which variables must hold text. `given`: path → variable.
+
+        Raises KeyError where a field is missing, ValueError where one is given both as a whole and in parts."""
+        for field in schema["fields"]:
+            path = at + field["name"]
+            within = any(other.startswith(f"{path}.") for other in (*given, *constants))
+            prefix, _, plain = _nullable(field["type"])
+            if path in given:
+                if within:
+                    raise ValueError
+                v = given[path]
+                if _kind(plain) == "string":
+                    texts.append(v)
+                    parts.add(f"{self._sizes(prefix)}[len({v})]", v)
+                elif _is_time(plain):
+                    parts.add_constant(prefix)
+                    parts.add(f"low[(z := {v} << 1) & {_LOW_MASK}]", f"high[z >> {_LOW_BITS}]")
+                else:
+                    parts.add(self._expression(plain, v, prefix))
+            elif within:
+                record = self._names.get(_kind(plain), plain)
+                parts.add_constant(prefix)
+                self._fields(record, f"{path}.", given, constants, parts, texts)
+            elif path in constants:
+                parts.add_constant(self._general_compiler.piece(field["type"])(constants[path]))
+            else:
+                parts.add_constant(self._default_of(field))
+
+    def _default_of(self, field: dict[str, Any]) -> str:
+        """What is written where a record has not got the field. Raises KeyError where it must have it."""
+        written = self._defaults.get(id(field))
+        if written is None:
+            default = self._default(field["type"], field["default"])
+            written = self._defaults[id(field)] = self._general_compiler.piece(field["type"])(default)
+        return written
+
+
+class _Parts:
+    """What a function joins; constants that follow each other as one."""
+
+    def __init__(self) -> None:
+        self._expressions: list[str] = []
+        self._constant = ""
+
+    def add(self, *expressions: str) -> None:
+        self._expressions = [*self.expressions(), *expressions]
+        self._constant = ""
+
+    def add_constant(self, text: str) -> None:
+        self._constant += text
+
+    def expressions(self) -> list[str]:
+        return [*self._expressions, repr(self._constant)] if self._constant else self._expressions
+
+
 _KINDS: dict[type, tuple[str, ...]] = {
     type(None): ("null",),
     bool: ("boolean",),
@@ -366,6 +475,18 @@ def _kind(schema: Any) -> str:
     """The type, or a named type's name."""
     kind: str = schema if isinstance(schema, str) else "union" if isinstance(schema, list) else schema["type"]
     return kind
+
+
+def _is_time(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema["type"] == "long" and "logicalType" in schema
+
+
+def _nullable(schema: Any) -> tuple[str, str | None, Any]:
+    """Of a schema that null is one of two branches of: what goes before a value, what is written for null, and the
+    other branch. Of any other: nothing, None, and itself."""
+    if isinstance(schema, list) and len(schema) == 2 and schema.count("null") == 1:
+        return ("\2", "\0", schema[1]) if schema[0] == "null" else ("\0", "\2", schema[0])
+    return "", None, schema
 
 
 def _joined(parts: list[str]) -> str:

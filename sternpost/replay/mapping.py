@@ -13,7 +13,7 @@ from processor.core import Core
 from processor.deduplication import Deduplicator
 from processor.history import KafkaHistory
 from processor.identification import identify
-from processor.mapping import Mapper
+from processor.mapping import CONSTANTS, Mapper
 from processor.records import Duplicate, Outcome, RawRecord
 from processor.state import Forgetful, StateError, StateMemory
 from processor.state_folder import StateFolder
@@ -62,7 +62,7 @@ class Mapping(AbstractContextManager["Mapping"]):
             self._deduplicator,
             Mapper(settings.processor.profile),
             frame(schema_id),
-            compile_writer(load_schema()),
+            compile_writer(load_schema(), CONSTANTS),
             record_limits(settings).events,
         )
         self._scratch = tempfile.TemporaryDirectory(prefix="sternpost-replay-")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processor.core import Core
 from processor.identification import identify
-from processor.mapping import Mapper
+from processor.mapping import CONSTANTS, Mapper
 from processor.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
 from schemas.avro_writer import compile_writer
 from schemas.rejection import ErrorCode, Rejection, Stage
@@ -21,7 +21,7 @@ from tests.unit.processor.raw_records import NOW_MS, payload, raw
 
 SCHEMA = load_schema()
 PARSED = fastavro.parse_schema(SCHEMA)
-WRITER = compile_writer(SCHEMA)
+WRITER = compile_writer(SCHEMA, CONSTANTS)
 
 
 class Known:
@@ -50,7 +50,7 @@ class Faulty:
     def __init__(self, fault: Exception) -> None:
         self.fault = fault
 
-    def map(self, body: bytes, **_: object) -> dict[str, Any]:
+    def fields(self, body: bytes, *_: object) -> dict[str, Any]:
         raise self.fault
 
 
@@ -156,7 +156,7 @@ def test_a_fault_of_the_encoder_says_so() -> None:
 
 def test_an_event_that_does_not_fit_the_schema_is_unencodable() -> None:
     class Odd:
-        def map(self, body: bytes, **_: object) -> dict[str, Any]:
+        def fields(self, body: bytes, *_: object) -> dict[str, Any]:
             return {"userId": "42", "timestamp": "no time"}
 
     outcome = one(raw(), mapper=Odd())

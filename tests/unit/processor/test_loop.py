@@ -62,7 +62,7 @@ class Health:
 
 
 class Mapper:
-    def map(self, body: bytes, **_: object) -> dict[str, Any]:
+    def fields(self, body: bytes, *_: object) -> dict[str, Any]:
         if body == b"broken":
             raise Rejection(ErrorCode.MALFORMED_JSON, "broken")
         return {"userId": "someone", "timestamp": 0}

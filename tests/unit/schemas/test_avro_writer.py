@@ -1,5 +1,6 @@
 """The compiled writer against fastavro: for any schema and any value of it, the same bytes."""
 
+import enum
 import io
 import itertools
 import json
@@ -14,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.mapping import Mapper
+from processor.mapping import CONSTANTS, Mapper
 from schemas import avro_writer
 from schemas.avro_writer import Unencodable, compile_writer, varint
+from schemas.paths import nested
 from schemas.rejection import Rejection
 from schemas.track_event import SCHEMA_FILES, load_schema
 from sternpost import samples
@@ -24,7 +26,11 @@ from sternpost import samples
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 LONG = st.integers(-(2**63), 2**63 - 1)
 FLOAT = st.floats(width=32)
+TIME = {"type": "long", "logicalType": "timestamp-millis"}
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
+
+WRITE = compile_writer(load_schema())
+WRITE_FLAT = compile_writer(load_schema(), CONSTANTS)
 
 PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
@@ -179,6 +185,55 @@ def test_bytes_equal_fastavros_for_any_schema(drawn: tuple[dict[str, Any], list[
         assert write(value) == by_fastavro(schema, value)
 
 
+def laid_flat(schema: dict[str, Any], value: dict[str, Any], data: st.DataObject, at: str = "") -> dict[str, Any]:
+    """The same record, some of the records in it by their parts."""
+    types = {field["name"]: field["type"] for field in schema["fields"]}
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        plain = (
+            [branch for branch in types[name] if branch != "null"] if isinstance(types[name], list) else [types[name]]
+        )
+        record = plain[0] if len(plain) == 1 and isinstance(plain[0], dict) and plain[0]["type"] == "record" else None
+        parts = laid_flat(record, item, data, f"{at}{name}.") if record and item and data.draw(st.booleans()) else {}
+        flat |= parts or {at + name: item}
+    return flat
+
+
+@settings(max_examples=400, deadline=None)
+@given(schemas_and_values(), st.data())
+def test_a_flat_record_is_written_as_the_nested_one(
+    drawn: tuple[dict[str, Any], list[dict[str, Any]]], data: st.DataObject
+) -> None:
+    schema, values = drawn
+    flat = [laid_flat(schema, value, data) for value in values]
+    common = [
+        path for path, item in flat[0].items() if all(path in one and repr(one[path]) == repr(item) for one in flat)
+    ]
+    constant = [path for path in common if data.draw(st.booleans())]
+    write = compile_writer(schema, {path: flat[0][path] for path in constant})
+    for record, value in zip(flat, values, strict=True):
+        assert repr(nested(record)) == repr(value)
+        given_parts = {path: item for path, item in record.items() if path not in constant}
+        assert write(given_parts) == by_fastavro(schema, value)
+
+
+@pytest.mark.parametrize(
+    "record", [{"a": {}, "a.b": 1}, {"a.b": 1, "a": {}}, {"a.b": 1, "a.b.c": 2}, {"a": None, "a.b": 1}, {"k": {}}]
+)
+def test_a_field_given_as_a_whole_and_in_parts_is_refused(record: dict[str, Any]) -> None:
+    inner = {"type": "record", "name": "I", "fields": [{"name": "b", "type": "int"}]}
+    fields = [{"name": "a", "type": ["null", inner]}, {"name": "k", "type": ["null", "I"], "default": None}]
+    with pytest.raises(Unencodable):
+        compile_writer({"type": "record", "name": "R", "fields": fields}, {"k.b": 1})(record)
+
+
+def test_only_the_outermost_record_may_be_flat() -> None:
+    inner = {"type": "record", "name": "I", "fields": [{"name": "c", "type": ["null", "int"], "default": None}]}
+    item = {"type": "record", "name": "J", "fields": [{"name": "b", "type": ["null", inner], "default": None}]}
+    schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "array", "items": item}}]}
+    assert compile_writer(schema)({"a": [{"b.c": 1}]}) == by_fastavro(schema, {"a": [{}]})
+
+
 @settings(max_examples=400, deadline=None)
 @given(schemas_and_junk())
 def test_junk_is_refused_or_written_as_fastavro_writes_it(drawn: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -209,13 +264,16 @@ def test_every_sample_event_is_written_as_fastavro_writes_it(file: Path) -> None
             assert write(event) == by_fastavro(schema, event)
 
 
-def test_events_are_written_without_fastavros_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would be right and cost most of the speed, silently."""
-    write = compile_writer(load_schema())
+def test_events_are_written_by_the_functions_of_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything else would be right and cost most of the speed, silently."""
+    monkeypatch.setattr(avro_writer._Compiler, "piece", lambda *_: None)
+    monkeypatch.setattr(avro_writer._ShapeCompiler, "_default_of", lambda *_: "?")
     monkeypatch.setattr(avro_writer, "_write_slowly", None)
+    write = compile_writer(load_schema())
     for payload in samples.one_of_each():
         body = json.dumps(payload).encode()
-        assert write(Mapper("corrected").map(body, received_at_ms=0, request_timestamp_s=1, event_id="é"))
+        event = Mapper("corrected").map(body, received_at_ms=1_700_000_000_000, request_timestamp_s=9, event_id="é")
+        assert write(event)
 
 
 def test_a_record_may_hold_itself() -> None:
@@ -312,6 +370,15 @@ def test_of_two_records_a_union_takes_the_one_that_more_fields_match() -> None:
         ("long", 2**63),
         ("long", "1"),
         ("long", True),
+        (TIME, True),
+        (TIME, 2**63),
+        (TIME, -(2**63) - 1),
+        (TIME, 1.0),
+        (["null", TIME], False),
+        (["null", "string"], b"x"),
+        (["null", "string"], ["x"]),
+        (["null", "string"], "\udfff"),
+        (["string", "null"], {"x": "y"}),
         ("long", 1.0),
         ("boolean", 1),
         ("double", "1"),
@@ -412,13 +479,14 @@ def test_no_value_is_quoted_where_one_is_refused() -> None:
     )
 )
 def test_whatever_the_mapping_lets_through_is_encodable(payload: dict[str, Any]) -> None:
+    mapper, body = Mapper("corrected"), json.dumps(payload).encode()
     try:
-        event = Mapper("corrected").map(
-            json.dumps(payload).encode(), received_at_ms=0, request_timestamp_s=None, event_id="x"
-        )
+        event = mapper.map(body, received_at_ms=0, request_timestamp_s=None, event_id="x")
     except Rejection:
         return
-    assert compile_writer(load_schema())(event) == by_fastavro(load_schema(), event)
+    by_oracle = by_fastavro(load_schema(), event)
+    assert WRITE(event) == by_oracle
+    assert WRITE_FLAT(mapper.fields(body, 0, None, "x")) == by_oracle
 
 
 def test_more_shapes_than_are_remembered_are_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,5 +504,28 @@ def test_more_shapes_than_are_remembered_are_written_all_the_same(monkeypatch: p
 @pytest.mark.parametrize("edge", [2**6, 2**13, 2**14, 2**20, 2**31, 2**41, 2**62])
 def test_integers_around_the_edges_of_their_tables(edge: int) -> None:
     write = compile_writer({"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]})
+    write_time = compile_writer({"type": "record", "name": "R", "fields": [{"name": "n", "type": ["null", TIME]}]})
     for number in [*range(edge - 3, edge + 3), *range(-edge - 3, -edge + 3)]:
         assert write({"n": number}) == varint(number).encode("latin-1")
+        assert write_time({"n": number}) == b"\2" + varint(number).encode("latin-1")
+
+
+@pytest.mark.parametrize("length", [0, 63, 64, 4_095, 4_096, 8_191, 8_192, 100_000])
+@pytest.mark.parametrize("kind", ["string", ["null", "string"], ["string", "null"]])
+@pytest.mark.parametrize("letter", ["a", "\x7f", "\x80", "\xff", "€", "⚓"])
+def test_texts_of_any_length_and_letters(kind: Any, length: int, letter: str) -> None:
+    schema = {"type": "record", "name": "R", "fields": [{"name": name, "type": kind} for name in "ab"]}
+    for record in ({"a": length * letter, "b": "b"}, {"a": "a", "b": (length - 1) * "a" + letter}):
+        assert compile_writer(schema)(record) == by_fastavro(schema, record)
+
+
+def test_texts_of_other_types_are_written_as_text() -> None:
+    class Text(str):
+        __slots__ = ()
+
+    class Named(enum.StrEnum):
+        ANCHOR = "⚓"
+
+    schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}]}
+    for text in (Text("plain"), Text("é"), Named.ANCHOR):
+        assert compile_writer(schema)({"a": text}) == by_fastavro(schema, {"a": str(text)})
