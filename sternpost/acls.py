@@ -56,7 +56,8 @@ def grants(settings: Settings, role: Role, replay_topics: Sequence[str] = ()) ->
     topics, group = settings.topics, settings.processor.group_id
     every = (topics.raw, topics.events, topics.dead_letters)
     viewer = [
-        *(Grant("topic", name, ("Describe", "Read")) for name in every),
+        *(Grant("topic", name, ("Describe", "Read")) for name in (topics.raw, topics.dead_letters)),
+        Grant("topic", topics.events, ("Describe", "DescribeConfigs", "Read")),
         Grant("group", group, ("Describe",)),
         Grant("group", READER_GROUP, ("Describe",)),
         Grant("group", f"{group}.catch-up", ("Describe",)),
@@ -79,15 +80,16 @@ def grants(settings: Settings, role: Role, replay_topics: Sequence[str] = ()) ->
                 *(Grant("topic", name, rights) for name in every),
                 Grant("topic", DOCTOR_TOPICS, ("Create", "Delete", "Describe", "Write"), prefixed=True),
                 *(Grant("topic", name, ("Describe",)) for name in INTERNAL_TOPICS),
+                Grant("group", group, ("Describe",)),
                 Grant("cluster", CLUSTER, ("Describe", "DescribeConfigs")),
             ]
         case Role.VIEWER:
             return viewer
         case Role.OPERATOR:
             return [
-                *(Grant("topic", name, ("Describe", "Read", "Write")) for name in every),
-                *(Grant("topic", name, ("Create", "Describe", "Write")) for name in replay_topics),
-                *viewer[len(every) :],
+                *(grant._replace(operations=(*grant.operations, "Write")) for grant in viewer if grant.name in every),
+                *(Grant("topic", name, ("Create", "Describe", "DescribeConfigs", "Write")) for name in replay_topics),
+                *(grant for grant in viewer if grant.name not in every),
                 Grant("group", f"{group}.replay.", ("Read",), prefixed=True),
                 Grant("transactional_id", f"{group}.", ("Describe", "Write"), prefixed=True),
             ]

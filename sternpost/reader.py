@@ -161,6 +161,19 @@ def read_spans(
         consumer.close()
 
 
+def first_messages(settings: Settings, topic: str, spans: Sequence[Span]) -> "dict[int, Message]":
+    """By partition: the first committed record of each span that has any. Raises DependencyError."""
+    first: dict[int, Message] = {}
+    records = read_spans(settings, topic, spans, batch=100)
+    for messages in records:
+        for message in messages:
+            first.setdefault(message.partition() or 0, message)
+        if len(first) == len(spans):
+            records.close()
+            break
+    return first
+
+
 def headers_of(message: "Message") -> list[tuple[str, bytes | None]]:
     """The record's headers, in order."""
     found: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]

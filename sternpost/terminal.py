@@ -35,11 +35,16 @@ def console(**options: Any) -> "Console":
     return found if found.is_terminal else Console(highlight=False, markup=False, width=WIDE, **options)
 
 
-def table(*headers: str) -> "Table":
-    """Without lines; what does not fit is folded, since half an id is of no use."""
+def table(*headers: str, folded: tuple[str, ...] = ()) -> "Table":
+    """Without lines. What does not fit is folded, in those columns alone as far as they have room to give."""
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
-        made.add_column(header, overflow="fold")
+        made.add_column(header, overflow="fold", no_wrap=header not in folded, min_width=14 * (header in folded))
     return made
+
+
+def counted(number: int, one: str) -> str:
+    """`1 broker`, `2 brokers`"""
+    return f"{number} {one}{'' if number == 1 else 's'}"

@@ -101,7 +101,7 @@ def check(settings: Settings) -> list[Finding]:
                     Finding(
                         name,
                         f"{key} is {actual}, and should be {relation}{wanted}",
-                        f"kafka-configs --alter --entity-type topics --entity-name {name} --add-config {key}={wanted}",
+                        alter_command(settings, name, key, wanted),
                     )
                 )
         replicas = min(len(partition.replicas) for partition in found[name].partitions.values())
@@ -115,6 +115,32 @@ def check(settings: Settings) -> list[Finding]:
             )
     findings += _partition_findings(settings, {name: len(found[name].partitions) for name in there})
     return findings
+
+
+def retention_ms(settings: Settings, topic: str) -> int | None:
+    """How long brokers keep the topic's records, counted from each record's own time; -1 for ever. None where they do
+    not tell: the topic is missing, or this user may not see its settings."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import ConfigResource, ResourceType
+
+    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    [asked] = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+    try:
+        return int(str(asked.result(ADMIN_TIMEOUT_S)["retention.ms"].value))
+    except KafkaException:
+        return None
+
+
+def kafka_tool(settings: Settings, name: str) -> str:
+    """The beginning of a call of one of Kafka's own tools, for a shell."""
+    secured = " --command-config admin.properties" if settings.kafka.properties else ""
+    return f"{name} --bootstrap-server {settings.kafka.bootstrap_servers}{secured}"
+
+
+def alter_command(settings: Settings, topic: str, key: str, value: object) -> str:
+    """The call that sets a topic's setting."""
+    tool = kafka_tool(settings, "kafka-configs")
+    return f"{tool} --alter --entity-type topics --entity-name {topic} --add-config {key}={value}"
 
 
 def _is_enough(key: str, actual: str, wanted: str) -> bool:

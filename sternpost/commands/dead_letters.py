@@ -128,7 +128,7 @@ def list_(settings: "Settings", selection: "Selection", with_redriven: bool, lim
         return
     from sternpost.terminal import console, table, text
 
-    counts = table("code", "source", "field", "letters", "first", "last")
+    counts = table("code", "source", "field", "letters", "first", "last", folded=("field",))
     counts.columns[3].justify = "right"
     for group in groups:
         kind, times = group.kind, (_second(group.first_ms), _second(group.last_ms))
@@ -136,7 +136,7 @@ def list_(settings: "Settings", selection: "Selection", with_redriven: bool, lim
     out = console()
     out.print(counts)
     out.print(f"\n{len(newest)} of {len(letters)}, the newest last", style="bold")
-    rows = table("at", "failed", "code", "event id", "tries", "message")
+    rows = table("at", "failed", "code", "event id", "tries", "message", folded=("event id", "message"))
     for letter in newest:
         rows.add_row(
             f"{letter.partition}:{letter.offset}",
@@ -240,7 +240,7 @@ def export(settings: "Settings", selection: "Selection", with_redriven: bool, ou
     import orjson
 
     from sternpost.dead_letters.selection import read
-    from sternpost.terminal import printable
+    from sternpost.terminal import counted, printable
 
     if bodies and output.isatty():
         raise click.UsageError("a terminal would obey what is in the payloads; give --output FILE, or a pipe")
@@ -255,7 +255,7 @@ def export(settings: "Settings", selection: "Selection", with_redriven: bool, ou
             output.write(line + b"\n")
             number += 1
     output.flush()
-    click.echo(f"{number} dead letters exported", err=True)
+    click.echo(f"{counted(number, 'dead letter')} exported", err=True)
 
 
 @command.command()
@@ -264,9 +264,16 @@ def export(settings: "Settings", selection: "Selection", with_redriven: bool, ou
     "--max-attempts", type=click.IntRange(1), default=5, show_default=True, help="Leave alone what was tried so often."
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing; say what today's mapping would make of them.")
+@click.option(
+    "--may-expire",
+    is_flag=True,
+    help="Send those older than the topic of events keeps, though they go at once.",
+)
 @common.json_option
 @common.pass_settings
-def redrive(settings: "Settings", selection: "Selection", max_attempts: int, dry_run: bool, as_json: bool) -> None:
+def redrive(
+    settings: "Settings", selection: "Selection", max_attempts: int, dry_run: bool, may_expire: bool, as_json: bool
+) -> None:
     """Send dead letters back to the raw topic: same key, bytes and headers, `attempt` counted up.
 
     Each is sent back once, however often the command runs or is interrupted: sending and noting that it was sent are
@@ -277,6 +284,7 @@ def redrive(settings: "Settings", selection: "Selection", max_attempts: int, dry
         return
     from sternpost.dead_letters.redrive import redrive as send
     from sternpost.progress import Progress
+    from sternpost.terminal import counted
     from sternpost.transactions import ending_in_good_order
 
     with ending_in_good_order() as interrupted, Progress("read") as progress:
@@ -290,6 +298,7 @@ def redrive(settings: "Settings", selection: "Selection", max_attempts: int, dry
             settings,
             selection,
             max_attempts=max_attempts,
+            may_expire=may_expire,
             interrupted=interrupted,
             on_read=progress.at,
             on_plan=on_plan,
@@ -307,7 +316,7 @@ def redrive(settings: "Settings", selection: "Selection", max_attempts: int, dry
             }
         )
     else:
-        click.echo(f"{sent.total()} dead letters sent back to {settings.topics.raw}")
+        click.echo(f"{counted(sent.total(), 'dead letter')} sent back to {settings.topics.raw}")
         _say_exhausted(plan, max_attempts)
     if left:
         click.echo(f"interrupted: {left} are left; run it again to send those", err=True)
@@ -318,12 +327,15 @@ def _dry_run(settings: "Settings", selection: "Selection", max_attempts: int, as
     from collections import Counter
 
     from schemas.rejection import Rejection
+    from sternpost import retention
     from sternpost.dead_letters.redrive import plan, raw_headers
     from sternpost.dead_letters.selection import read
     from sternpost.progress import Progress
+    from sternpost.terminal import counted
     from sternpost.today import Today, raw_record
 
     would: Counter[str] = Counter()
+    expiring, kept_from_ms = 0, retention.kept_from_ms(settings, settings.topics.events)
     with Progress("read", transient=True) as progress:
         planned = plan(settings, selection, max_attempts, progress.at)
         progress.start(len(planned.letters), "mapped")
@@ -332,21 +344,32 @@ def _dry_run(settings: "Settings", selection: "Selection", max_attempts: int, as
             for _, message in batch:
                 outcome = today.map(raw_record(message)._replace(headers=raw_headers(message)))
                 would[outcome.code.value if isinstance(outcome, Rejection) else "event"] += 1
+                expiring += isinstance(outcome, dict) and outcome["timestamp"] < kept_from_ms
             progress.advance(len(batch))
     if as_json:
         common.echo_json(
-            {"would_send": len(planned.letters), "would_become": would, "exhausted": planned.exhausted.total()}
+            {
+                "would_send": len(planned.letters),
+                "would_become": would,
+                "expiring": expiring,
+                "exhausted": planned.exhausted.total(),
+            }
         )
         return
-    click.echo(f"{len(planned.letters)} dead letters would be sent back to {settings.topics.raw}")
+    click.echo(f"{counted(len(planned.letters), 'dead letter')} would be sent back to {settings.topics.raw}")
     for code, number in would.most_common():
-        click.echo(f"  {number} would become {'an event' if code == 'event' else f'dead letters again: {code}'}")
+        click.echo(f"  {number} would become {'an event' if code == 'event' else f'a dead letter again: {code}'}")
+    if expiring:
+        topic = settings.topics.events
+        click.echo(f"  {expiring} occurred longer ago than {topic} keeps events, and would soon be gone from it")
     _say_exhausted(planned, max_attempts)
 
 
 def _say_exhausted(plan: "Plan", max_attempts: int) -> None:
+    from sternpost.terminal import counted
+
     if plan.exhausted:
+        letters = counted(plan.exhausted.total(), "dead letter")
         click.echo(
-            f"{plan.exhausted.total()} were left alone: they failed {max_attempts} times or more since they were first "
-            "sent back; raise --max-attempts to try them again"
+            f"{letters} left alone: sent back {max_attempts} times or more already; raise --max-attempts to try again"
         )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "--rate", type=click.FloatRange(0, min_open=True), help="Raw records a second at most, to spare the brokers."
 )
 @click.option("--skip-expired", is_flag=True, help="Where retention has removed part of the range: take what is left.")
+@click.option("--may-expire", is_flag=True, help="Write what is older than the target keeps, though it goes at once.")
 @click.option(
     "--again", is_flag=True, help="Start from the beginning, though this replay was begun or finished before."
 )
@@ -50,6 +51,7 @@ def command(
     people: tuple[str, ...],
     rate: float | None,
     skip_expired: bool,
+    may_expire: bool,
     again: bool,
     show_values: bool,
     as_json: bool,
@@ -82,7 +84,7 @@ def command(
         _dry_run(settings, spans(), filters, show_values, as_json)
         return
     words = (start, end, repr(sorted(partitions)), filters.as_text())
-    _write(settings, to_topic or settings.topics.events, live, words, spans, filters, rate, again, as_json)
+    _write(settings, to_topic or settings.topics.events, live, words, spans, filters, rate, may_expire, again, as_json)
 
 
 def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, as_json: bool) -> None:
@@ -90,6 +92,7 @@ def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, 
     from sternpost.progress import Progress
     from sternpost.replay.compare import Present, compare
     from sternpost.replay.mapping import Mapping
+    from sternpost.retention import kept_from_ms
     from sternpost.transactions import ending_in_good_order
 
     registry = Registry(**settings.schema_registry.options())
@@ -108,6 +111,7 @@ def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, 
                 mapping,
                 present,
                 _schemas(settings, registry),
+                kept_from_ms=kept_from_ms(settings, settings.topics.events),
                 show_values=show_values,
                 on_done=progress.advance,
                 interrupted=lambda: bool(interrupted),
@@ -152,11 +156,13 @@ def _show(settings: "Settings", difference: "Difference") -> None:
     counts = Table.grid(padding=(0, 2))
     for name in ("unchanged", "changed", "added", "removed", "duplicates"):
         counts.add_row(text(name, "bold"), str(getattr(difference, name)))
+    if difference.expired:
+        counts.add_row(text("expired", "bold"), f"{difference.expired}, older than what the topic keeps")
     for code, letters in difference.dead_letters.most_common():
         counts.add_row(text("dead letters", "bold"), f"{letters} {code}")
     out.print(counts)
     if difference.fields:
-        fields = table("field", "changed", "added", "removed", "for example")
+        fields = table("field", "changed", "added", "removed", "for example", folded=("for example",))
         for path, change in difference.as_json()["fields"].items():
             example = change["examples"][0]
             shown = f"{example['raw']}: {_value(example['before'])} → {_value(example['after'])}"
@@ -180,11 +186,13 @@ def _write(
     resolve: Any,
     filters: Any,
     rate: float | None,
+    may_expire: bool,
     again: bool,
     as_json: bool,
 ) -> None:
     from runtime.errors import CheckFailed, ConfigurationError
-    from sternpost import reader
+    from runtime.kafka import check_topics
+    from sternpost import reader, retention
     from sternpost.progress import Progress as Bar
     from sternpost.replay.mapping import Mapping
     from sternpost.replay.progress import Progress, name_of
@@ -198,7 +206,7 @@ def _write(
         raise ConfigurationError(
             f"--to-topic {target} is one of the pipeline's own topics; --live writes to {topics.events}"
         )
-    ensure(settings, target)
+    check_topics(settings, [topics.raw, topics.events])
     framed = schema_id(settings)
     name = name_of(settings, target, *words)
     progress = Progress(settings, name)
@@ -209,15 +217,20 @@ def _write(
         resumed = spans is not None
         if spans is None:
             spans = resolve()
-            progress.begin(spans)
         elif not any(span.offsets for span in spans):
             raise CheckFailed(
-                f"this replay to {target} has finished before, and would write every event of the range a second time; "
-                "--again does that"
+                f"a replay to {target} with these options has finished, and would write its events a second time; "
+                "--again does that, reckoning times such as `2h` anew"
             )
         else:
             check_kept(settings, spans)
             click.echo(f"going on with a replay that was interrupted, {_left(spans)} offsets left", err=True)
+        age_ms = retention.age_ms(settings, spans)
+        ensure(settings, target, age_ms)
+        if not may_expire:
+            retention.check(settings, target, age_ms, "write to a new topic, which is made to keep them (--to-topic)")
+        if not resumed:
+            progress.begin(spans)
         with (
             ending_in_good_order() as interrupted,
             Mapping(settings, spans, filters, framed) as mapping,
@@ -233,11 +246,13 @@ def _write(
                 progress,
                 transactions,
                 rate=rate,
+                kept_from_ms=retention.kept_from_ms(settings, target),
                 interrupted=interrupted,
                 on_done=bar.advance,
             )
     finally:
         progress.close()
+    expiring = counts.pop("expiring", 0)
     letters = {code: n for code, n in counts.items() if code not in ("events", "duplicates", "filtered")}
     if as_json:
         common.echo_json(
@@ -248,6 +263,7 @@ def _write(
                 "target": target,
                 "records": counts.total(),
                 "events": counts["events"],
+                "expiring": expiring,
                 "duplicates": counts["duplicates"],
                 "filtered": counts["filtered"],
                 "dead_letters": letters,
@@ -259,6 +275,10 @@ def _write(
             f"({counts['duplicates']} duplicates, {counts['filtered']} filtered out, "
             f"{sum(letters.values())} dead letters)"
         )
+        if expiring:
+            click.echo(
+                f"{expiring} of them occurred longer ago than {target} keeps events, and will soon be gone from it"
+            )
     if interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)
         raise click.exceptions.Exit(130)

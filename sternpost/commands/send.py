@@ -80,6 +80,8 @@ def command(
 
 
 def _bodies(file: IO[bytes] | None, count: int | None, run: str) -> Iterator[bytes]:
+    import time
+
     import orjson
 
     from sternpost import samples
@@ -88,8 +90,10 @@ def _bodies(file: IO[bytes] | None, count: int | None, run: str) -> Iterator[byt
         lines = (line.rstrip(b"\r\n") for line in file)
         yield from itertools.islice((line for line in lines if line), count)
         return
-    for index in range(count or len(samples.PAIRS)):
-        yield orjson.dumps(samples.payload(index, run))
+    count = count or len(samples.PAIRS)
+    since = int(time.time()) - count // 10  # brokers remove events by when they occurred
+    for index in range(count):
+        yield orjson.dumps(samples.payload(index, run, since=since))
 
 
 def _shares(bodies: Iterator[bytes], feeds: int) -> list[Iterator[bytes]]:

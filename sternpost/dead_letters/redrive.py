@@ -1,5 +1,6 @@
 """Sends dead letters back to the raw topic, each once, with its attempt counted up."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime.kafka import check_topics
 from runtime.settings import Settings
 from schemas import headers
-from sternpost import reader
+from sternpost import reader, retention
 from sternpost.dead_letters.index import Index
 from sternpost.dead_letters.letter import Letter, number, texts
 from sternpost.dead_letters.selection import OnRead, Selection, find, nothing, read
@@ -50,6 +51,7 @@ def redrive(
     selection: Selection,
     *,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    may_expire: bool = False,
     interrupted: Interrupted,
     on_read: OnRead = nothing,
     on_plan: Callable[[Plan], None],
@@ -58,8 +60,9 @@ def redrive(
     """Sends back what `plan` gives, and tells how many by code. Stops between two batches where interrupted.
 
     A batch is one transaction over the raw records and the notes that their letters were sent back. Raises
-    DependencyError; what was committed before stands and is not sent again by the next call. Raises KeyboardInterrupt
-    where it was interrupted before there was anything to send.
+    DependencyError; what was committed before stands and is not sent again by the next call. So it does, before it
+    sends any, where a letter is older than the topic of events keeps its records, unless it `may_expire`. Raises
+    KeyboardInterrupt where it was interrupted before there was anything to send.
     """
 
     def look_up(done: int, total: int) -> None:
@@ -71,6 +74,9 @@ def redrive(
     # Before looking: from here on, what an earlier redrive left undecided is decided.
     transactions = Transactions(settings, f"{settings.processor.group_id}.redrive")
     planned = plan(settings, selection, max_attempts, look_up)
+    if planned.letters and not may_expire:
+        age_ms = time.time_ns() // 1_000_000 - min(letter.failed_at_ms for letter in planned.letters)
+        retention.check(settings, settings.topics.events, age_ms, "send those back that are younger (--since)")
     on_plan(planned)
     partitions = set(reader.topic_partitions(settings, settings.topics.raw)) if planned.letters else set()
     sent: Counter[str] = Counter()

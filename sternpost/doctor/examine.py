@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from runtime.errors import DependencyError
 from runtime.settings import Settings
 from sternpost.acls import Role
-from sternpost.doctor import clock, cluster, endpoint, registry, rights
+from sternpost.doctor import clock, cluster, endpoint, lag, registry, rights
 from sternpost.doctor.check import Check, fault
 
 
@@ -18,6 +18,7 @@ def examine(settings: Settings, *, url: str, role: Role | None, send: bool) -> I
         brokers = sorted(found.brokers)
         yield from rights.check(settings, role, brokers)
         yield from clock.check(settings, brokers)
+        yield from lag.check(settings)
     except DependencyError as error:
         yield fault("brokers", str(error), "mend this first; the rest of the cluster was not examined")
     yield from registry.check(settings)

@@ -45,6 +45,8 @@ class Difference:
     unchanged: int = 0
     added: int = 0
     """Events that the output topic has not got."""
+    expired: int = 0
+    """Events that it has not got, and would not have kept so long."""
     removed: int = 0
     """Events in the output topic that today's mapping would not make."""
     changed: int = 0
@@ -61,6 +63,7 @@ class Difference:
             "duplicates": self.duplicates,
             "unchanged": self.unchanged,
             "added": self.added,
+            "expired": self.expired,
             "removed": self.removed,
             "changed": self.changed,
             "dead_letters": dict(self.dead_letters),
@@ -119,6 +122,7 @@ def compare(
     present: Present,
     schema_by_id: Callable[[int], dict[str, Any]],
     *,
+    kept_from_ms: int = 0,
     show_values: bool,
     on_done: Callable[[int], None],
     interrupted: Callable[[], bool],
@@ -126,7 +130,8 @@ def compare(
 ) -> Difference:
     """Maps the spans and writes nothing. Values are people's data: without `show_values`, examples tell their kind.
 
-    `schema_by_id` gives the schemas that the topic's events were written with. Raises DependencyError.
+    `schema_by_id` gives the schemas that the topic's events were written with, `kept_from_ms` says before when the
+    topic keeps none. Raises DependencyError.
     """
     difference = Difference()
     read_old, schema = EventReader(schema_by_id), load_schema()
@@ -148,6 +153,8 @@ def compare(
                     difference.removed += 1
                     why = outcome.code.value if type(outcome) is DeadLetter else "duplicate"
                     _keep(difference.examples["removed"], {"raw": at, "because": why})
+            elif before is None and outcome.timestamp_ms < kept_from_ms:
+                difference.expired += 1
             elif before is None:
                 difference.added += 1
                 _keep(difference.examples["added"], {"raw": at})

@@ -1,24 +1,24 @@
 """Where a replay writes to, and in which schema."""
 
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, missing_topics, topic_configs
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, missing_topics, topic_configs
 from runtime.settings import Settings
 from schemas.registry import Registry, RegistryUnavailable, SchemaMissing, SchemaRefused, subject_of
 from schemas.track_event import load_schema
-from sternpost import reader
+from sternpost import reader, retention
 
 
-def ensure(settings: Settings, target: str) -> None:
-    """Makes the topic like the output topic, where it is missing. Raises DependencyError."""
+def ensure(settings: Settings, target: str, age_ms: int) -> None:
+    """Makes the topic like the output topic, where it is missing, but that it keeps events of that age for as long as
+    others. Raises DependencyError."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import NewTopic
 
     events = settings.topics.events
-    check_topics(settings, [settings.topics.raw, events])
     if not missing_topics(settings, [target]):
         return
     partitions = len(reader.topic_partitions(settings, events))
-    config = topic_configs(settings)[events]
+    config = {**topic_configs(settings)[events], "retention.ms": str(retention.long_enough_ms(settings, age_ms))}
     new = NewTopic(target, partitions, settings.topics.replication_factor, config=config)
     admin = admin_client(settings)  # kept: its futures fail once it is collected
     try:

@@ -1,14 +1,10 @@
 """The consumer group as the brokers see it, and how far it is behind."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
 from runtime.settings import Settings
 from sternpost import reader
-
-if TYPE_CHECKING:
-    from confluent_kafka import Message
 
 
 class Member(NamedTuple):
@@ -107,25 +103,11 @@ def partitions(settings: Settings, now_ms: int) -> list[Partition]:
         Partition(span.partition, span.start, span.end, high[span.partition], offsets.get(span.partition), None)
         for span in spans
     ]
-    oldest = _first_messages(
-        settings, {p.partition: reader.Span(p.partition, max(p.start, p.committed or 0), p.end) for p in found if p.lag}
-    )
+    behind = [reader.Span(p.partition, max(p.start, p.committed or 0), p.end) for p in found if p.lag]
+    oldest = reader.first_messages(settings, topic, behind)
     return [
         partition._replace(lag_seconds=max(0.0, (now_ms - oldest[partition.partition].timestamp()[1]) / 1000))
         if partition.partition in oldest
         else partition
         for partition in found
     ]
-
-
-def _first_messages(settings: Settings, spans: Mapping[int, reader.Span]) -> "dict[int, Message]":
-    """The first record of each span that has any."""
-    first: dict[int, Message] = {}
-    records = reader.read_spans(settings, settings.topics.raw, list(spans.values()), batch=100)
-    for messages in records:
-        for message in messages:
-            first.setdefault(message.partition() or 0, message)
-        if len(first) == len(spans):
-            records.close()
-            break
-    return first

@@ -7,7 +7,7 @@ from rich.text import Text
 from sternpost.status.dead_letters import MOST
 from sternpost.status.service import Service
 from sternpost.status.snapshot import Snapshot
-from sternpost.terminal import text
+from sternpost.terminal import counted, text
 
 
 def view(snapshot: Snapshot) -> RenderableType:
@@ -18,12 +18,12 @@ def view(snapshot: Snapshot) -> RenderableType:
 def _head(snapshot: Snapshot) -> RenderableType:
     group = snapshot.group
     rows = Table.grid(padding=(0, 2))
-    rows.add_row(Text("cluster", "bold"), f"{snapshot.cluster_id}, {snapshot.brokers} brokers")
-    members = f"{len(group.members)} members" if group.members else "no members: no processor is running"
+    rows.add_row(Text("cluster", "bold"), f"{snapshot.cluster_id}, {counted(snapshot.brokers, 'broker')}")
+    members = counted(len(group.members), "member") if group.members else "no members: no processor is running"
     rows.add_row(
         Text("group", "bold"), Text(f"{group.group_id}: {group.state}, {members}", "" if group.members else "yellow")
     )
-    behind = f"{snapshot.lag} records" + (f", {_age(snapshot.lag_seconds)}" if snapshot.lag_seconds else "")
+    behind = counted(snapshot.lag, "record") + (f", {_age(snapshot.lag_seconds)}" if snapshot.lag_seconds else "")
     rows.add_row(Text("behind", "bold"), Text(behind, "yellow" if snapshot.lag else "green"))
     if (rate := snapshot.throughput) is not None:
         rows.add_row(

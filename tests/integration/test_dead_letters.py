@@ -28,6 +28,9 @@ from tests.kafka import Kafka, SettingsMaker, TopicMaker
 GOOD = b'{"event_id":"e-%d","object_type":"email","metric":"sent","data":{"customer_id":"u%d"}}'
 BROKEN = b'{"event_id":"b","data":{"customer_id":"u","action_id":"no number"}}'
 
+RECEIVED_AT = str(int(time.time() * 1000) - 60_000)
+"""Not so long ago that brokers would remove an event of that time."""
+
 
 @pytest.fixture
 def topics(make_topics: TopicMaker) -> Topics:
@@ -46,7 +49,7 @@ def bury(settings: Settings, letters: list[dict[str, Any]]) -> None:
         partition = letter.get("partition", index % 3)
         found = {
             headers.SOURCE: "test",
-            headers.RECEIVED_AT: "1700000000000",
+            headers.RECEIVED_AT: RECEIVED_AT,
             headers.EVENT_ID: f"e-{index}",
             headers.ERROR_CODE: "internal_error",
             headers.ERROR_MESSAGE: "a fault",
@@ -194,7 +197,7 @@ def test_a_letter_goes_back_as_it_came_with_its_attempt_counted(settings: Settin
     assert (found[2].key(), found[1].key()) == (b"u", None)
     assert dict(reader.headers_of(found[2])) == {
         "source": b"test",
-        "received_at": b"1700000000000",
+        "received_at": RECEIVED_AT.encode(),
         "event_id": b"e-0",
         "content_type": b"application/json",
         "traceparent": b"00-a-b-01",
@@ -216,11 +219,25 @@ def test_a_dry_run_sends_nothing_and_says_what_would_come_of_it(settings: Settin
     assert dry == {
         "would_send": 3,
         "would_become": {"event": 1, "invalid_field": 1, "malformed_json": 1},
+        "expiring": 0,
         "exhausted": 1,
     }
     assert "1 would become an event" in run(settings, "redrive", "--dry-run").stdout
     assert raw(settings) == []
     assert len(find(settings, Selection())) == 4
+
+
+def test_events_that_the_output_topic_would_not_keep_are_not_made_unasked(settings: Settings) -> None:
+    """Brokers count retention from when an event occurred: seven days, by the brokers' default."""
+    old = {"timestamp": int(time.time() * 1000) - 8 * 86_400_000, "value": b'{"timestamp":1,' + (GOOD % (1, 1))[1:]}
+    bury(settings, [old, {}])
+    dry = json.loads(run(settings, "redrive", "--dry-run", "--json").stdout)
+    assert (dry["would_become"], dry["expiring"]) == ({"event": 2}, 1)
+    refused = CliRunner().invoke(cli, [*options(settings), "dead-letters", "redrive"])
+    assert f"--entity-name {settings.topics.events} --add-config retention.ms=" in str(refused.exception)
+    assert raw(settings) == []
+    assert json.loads(run(settings, "redrive", "--since", "1h", "--json").stdout)["sent"] == 1
+    assert json.loads(run(settings, "redrive", "--may-expire", "--json").stdout)["sent"] == 1
 
 
 def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -> None:
@@ -232,7 +249,7 @@ def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -
         b"2": 1,
         b"3": 1,
     }
-    assert "4 were left alone" in run(settings, "redrive", "--max-attempts", "3").stdout
+    assert "4 dead letters left alone" in run(settings, "redrive", "--max-attempts", "3").stdout
 
 
 def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.settings import Settings, Topics
@@ -18,7 +19,7 @@ from schemas.registry import Registry, subject_of
 from sternpost import reader, topics
 from sternpost.acls import Role
 from sternpost.cli import cli
-from sternpost.doctor import clock, cluster, endpoint, registry, rights
+from sternpost.doctor import clock, cluster, endpoint, lag, registry, rights
 from sternpost.doctor.check import Check, Verdict
 from sternpost.local_stack import services
 from tests.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
@@ -58,6 +59,7 @@ def test_all_is_well_and_an_event_comes_through_with_every_key(settings: Setting
     assert {check["name"] for check in found["checks"] if check["verdict"] == "ok"} >= {
         *("client version", "brokers", "broker version", "broker settings", "replicas", "topics", "clocks"),
         *("state of transactions", "state of offsets", "schema", "compatibility", "endpoint", "source test"),
+        *("processor", "lag"),
     }
     # The local stack's broker has no authorizer, and that is worth a word.
     assert {check["name"] for check in found["checks"] if check["verdict"] != "ok"} == {"authorizer"}
@@ -83,6 +85,7 @@ def options(settings: Settings) -> list[str]:
     return [
         f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
         f"--set=schema_registry.url={settings.schema_registry.url}",
+        f"--set=processor.group_id={settings.processor.group_id}",
         f"--set=sources={json.dumps(sources)}",
         *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
     ]
@@ -129,6 +132,32 @@ def test_a_topic_with_a_wrong_setting(settings: Settings) -> None:
     [finding] = cluster.check_topics(settings)
     assert finding.verdict is Verdict.FAULT
     assert "--add-config cleanup.policy=delete" in finding.mend
+
+
+def test_a_processor_so_far_behind_that_retention_takes_what_it_makes(settings: Settings) -> None:
+    week_ms = settings.topics.events_retention_ms
+    topics.create(settings)
+    assert set(by_verdict(lag.check(settings), Verdict.WARNING)) == {"processor"}
+    now = int(time.time() * 1000)
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    for age_ms in (week_ms + 3_600_000, week_ms - 3_600_000):
+        producer.produce(settings.topics.raw, b"{}", partition=0, timestamp=now - age_ms)
+    assert producer.flush(30) == 0
+    [late] = [check for check in lag.check(settings) if check.verdict is Verdict.FAULT]
+    assert f"--entity-name {settings.topics.events} --add-config retention.ms=" in late.mend
+
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": settings.processor.group_id}
+    )
+    consumer.commit(offsets=[TopicPartition(settings.topics.raw, 0, 1)], asynchronous=False)
+    consumer.close()
+    assert by_verdict(lag.check(settings), Verdict.OK)["lag"].detail.startswith("1 records behind")
+
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    for gone in admin.delete_records([TopicPartition(settings.topics.raw, 0, 2)]).values():
+        gone.result(30)
+    [lost] = [check for check in lag.check(settings) if check.verdict is Verdict.FAULT]
+    assert "retention removed 1 records" in lost.detail
 
 
 def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

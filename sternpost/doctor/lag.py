@@ -1,0 +1,75 @@
+"""Whether the processor is at work, and so near to what comes in that nothing is lost to retention."""
+
+import time
+from collections.abc import Iterator
+
+from runtime.errors import DependencyError
+from runtime.settings import Settings
+from sternpost import reader, retention, topics
+from sternpost.doctor.check import Check, fault, ok, skipped, warning
+from sternpost.status import consumer_group
+
+SAFE = 0.5
+"""Share of the raw topic's retention that a processor may be behind without a word."""
+
+
+def check(settings: Settings) -> Iterator[Check]:
+    """Reads no record: by offsets and the times that brokers know them by."""
+    raw = settings.topics.raw
+    try:
+        group = consumer_group.describe(settings)
+        kept = reader.committed(settings, raw)
+        committed = consumer_group.committed(settings, [span.partition for span in kept])
+        positions = {span.partition: max(span.start, committed.get(span.partition, 0)) for span in kept}
+        problems = [
+            *_removed(settings, kept, committed),
+            *_late(settings, kept, positions),
+        ]
+    except DependencyError as error:
+        yield skipped("lag", f"it cannot be seen: {error}")
+        return
+    if not group.members:
+        yield warning("processor", f"the group {group.group_id} has no members", "start `sternpost process`")
+    else:
+        yield ok("processor", f"the group {group.group_id} is {group.state}, with {len(group.members)} at work")
+    behind = sum(max(0, span.end - positions[span.partition]) for span in kept)
+    yield from problems or [ok("lag", f"{behind} records behind, and none in danger of retention")]
+
+
+def _removed(settings: Settings, kept: list[reader.Span], committed: dict[int, int]) -> Iterator[Check]:
+    expired = sum(max(0, span.start - committed.get(span.partition, span.start)) for span in kept)
+    if expired:
+        yield fault(
+            "lag",
+            f"retention removed {expired} records of {settings.topics.raw} before they were processed",
+            "ask Customer.io for its export of that time, and raise topics.raw_retention_ms",
+        )
+
+
+def _late(settings: Settings, kept: list[reader.Span], positions: dict[int, int]) -> Iterator[Check]:
+    raw, events = settings.topics.raw, settings.topics.events
+    raw_ms, events_ms = (topics.retention_ms(settings, topic) for topic in (raw, events))
+    if events_ms is not None and events_ms > 0 and _older_than(settings, kept, positions, events_ms):
+        wanted = retention.long_enough_ms(settings, max(events_ms, raw_ms or 0))
+        yield fault(
+            "lag",
+            f"there are records behind that are older than {events} keeps events ({events_ms / retention.DAY_MS:.1f} "
+            "days from when they occurred): what becomes of them would be removed within minutes, read or not",
+            f"before the processor goes on: `{topics.alter_command(settings, events, 'retention.ms', wanted)}`",
+        )
+    if raw_ms is not None and raw_ms > 0 and _older_than(settings, kept, positions, int(raw_ms * SAFE)):
+        yield warning(
+            "lag",
+            f"there are records behind that are older than {SAFE:.0%} of what {raw} keeps: what the processor does not "
+            "come to is lost",
+            f"start or add processors, and raise retention.ms of {raw} meanwhile",
+        )
+
+
+def _older_than(settings: Settings, kept: list[reader.Span], positions: dict[int, int], age_ms: int) -> bool:
+    since = time.time_ns() // 1_000_000 - age_ms
+    younger = reader.offsets(settings, settings.topics.raw, {span.partition: since for span in kept})
+    return any(
+        positions[span.partition] < (younger[span.partition] if younger[span.partition] >= 0 else span.end)
+        for span in kept
+    )
