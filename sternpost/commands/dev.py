@@ -98,6 +98,10 @@ def _of_services(services: "Services", data_dir: Path | None) -> str:
         variable("kafka.bootstrap_servers"): settings.kafka.bootstrap_servers,
         variable("schema_registry.url"): settings.schema_registry.url,
         variable("ingest.port"): str(settings.ingest.port),
+        variable("ingest.admin_port"): str(settings.ingest.admin_port),
+        variable("processor.admin_port"): str(settings.processor.admin_port),
+        variable("topics.replication_factor"): str(topics.replication_factor),
+        variable("topics.min_insync_replicas"): str(topics.min_insync_replicas),
     }
     if made_up:
         exports[variable("sources")] = made_up
