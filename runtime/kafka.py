@@ -121,9 +121,25 @@ def unreachable(settings: Settings, error: BaseException) -> DependencyError:
             f"Kafka at {settings.kafka.bootstrap_servers} does not let this user do that ({detail}); `sternpost acls` "
             "prints the rights that each role needs"
         )
+    if hasattr(reason, "code") and reason.code() in _slow():
+        return DependencyError(
+            f"Kafka at {settings.kafka.bootstrap_servers} does not answer in time ({detail}): brokers are down, or "
+            "have only just come back; `sternpost doctor` says which"
+        )
     return DependencyError(
         f"no Kafka broker at {settings.kafka.bootstrap_servers} answers ({detail}); check kafka.bootstrap_servers, "
         "and kafka.properties where the cluster wants TLS or SASL"
+    )
+
+
+def _slow() -> "tuple[int, ...]":
+    """Errors of clusters of which a part answers."""
+    from confluent_kafka import KafkaError
+
+    return (
+        *(KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT, KafkaError.NETWORK_EXCEPTION),
+        *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.BROKER_NOT_AVAILABLE),
+        *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR),
     )
 
 

@@ -1,6 +1,7 @@
 """`sternpost`: finds a command by its file's name, and turns errors into messages and exit codes."""
 
 import importlib
+import logging
 import pkgutil
 import sys
 from pathlib import Path
@@ -53,6 +54,8 @@ def cli(ctx: click.Context, file: Path | None, assignments: tuple[str, ...]) -> 
 
 def main() -> None:
     """Entry point of the `sternpost` program."""
+    # Commands say in their own words what the Kafka client complains about; services log it.
+    logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
         code = cli(prog_name="sternpost", standalone_mode=False)
     except SternpostError as error:

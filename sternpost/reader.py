@@ -117,7 +117,7 @@ def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable
         request_timeout=ADMIN_TIMEOUT_S,
     )
     try:
-        return {at.partition: future.result(ADMIN_TIMEOUT_S).offset for at, future in asked.items()}
+        return {at.partition: future.result().offset for at, future in asked.items()}
     except KafkaException as error:
         raise unreachable(settings, error) from None
 

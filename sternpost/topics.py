@@ -42,7 +42,9 @@ def create(settings: Settings) -> list[str]:
     wanted = [NewTopic(name, topics.partitions, topics.replication_factor, config=configs[name]) for name in missing]
     admin = admin_client(settings)  # kept: its futures fail once it is collected
     created = []
-    for name, future in admin.create_topics(wanted, operation_timeout=ADMIN_TIMEOUT_S).items():
+    for name, future in admin.create_topics(
+        wanted, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S
+    ).items():
         try:
             future.result()
         except KafkaException as error:
@@ -68,7 +70,9 @@ def create(settings: Settings) -> list[str]:
 def remove(settings: Settings) -> None:
     """Deletes the topics, and all that is in them."""
     admin = admin_client(settings)
-    for future in admin.delete_topics(names(settings), operation_timeout=ADMIN_TIMEOUT_S).values():
+    for future in admin.delete_topics(
+        names(settings), operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S
+    ).values():
         future.result()
 
 
@@ -84,8 +88,14 @@ def check(settings: Settings) -> list[Finding]:
     try:
         found = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
         there = [name for name in names(settings) if name in found]
-        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in there]) if there else {}
-        configs = {resource.name: future.result(ADMIN_TIMEOUT_S) for resource, future in asked.items()}
+        asked = (
+            admin.describe_configs(
+                [ConfigResource(ResourceType.TOPIC, name) for name in there], request_timeout=ADMIN_TIMEOUT_S
+            )
+            if there
+            else {}
+        )
+        configs = {resource.name: future.result() for resource, future in asked.items()}
     except KafkaException as error:
         raise unreachable(settings, error) from None
 
@@ -124,9 +134,11 @@ def retention_ms(settings: Settings, topic: str) -> int | None:
     from confluent_kafka.admin import ConfigResource, ResourceType
 
     admin = admin_client(settings)  # kept: its futures fail once it is collected
-    [asked] = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+    [asked] = admin.describe_configs(
+        [ConfigResource(ResourceType.TOPIC, topic)], request_timeout=ADMIN_TIMEOUT_S
+    ).values()
     try:
-        return int(str(asked.result(ADMIN_TIMEOUT_S)["retention.ms"].value))
+        return int(str(asked.result()["retention.ms"].value))
     except KafkaException:
         return None
 

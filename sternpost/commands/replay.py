@@ -62,6 +62,8 @@ def command(
     command goes on where it stopped, and after it has finished, it refuses to write everything a second time, unless
     --again says so. Duplicates are told apart as the processor does. Dead letters are counted, and not written.
     """
+    import logging
+
     from runtime import logs
     from runtime.settings import LogLevel
     from sternpost.positions import parse
@@ -74,7 +76,8 @@ def command(
         first, last = parse(start), parse(end)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    logs.configure(settings.log.model_copy(update={"level": LogLevel.WARNING}), service="replay")
+    logs.configure(settings.log.model_copy(update={"level": LogLevel.ERROR}), service="replay")
+    logging.getLogger().setLevel(logging.CRITICAL)  # what the Kafka client complains about, errors here say as well
     filters = Filters(frozenset(sources), frozenset(t.lower() for t in object_types), frozenset(people))
 
     def spans() -> Any:

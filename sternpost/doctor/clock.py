@@ -16,7 +16,7 @@ WARN_MS, FAULT_MS = 5_000, 300_000
 
 def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
     """A topic that lives for a moment, with a partition on each broker; transactions are tried on it as well."""
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewTopic
 
     topic = f"{DOCTOR_TOPICS}{uuid.uuid4().hex[:12]}"
@@ -28,8 +28,15 @@ def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
         config={"message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"},
     )
     try:
-        admin.create_topics([new], operation_timeout=ADMIN_TIMEOUT_S)[topic].result()
+        admin.create_topics([new], operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)[topic].result()
     except KafkaException as error:
+        if error.args[0].code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
+            yield fault(
+                "controller",
+                f"it does not answer ({error.args[0].str()}): no leader is elected and no topic made",
+                "start the controllers: most of them must be there",
+            )
+            return
         yield skipped(
             "clocks",
             f"a topic of a moment could not be made to ask the brokers the time ({error.args[0].str()})",
@@ -40,7 +47,8 @@ def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
         yield from _clocks(settings, topic, brokers)
     finally:
         with contextlib.suppress(KafkaException):
-            admin.delete_topics([topic], operation_timeout=ADMIN_TIMEOUT_S)[topic].result()
+            gone = admin.delete_topics([topic], operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)
+            gone[topic].result()
 
 
 def _clocks(settings: Settings, topic: str, brokers: list[int]) -> Iterator[Check]:

@@ -1,6 +1,7 @@
 """The brokers: reachable, of a version that will do, and set up for transactions that survive a lost broker."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from runtime.errors import DependencyError
@@ -32,10 +33,9 @@ def metadata(settings: Settings) -> "ClusterMetadata":
         raise unreachable(settings, error) from None
 
 
-def check(settings: Settings, found: "ClusterMetadata") -> Iterator[Check]:
-    """Everything about the brokers; `found` is what `metadata` gave."""
+def check(settings: Settings, found: "ClusterMetadata", configs: Configs, problem: str) -> Iterator[Check]:
+    """Everything about the brokers; `found` is what `metadata` gave, the rest what `broker_configs` did."""
     yield _clients()
-    configs, problem = broker_configs(settings, list(found.brokers))
     yield from _brokers(found, configs)
     yield _version(configs, problem)
     yield from _internal_topics(settings, found)
@@ -74,12 +74,13 @@ def _clients() -> Check:
 def broker_configs(settings: Settings, brokers: list[int]) -> tuple[Configs, str]:
     """Each broker's own answer, empty where it gives none, and what the last of those said instead."""
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import ConfigResource, ResourceType
+    from confluent_kafka.admin import ConfigEntry, ConfigResource, ResourceType
 
     admin = admin_client(settings)  # kept: its futures fail once it is collected
-    asked = admin.describe_configs(
-        [ConfigResource(ResourceType.BROKER, str(broker)) for broker in brokers], request_timeout=ADMIN_TIMEOUT_S
-    )
+    asked: dict[ConfigResource, Future[dict[str, ConfigEntry]]] = {}
+    for broker in brokers:  # the client takes one broker a call
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        asked |= admin.describe_configs([resource], request_timeout=ADMIN_TIMEOUT_S)
     configs: Configs = {}
     problem = ""
     for resource, future in asked.items():
@@ -97,8 +98,9 @@ def _brokers(found: "ClusterMetadata", configs: Configs) -> Iterator[Check]:
     if silent and len(silent) < len(configs):
         yield fault(
             "brokers",
-            f"brokers {silent} do not answer from here, the others do",
-            "let this machine reach every broker at the address that it advertises (advertised.listeners)",
+            f"brokers {', '.join(map(str, silent))} do not answer from here, the others do",
+            "start them, or let this machine reach every broker at the address that it advertises "
+            "(advertised.listeners)",
         )
     else:
         yield ok("brokers", f"cluster {found.cluster_id}: brokers {where} answer")
@@ -168,18 +170,23 @@ def _settings(settings: Settings, configs: Configs) -> Iterator[Check]:
 
 def _replicas(settings: Settings, found: "ClusterMetadata") -> Iterator[Check]:
     ours = [found.topics[name] for name in topics.names(settings) if name in found.topics]
-    leaderless, behind = [], []
+    leaderless: list[str] = []
+    missing: dict[int, list[str]] = {}
     for topic in ours:
         for number, partition in sorted(topic.partitions.items()):
+            name = f"{topic.topic} {number}"
             if partition.leader < 0:
-                leaderless.append(f"{topic.topic} {number}")
-            elif len(partition.isrs) < len(partition.replicas):
-                behind.append(f"{topic.topic} {number}")
+                leaderless.append(name)
+            for broker in set(partition.replicas) - set(partition.isrs):
+                missing.setdefault(broker, []).append(name)
+    for broker, names in sorted(missing.items()):
+        down = broker not in found.brokers
+        yield warning(
+            "replicas",
+            f"broker {broker} {'is down' if down else 'is behind'}, with replicas of {', '.join(names)}",
+            f"start broker {broker} before another one goes" if down else f"see why broker {broker} is slow",
+        )
     if leaderless:
         yield fault("replicas", f"no leader: {', '.join(leaderless)}", "start the brokers that hold them")
-    if behind:
-        yield warning(
-            "replicas", f"replicas are missing or behind: {', '.join(behind)}", "see which broker is down or slow"
-        )
-    if ours and not leaderless and not behind:
+    if ours and not leaderless and not missing:
         yield ok("replicas", "every partition has a leader and all of its replicas")

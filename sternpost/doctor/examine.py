@@ -13,11 +13,12 @@ def examine(settings: Settings, *, url: str, role: Role | None, send: bool) -> I
     """Each check as soon as it is made. Never raises SternpostError: that, too, is a finding."""
     try:
         found = cluster.metadata(settings)
-        yield from cluster.check(settings, found)
+        configs, problem = cluster.broker_configs(settings, list(found.brokers))
+        yield from cluster.check(settings, found, configs, problem)
         yield from cluster.check_topics(settings)
-        brokers = sorted(found.brokers)
-        yield from rights.check(settings, role, brokers)
-        yield from clock.check(settings, brokers)
+        yield from rights.check(settings, role, configs)
+        answering = [broker for broker, config in configs.items() if config] or list(found.brokers)
+        yield from clock.check(settings, sorted(answering))
         yield from lag.check(settings)
     except DependencyError as error:
         yield fault("brokers", str(error), "mend this first; the rest of the cluster was not examined")

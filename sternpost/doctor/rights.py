@@ -6,12 +6,12 @@ from runtime.kafka import ADMIN_TIMEOUT_S, admin_client
 from runtime.settings import Settings
 from sternpost import acls
 from sternpost.doctor.check import Check, fault, ok, skipped, warning
-from sternpost.doctor.cluster import broker_configs
+from sternpost.doctor.cluster import Configs
 
 
-def check(settings: Settings, role: acls.Role | None, brokers: list[int]) -> Iterator[Check]:
+def check(settings: Settings, role: acls.Role | None, configs: Configs) -> Iterator[Check]:
     """Without a role, only whether there is an authorizer at all."""
-    yield _authorizer(settings, brokers)
+    yield _authorizer(settings, configs)
     if role is None:
         return
     missing = []
@@ -29,7 +29,7 @@ def check(settings: Settings, role: acls.Role | None, brokers: list[int]) -> Ite
         yield ok("rights", f"this user may do on the topics what the role {role} needs")
 
 
-def _authorizer(settings: Settings, brokers: list[int]) -> Check:
+def _authorizer(settings: Settings, configs: Configs) -> Check:
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import (
         AclBindingFilter,
@@ -52,15 +52,19 @@ def _authorizer(settings: Settings, brokers: list[int]) -> Check:
     try:
         found = admin.describe_acls(any_acl, request_timeout=ADMIN_TIMEOUT_S).result()
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.SECURITY_DISABLED:
-            return skipped("authorizer", f"one is on; this user may not see its ACLs ({error.args[0].str()})")
+        reason = error.args[0]
+        if reason.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return skipped("authorizer", f"one is on; this user may not see its ACLs ({reason.str()})")
+        if reason.code() != KafkaError.SECURITY_DISABLED:
+            return skipped("authorizer", f"whether one is on cannot be seen: {reason.str()}")
         found = []
     if found:
         return ok("authorizer", f"one is on, with {len(found)} ACLs")
     # The client takes a broker's "no authorizer" for "no ACLs"; the broker's settings tell the two apart.
-    configs, _ = broker_configs(settings, brokers)
     if any(config.get("authorizer.class.name") for config in configs.values()):
         return warning("authorizer", "one is on, and there are no ACLs", "grant each role its rights: `sternpost acls`")
+    if not any(configs.values()):
+        return skipped("authorizer", "whether one is on cannot be seen without the brokers' settings")
     return warning(
         "authorizer",
         "none is on: whoever reaches the brokers may read and write people's data",

@@ -6,6 +6,7 @@ from typing import Any
 from runtime.errors import DependencyError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config, unreachable
 from runtime.settings import Settings
+from sternpost import coordinator
 from sternpost.reader import Span
 
 
@@ -44,9 +45,11 @@ class Progress:
         asked = ConsumerGroupTopicPartitions(self.name, [TopicPartition(self._topic, p) for p in partitions])
         admin = admin_client(self._settings)  # kept: its futures fail once it is collected
         try:
-            found = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=ADMIN_TIMEOUT_S)[
-                self.name
-            ].result()
+            found = coordinator.answer(
+                lambda: admin.list_consumer_group_offsets(
+                    [asked], require_stable=True, request_timeout=ADMIN_TIMEOUT_S
+                )[self.name]
+            )
         except KafkaException as error:
             raise unreachable(self._settings, error) from None
         spans = [

@@ -22,7 +22,7 @@ def ensure(settings: Settings, target: str, age_ms: int) -> None:
     new = NewTopic(target, partitions, settings.topics.replication_factor, config=config)
     admin = admin_client(settings)  # kept: its futures fail once it is collected
     try:
-        admin.create_topics([new], operation_timeout=ADMIN_TIMEOUT_S)[target].result()
+        admin.create_topics([new], operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)[target].result()
     except KafkaException as error:
         raise DependencyError(
             f"the topic {target} is missing and could not be created: {error.args[0].str()}; create it like {events}, "

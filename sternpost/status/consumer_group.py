@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
 from runtime.settings import Settings
-from sternpost import reader
+from sternpost import coordinator, reader
 
 
 class Member(NamedTuple):
@@ -61,9 +61,10 @@ def describe(settings: Settings) -> Group:
 
     name = settings.processor.group_id
     admin = admin_client(settings)  # kept: its futures fail once it is collected
-    future = admin.describe_consumer_groups([name], request_timeout=ADMIN_TIMEOUT_S)[name]
     try:
-        found = future.result(ADMIN_TIMEOUT_S)
+        found = coordinator.answer(
+            lambda: admin.describe_consumer_groups([name], request_timeout=ADMIN_TIMEOUT_S)[name]
+        )
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return Group(name, "dead", [])
@@ -87,7 +88,9 @@ def committed(settings: Settings, partitions: list[int]) -> dict[int, int]:
     wanted = ConsumerGroupTopicPartitions(name, [TopicPartition(settings.topics.raw, p) for p in partitions])
     admin = admin_client(settings)
     try:
-        found = admin.list_consumer_group_offsets([wanted], request_timeout=ADMIN_TIMEOUT_S)[name].result()
+        found = coordinator.answer(
+            lambda: admin.list_consumer_group_offsets([wanted], request_timeout=ADMIN_TIMEOUT_S)[name]
+        )
     except KafkaException as error:
         raise unreachable(settings, error) from None
     return {at.partition: at.offset for at in found.topic_partitions if at.offset >= 0}

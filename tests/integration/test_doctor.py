@@ -14,14 +14,17 @@ from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from runtime.errors import DependencyError
 from runtime.settings import Settings, Topics
 from schemas.registry import Registry, subject_of
-from sternpost import reader, topics
+from sternpost import coordinator, reader, topics
 from sternpost.acls import Role
 from sternpost.cli import cli
 from sternpost.doctor import clock, cluster, endpoint, lag, registry, rights
 from sternpost.doctor.check import Check, Verdict
-from sternpost.local_stack import services
+from sternpost.doctor.examine import examine
+from sternpost.local_stack import LocalStack, services
+from sternpost.status import consumer_group
 from tests.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
 
 
@@ -39,6 +42,11 @@ def settings(kafka: Kafka, make_settings: SettingsMaker) -> Iterator[Settings]:
 
 def by_verdict(checks: Iterator[Check], verdict: Verdict) -> dict[str, Check]:
     return {check.name: check for check in checks if check.verdict is verdict}
+
+
+def of_cluster(settings: Settings) -> Iterator[Check]:
+    found = cluster.metadata(settings)
+    return cluster.check(settings, found, *cluster.broker_configs(settings, list(found.brokers)))
 
 
 def test_all_is_well_and_an_event_comes_through_with_every_key(settings: Settings, tmp_path: Path) -> None:
@@ -108,7 +116,7 @@ def test_what_is_missing_is_found_with_the_command_that_makes_it(settings: Setti
 def test_more_replicas_wanted_than_transactions_have(settings: Settings) -> None:
     wanted = settings.topics.model_copy(update={"replication_factor": 3, "min_insync_replicas": 2})
     stricter = settings.model_copy(update={"topics": wanted})
-    faults = [check for check in cluster.check(stricter, cluster.metadata(stricter)) if check.verdict is Verdict.FAULT]
+    faults = [check for check in of_cluster(stricter) if check.verdict is Verdict.FAULT]
     assert {check.name for check in faults} >= {"broker settings"}
     assert [check for check in faults if "transaction.state.log.min.isr is 1, and should be at least 2" in check.detail]
     assert all(check.mend for check in faults)
@@ -118,7 +126,7 @@ def test_time_outs_that_the_brokers_do_not_allow(settings: Settings) -> None:
     long = settings.model_copy(
         update={"processor": settings.processor.model_copy(update={"transaction_timeout_ms": 3_600_000})}
     )
-    details = [check.detail for check in cluster.check(long, cluster.metadata(long)) if check.verdict is Verdict.FAULT]
+    details = [check.detail for check in of_cluster(long) if check.verdict is Verdict.FAULT]
     assert [detail for detail in details if "transaction.max.timeout.ms" in detail]
 
 
@@ -175,9 +183,9 @@ def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatc
 
 def test_rights_are_seen_where_there_is_no_authorizer(settings: Settings) -> None:
     topics.create(settings)
-    brokers = sorted(cluster.metadata(settings).brokers)
+    configs, _ = cluster.broker_configs(settings, list(cluster.metadata(settings).brokers))
     for role in Role:
-        assert set(by_verdict(rights.check(settings, role, brokers), Verdict.OK)) == {"rights"}
+        assert set(by_verdict(rights.check(settings, role, configs), Verdict.OK)) == {"rights"}
 
 
 def test_a_registry_that_would_let_sinks_be_broken(settings: Settings) -> None:
@@ -220,3 +228,25 @@ def test_an_endpoint_that_answers_wrongly(settings: Settings, status: int, word:
         server.server_close()
     assert check.verdict is Verdict.FAULT
     assert word in check.detail
+
+
+def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are controllers as well, and so the last one can elect nobody."""
+    names = {"replication_factor": 3, "min_insync_replicas": 2, "partitions": 1}
+    for module in (clock, cluster, consumer_group, coordinator, reader, rights, topics):
+        monkeypatch.setattr(module, "ADMIN_TIMEOUT_S", 2)
+    with LocalStack(brokers=3, registry=False) as stack:
+        settings = Settings.model_validate({"kafka": {"bootstrap_servers": stack.bootstrap_servers}, "topics": names})
+        topics.create(settings)
+        assert {check.name for check in of_cluster(settings) if check.verdict is Verdict.OK} >= {
+            *("brokers", "broker version", "broker settings", "replicas"),
+        }
+        for broker in stack.brokers[1:]:
+            broker.kill()
+        checks = list(examine(settings, url="http://127.0.0.1:1/v1/webhook", role=None, send=False))
+        faults = by_verdict(iter(checks), Verdict.FAULT)
+        assert faults["brokers"].detail == "brokers 2, 3 do not answer from here, the others do"
+        assert "most of them" in faults["controller"].mend
+        for command in (["status"], ["dead-letters", "list"], ["topics", "check"]):
+            result = CliRunner().invoke(cli, [*options(settings), *command])
+            assert isinstance(result.exception, DependencyError | None), command
