@@ -4,6 +4,7 @@ Membership is static: a worker that restarts within the session time-out comes b
 stops for it. Assignment is cooperative: only partitions that move are stopped.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from processor.records import RawRecord
 from processor.transport import Broken, Fenced, Listener
+from processor.unassigned import Unassigned
 from runtime import metrics
 from runtime.errors import DependencyError, Halted
 from runtime.kafka import consumer_config
@@ -61,10 +63,17 @@ class KafkaSource:
                 },
             )
         )
-        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._unassigned = Unassigned(settings)
+        self._as_pattern = False
+        self._subscribe()
 
     def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
         with _breaking():
+            if partitions := self._unassigned.found():
+                log.warning("partitions without a member, having the group rebalance", partitions=partitions)
+                self._as_pattern = not self._as_pattern
+                self._subscribe()
+                self._unassigned.look_later()
             self._gathered = self._consumer.consume(1, timeout_s)
             size = sum(map(len, self._gathered))
             while self._gathered and len(self._gathered) < self._max_records and size < self._max_bytes:
@@ -150,7 +159,13 @@ class KafkaSource:
 
     def close(self) -> None:
         """Partitions go to others once the session times out, or come back to a restart before that."""
+        self._unassigned.close()
         self._consumer.close()
+
+    def _subscribe(self) -> None:
+        """librdkafka joins anew where the subscription's text has changed, be its meaning the same."""
+        subscription = f"^{re.escape(self._topic)}$" if self._as_pattern else self._topic
+        self._consumer.subscribe([subscription], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def _raise(self, error: KafkaError) -> bool:
         """Raises what cannot be gone on with; False for what passes by itself."""
@@ -174,6 +189,7 @@ class KafkaSource:
         consumer.pause(partitions)
         self.is_member = True
         self._listener.assigned(positions)
+        self._unassigned.look_later()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._listener.revoked(self._without(partitions))

@@ -1,0 +1,88 @@
+"""A member that ends between giving a partition up and telling the group so, and comes back."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from processor.source import KafkaSource
+from tests.kafka import SettingsMaker, TopicMaker
+from tests.waiting import until
+
+MEMBER = """
+import os, sys
+from confluent_kafka import Consumer
+
+servers, group, topic, name, ends_when = sys.argv[1:]
+
+def assigned(consumer, partitions):
+    consumer.incremental_assign(partitions)
+    print("assigned", len(partitions), flush=True)
+    if ends_when == "assigned":
+        os._exit(0)
+
+def revoked(consumer, partitions):
+    os._exit(0)
+
+consumer = Consumer({
+    "bootstrap.servers": servers, "group.id": group, "group.instance.id": name, "session.timeout.ms": 45_000,
+    "partition.assignment.strategy": "cooperative-sticky",
+})
+consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked)
+while True:
+    consumer.poll(0.2)
+"""
+
+
+class Share:
+    """What one member has."""
+
+    def __init__(self) -> None:
+        self.partitions: set[int] = set()
+
+    def assigned(self, positions: Mapping[int, int]) -> None:
+        self.partitions |= positions.keys()
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        self.partitions -= set(partitions)
+
+    lost = revoked
+
+
+@pytest.mark.timeout(120)
+def test_no_partition_stays_without_a_member(make_topics: TopicMaker, make_settings: SettingsMaker) -> None:
+    settings = make_settings(make_topics(partitions=4))
+    arguments = [settings.kafka.bootstrap_servers, settings.processor.group_id, settings.topics.raw]
+
+    def member(name: str, ends_when: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", MEMBER, *arguments, name, ends_when], stdout=subprocess.PIPE)
+
+    with member("a", "revoked") as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"assigned 4\n"
+        with member("b", "assigned") as second:
+            assert second.stdout is not None
+            assert second.stdout.readline() == b"assigned 0\n"
+    shares = Share(), Share()
+    sources = [KafkaSource(settings, name, share) for name, share in zip("ab", shares, strict=True)]
+
+    def poll() -> None:
+        for source in sources:
+            source.poll(0.1, lambda: False)
+
+    def all_joined() -> bool:
+        poll()
+        return all(source.is_member for source in sources)
+
+    def all_taken() -> bool:
+        poll()
+        return sorted([*shares[0].partitions, *shares[1].partitions]) == [0, 1, 2, 3]
+
+    try:
+        until(all_joined)
+        assert len(shares[0].partitions) + len(shares[1].partitions) < 4, "the group gave all out by itself"
+        until(all_taken)
+    finally:
+        for source in sources:
+            source.close()
