@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime.errors import DependencyError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config, unreachable
 from runtime.settings import Settings
+from sternpost.asking import answers
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
@@ -108,16 +109,13 @@ def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable
         return {}
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
     admin = admin_client(settings)  # kept: its futures fail once it is collected
-    asked = admin.list_offsets(
-        {
-            TopicPartition(topic, partition): logical.get(at) or OffsetSpec.for_timestamp(at)
-            for partition, at in wanted.items()
-        },
-        isolation_level=level,
-        request_timeout=ADMIN_TIMEOUT_S,
-    )
+    asked = {
+        TopicPartition(topic, partition): logical.get(at) or OffsetSpec.for_timestamp(at)
+        for partition, at in wanted.items()
+    }
     try:
-        return {at.partition: future.result().offset for at, future in asked.items()}
+        found = answers(lambda wait_s: admin.list_offsets(asked, isolation_level=level, request_timeout=wait_s))
+        return {at.partition: result.offset for at, result in found.items()}
     except KafkaException as error:
         raise unreachable(settings, error) from None
 

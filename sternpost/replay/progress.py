@@ -4,9 +4,9 @@ import hashlib
 from typing import Any
 
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config, unreachable
+from runtime.kafka import consumer_config, unreachable
 from runtime.settings import Settings
-from sternpost import coordinator
+from sternpost.asking import TRY_S, patiently
 from sternpost.reader import Span
 
 
@@ -40,21 +40,14 @@ class Progress:
 
         Raises DependencyError.
         """
-        from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+        from confluent_kafka import KafkaException, TopicPartition
 
-        asked = ConsumerGroupTopicPartitions(self.name, [TopicPartition(self._topic, p) for p in partitions])
-        admin = admin_client(self._settings)  # kept: its futures fail once it is collected
+        wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         try:
-            found = coordinator.answer(
-                lambda: admin.list_consumer_group_offsets(
-                    [asked], require_stable=True, request_timeout=ADMIN_TIMEOUT_S
-                )[self.name]
-            )
+            found = patiently(lambda: self._consumer.committed(wanted, timeout=TRY_S))
         except KafkaException as error:
             raise unreachable(self._settings, error) from None
-        spans = [
-            Span(at.partition, at.offset, int(at.metadata or -1)) for at in found.topic_partitions if at.offset >= 0
-        ]
+        spans = [Span(at.partition, at.offset, int(at.metadata or -1)) for at in found if at.offset >= 0]
         self._ends = {span.partition: span.end for span in spans}
         return spans or None
 

@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple
 
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
+from runtime.kafka import admin_client, consumer_config, unreachable
 from runtime.settings import Settings
-from sternpost import coordinator, reader
+from sternpost import reader
+from sternpost.asking import TRY_S, answers, patiently
 
 
 class Member(NamedTuple):
@@ -62,9 +63,7 @@ def describe(settings: Settings) -> Group:
     name = settings.processor.group_id
     admin = admin_client(settings)  # kept: its futures fail once it is collected
     try:
-        found = coordinator.answer(
-            lambda: admin.describe_consumer_groups([name], request_timeout=ADMIN_TIMEOUT_S)[name]
-        )
+        found = answers(lambda wait_s: admin.describe_consumer_groups([name], request_timeout=wait_s))[name]
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return Group(name, "dead", [])
@@ -81,19 +80,20 @@ def describe(settings: Settings) -> Group:
 
 
 def committed(settings: Settings, partitions: list[int]) -> dict[int, int]:
-    """The group's next offsets, where it has committed any. Raises DependencyError."""
-    from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+    """The group's next offsets, where it has committed any. Raises DependencyError.
 
-    name = settings.processor.group_id
-    wanted = ConsumerGroupTopicPartitions(name, [TopicPartition(settings.topics.raw, p) for p in partitions])
-    admin = admin_client(settings)
-    try:
-        found = coordinator.answer(
-            lambda: admin.list_consumer_group_offsets([wanted], request_timeout=ADMIN_TIMEOUT_S)[name]
-        )
-    except KafkaException as error:
-        raise unreachable(settings, error) from None
-    return {at.partition: at.offset for at in found.topic_partitions if at.offset >= 0}
+    Asked by a consumer that never joins: an admin client's process crashes in librdkafka 2.16 where the coordinator
+    answers that it is not ready.
+    """
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+    wanted = [TopicPartition(settings.topics.raw, partition) for partition in partitions]
+    with Consumer(consumer_config(settings, **{"group.id": settings.processor.group_id})) as consumer:
+        try:
+            found = patiently(lambda: consumer.committed(wanted, timeout=TRY_S))
+        except KafkaException as error:
+            raise unreachable(settings, error) from None
+    return {at.partition: at.offset for at in found if at.offset >= 0}
 
 
 def partitions(settings: Settings, now_ms: int) -> list[Partition]:

@@ -17,14 +17,13 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from runtime.errors import DependencyError
 from runtime.settings import Settings, Topics
 from schemas.registry import Registry, subject_of
-from sternpost import coordinator, reader, topics
+from sternpost import asking, reader, topics
 from sternpost.acls import Role
 from sternpost.cli import cli
 from sternpost.doctor import clock, cluster, endpoint, lag, registry, rights
 from sternpost.doctor.check import Check, Verdict
 from sternpost.doctor.examine import examine
 from sternpost.local_stack import LocalStack, services
-from sternpost.status import consumer_group
 from tests.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
 
 
@@ -233,7 +232,7 @@ def test_an_endpoint_that_answers_wrongly(settings: Settings, status: int, word:
 def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are controllers as well, and so the last one can elect nobody."""
     names = {"replication_factor": 3, "min_insync_replicas": 2, "partitions": 1}
-    for module in (clock, cluster, consumer_group, coordinator, reader, rights, topics):
+    for module in (clock, cluster, asking, reader, rights, topics):
         monkeypatch.setattr(module, "ADMIN_TIMEOUT_S", 2)
     with LocalStack(brokers=3, registry=False) as stack:
         settings = Settings.model_validate({"kafka": {"bootstrap_servers": stack.bootstrap_servers}, "topics": names})

@@ -1,0 +1,37 @@
+"""Asks brokers what they may not know just then."""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TypeVar
+
+from runtime.kafka import ADMIN_TIMEOUT_S
+
+K = TypeVar("K")
+T = TypeVar("T")
+TRY_S, PAUSE_S = 3, 0.1
+
+
+def answers(ask: Callable[[int], Mapping[K, "Future[T]"]]) -> dict[K, T]:
+    """What the brokers say to an admin client's question; `ask` takes the seconds to wait. Raises KafkaException."""
+    return patiently(lambda: {of: future.result() for of, future in ask(TRY_S).items()})
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """The same call again for a while, where a leader or a coordinator is not there, or has just moved to another
+    broker: which is when people ask. Raises KafkaException."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    moving = (
+        *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR),
+        *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH),
+        KafkaError._TIMED_OUT,  # while a coordinator is being made, the client waits for it in vain
+    )
+    deadline = time.monotonic() + ADMIN_TIMEOUT_S
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            if error.args[0].code() not in moving or time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_S)
