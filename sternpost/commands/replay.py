@@ -64,8 +64,8 @@ def command(
     """
     import logging
 
-    from runtime import logs
-    from runtime.settings import LogLevel
+    import structlog
+
     from sternpost.positions import parse
     from sternpost.replay.filters import Filters
     from sternpost.replay.span import resolve
@@ -76,8 +76,8 @@ def command(
         first, last = parse(start), parse(end)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    logs.configure(settings.log.model_copy(update={"level": LogLevel.ERROR}), service="replay")
-    logging.getLogger().setLevel(logging.CRITICAL)  # what the Kafka client complains about, errors here say as well
+    # What the processor's parts log is said here in other words.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     filters = Filters(frozenset(sources), frozenset(t.lower() for t in object_types), frozenset(people))
 
     def spans() -> Any:

@@ -6,19 +6,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
+import structlog
+from click.testing import CliRunner
 from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from runtime.errors import DependencyError
+from runtime.errors import CheckFailed, ConfigurationError, DependencyError, SternpostError
 from runtime.settings import Settings
 from schemas import headers
 from schemas.registry import Registry, subject_of
 from schemas.track_event import load_schema
 from sternpost import reader, samples
+from sternpost.cli import cli
 from sternpost.positions import parse
 from sternpost.reader import Span
 from sternpost.replay.span import resolve
@@ -26,6 +30,7 @@ from sternpost.topics import retention_ms
 from tests.kafka import SettingsMaker, TopicMaker
 
 BROKEN = b'{"event_id":'
+PROGRAM = (sys.executable, "-c", "from sternpost.cli import main; main()")
 
 
 @pytest.fixture
@@ -61,9 +66,15 @@ def bodies(count: int, first: int = 0) -> list[bytes]:
     return [orjson.dumps(samples.payload(index, people=11, since=NOW_S)) for index in range(first, first + count)]
 
 
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
 def command(settings: Settings, *arguments: str) -> list[str]:
     return [
-        *(sys.executable, "-c", "from sternpost.cli import main; main()"),
         f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
         f"--set=schema_registry.url={settings.schema_registry.url}",
         f"--set=processor.group_id={settings.processor.group_id}",
@@ -72,10 +83,13 @@ def command(settings: Settings, *arguments: str) -> list[str]:
     ]
 
 
-def replay(settings: Settings, *arguments: str, code: int = 0) -> dict[str, Any]:
-    done = subprocess.run(command(settings, *arguments, "--json"), capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"error": done.stderr}
+def replay(settings: Settings, *arguments: str, error: type[SternpostError] | None = None) -> dict[str, Any]:
+    done = CliRunner().invoke(cli, command(settings, *arguments, "--json"))
+    if error is not None:
+        assert isinstance(done.exception, error), done.output
+        return {"error": str(done.exception)}
+    assert done.exit_code == 0, repr(done.exception)
+    result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
@@ -116,7 +130,7 @@ def test_a_range_is_written_once_and_not_again_unless_asked(settings: Settings, 
         "event_id",
     }
 
-    assert "has finished" in replay(settings, *arguments, code=1)["error"]
+    assert "has finished" in replay(settings, *arguments, error=CheckFailed)["error"]
     assert len(events(settings, target)) == 40
     assert replay(settings, *arguments, "--again")["events"] == 40
     assert len(events(settings, target)) == 80
@@ -155,7 +169,7 @@ def test_interrupted_and_killed_it_goes_on_and_every_event_is_there_once(
     target = make_topics.one(partitions=2)
     arguments = ("--from", "beginning", "--to-topic", target, "--rate", "60")
     for number in (signal.SIGINT, signal.SIGKILL):
-        with subprocess.Popen(command(settings, *arguments), stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen([*PROGRAM, *command(settings, *arguments)], stderr=subprocess.DEVNULL) as process:
             before = len(events(settings, target))
             while len(events(settings, target)) <= before:
                 assert process.poll() is None
@@ -199,12 +213,8 @@ def test_the_dry_run_says_what_would_differ_and_writes_nothing(settings: Setting
     same = replay(settings, *everything)
     assert (same["unchanged"], same["changed"], same["added"], same["removed"]) == (len(samples.PAIRS), 0, 0, 0)
 
-    done = subprocess.run(
-        [*command(settings)[:3], "--set=processor.profile=corrected", *command(settings, *everything, "--json")[3:]],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    corrected = ["--set=processor.profile=corrected", *command(settings, *everything, "--json")]
+    done = CliRunner().invoke(cli, corrected)
     other = json.loads(done.stdout)
     assert other["changed"] > 0
     phones = other["fields"]["context.traits.phone"]
@@ -280,7 +290,7 @@ def test_a_target_that_would_not_keep_the_events_is_refused(settings: Settings, 
 
     target = make_topics.one()  # keeps what brokers keep by default: seven days
     arguments = ("--from", "beginning", "--to-topic", target)
-    refused = replay(settings, *arguments, code=69)["error"]
+    refused = replay(settings, *arguments, error=DependencyError)["error"]
     assert f"--entity-name {target} --add-config retention.ms=" in refused
     assert events(settings, target) == []
     forced = replay(settings, *arguments, "--may-expire")
@@ -297,7 +307,7 @@ def test_a_target_that_would_not_keep_the_events_is_refused(settings: Settings, 
 
 
 def test_the_pipelines_own_topics_are_no_targets(settings: Settings) -> None:
-    answer = replay(settings, "--from", "beginning", "--to-topic", settings.topics.raw, code=78)
+    answer = replay(settings, "--from", "beginning", "--to-topic", settings.topics.raw, error=ConfigurationError)
     assert "--live" in answer["error"]
 
 
