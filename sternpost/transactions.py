@@ -1,5 +1,6 @@
 """Transactions of the command line's own: what a command wrote is there whole or not at all, Ctrl-C or not."""
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ def ending_in_good_order() -> Iterator[Interrupted]:
         if interrupted.now:
             raise KeyboardInterrupt
         interrupted.now = True
+        # Not through Python's buffers, which what is interrupted may be in the middle of writing to.
+        os.write(2, b"\nending after what is in hand; once more ends it at once\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

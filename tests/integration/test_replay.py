@@ -25,7 +25,7 @@ from sternpost import reader, samples
 from sternpost.cli import cli
 from sternpost.positions import parse
 from sternpost.reader import Span
-from sternpost.replay.span import resolve
+from sternpost.replay.span import check_kept, resolve
 from sternpost.topics import retention_ms
 from tests.kafka import SettingsMaker, TopicMaker
 
@@ -263,7 +263,10 @@ def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Set
     for start in ("offset:0", "0:2", "1h"):
         with pytest.raises(DependencyError, match="retention has removed part of the range"):
             resolve(settings, parse(start), parse("end"))
+    with pytest.raises(DependencyError, match="before it was replayed"):  # of one under way
+        check_kept(settings, kept)
     rest = [Span(0, 3, kept[0].end), Span(1, 0, kept[1].end)]
+    check_kept(settings, rest)
     assert resolve(settings, parse("beginning"), parse("end")) == rest
     assert resolve(settings, parse("offset:0"), parse("end"), skip_expired=True) == rest
     assert resolve(settings, parse("0:3"), parse("0:5")) == [Span(0, 3, 5)]

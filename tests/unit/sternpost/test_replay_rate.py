@@ -1,0 +1,80 @@
+"""The throttle of a replay, by a clock of the test's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.settings import Settings
+from sternpost.reader import Span
+from sternpost.replay import write as module
+from sternpost.replay.mapping import Mapped
+from sternpost.transactions import Interrupted
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Range:
+    """Stands for a mapping: records that pass no filter, as many a batch as are asked for."""
+
+    def __init__(self, records: int) -> None:
+        self._records = records
+        self.largest = 0
+
+    def batches(self, most: int) -> Iterator[Mapped]:
+        self.largest = min(most, self._records)
+        for done in range(0, self._records, most):
+            count = min(most, self._records - done)
+            yield Mapped([], count, {0: done + count})
+
+
+class Nowhere:
+    """Stands for transactions and progress."""
+
+    group = None
+
+    @contextmanager
+    def one(self, *_: Any) -> Iterator[None]:
+        yield
+
+    def offsets(self, _: Any) -> list[Any]:
+        return []
+
+    def ended(self) -> dict[int, int]:
+        return {}
+
+
+@given(st.floats(0.5, 20_000), st.integers(1, 30_000))
+def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> None:
+    clock, of, nowhere = Clock(), Range(min(records, int(rate * 60) + 1)), Nowhere()
+    done: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "time", clock)
+        patch.setattr(module, "check_kept", lambda *_: None)
+        module.write(
+            Settings(),
+            "topic",
+            of,  # type: ignore[arg-type]
+            [Span(0, 0, records)],
+            nowhere,  # type: ignore[arg-type]
+            nowhere,  # type: ignore[arg-type]
+            rate=rate,
+            kept_from_ms=0,
+            interrupted=Interrupted(),
+            on_done=done.append,
+        )
+    assert sum(done) / rate <= clock.now + 1e-6
+    assert clock.now <= sum(done) / rate + 0.2
+    assert of.largest <= max(1, rate / 2), "a batch is half a second's, so that others get their turn"
