@@ -15,7 +15,7 @@ commit under way), one of each at most. A commit that failed takes both back.
 What can happen                            and what is done
 - retriable error                          the same call again, in the sink
 - transaction aborted, or its end unknown  abort; forget; rewind every partition to the group's offset; go on
-- producer or membership broken            leave the loop, which then is made anew with another producer and membership
+- producer or membership broken, or hung   leave the loop, which then is made anew with another producer and membership
 - producer fenced                          hear from the group first whether another process did it, then the same
 - another process has our place            leave for good
 - partitions *revoked*                     what is in flight is finished first, while they are still ours
@@ -31,9 +31,11 @@ the group's offsets are waited for, which is bounded by a few times the transact
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from threading import Event as Signal
+from threading import Thread
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -105,7 +107,6 @@ class Loop:
         self._catch_up = CatchUp(deduplicator, history)
         self._limit = DeadLetterLimit(settings.dead_letter_limit_ratio, settings.dead_letter_limit_window)
         self._counts = Counts()
-        self._committer = ThreadPoolExecutor(1, "commit")
         self._in_flight: _InFlight | None = None
         self._failed: Exception | None = None
         """What went wrong within a callback, where it could not be dealt with."""
@@ -160,7 +161,8 @@ class Loop:
 
     def close(self) -> None:
         """Leaves the group, nothing in flight. What was not finished is aborted."""
-        self._committer.shutdown(wait=True)
+        with suppress(Broken):
+            self._await_commit()
         self._in_flight = None
         self._sink.close()
         try:
@@ -222,22 +224,30 @@ class Loop:
         positions = {record.partition: record.offset + 1 for record in records}
         metadata = self._source.group_metadata()
         self._deduplicator.seal(positions)
-        commit = self._committer.submit(self._sink.commit, positions, metadata)
+        commit = _in_background(lambda: self._sink.commit(positions, metadata))
         self._in_flight = _InFlight(commit, outcomes, positions)
 
     def _committing(self) -> bool:
-        return self._in_flight is not None and not self._in_flight.commit.done()
+        """Raises Broken where the commit hangs."""
+        if self._in_flight is None or self._in_flight.commit.done():
+            return False
+        if self._sink.overdue:
+            raise Broken("the commit hangs")
+        return True
+
+    def _await_commit(self) -> None:
+        """Until no commit is under way. Raises Broken where it hangs."""
+        while self._in_flight is not None and self._committing():
+            self._health.beat()
+            with suppress(NotYet):
+                self._in_flight.commit.exception(timeout=1.0)
 
     def _finish(self) -> None:
         """Waits for the commit under way. Raises what it raised, or StateError."""
+        self._await_commit()
         if self._in_flight is None:
             return
         commit, outcomes, positions = self._in_flight
-        while not commit.done():
-            try:
-                commit.exception(timeout=1.0)
-            except NotYet:
-                self._health.beat()
         self._in_flight = None
         commit.result()
         self._counts.committed(outcomes)
@@ -247,9 +257,8 @@ class Loop:
         """Ends the transaction, and starts again from the group's offsets. Raises Broken, Halted and StateError."""
         metrics.PROCESSOR_ABORTS.labels(aborted.cause).inc()
         log.warning("transaction aborted", cause=aborted.cause)
-        if self._in_flight is not None:  # the membership was lost while it was being committed
-            self._in_flight.commit.exception()
-            self._in_flight = None
+        self._await_commit()  # of what was in flight when the membership was lost
+        self._in_flight = None
         self._sink.abort()
         self._deduplicator.forget()
         if aborted.record_fault:
@@ -311,3 +320,19 @@ class Loop:
         if time.monotonic() >= self._count_due:
             self._count_due = time.monotonic() + COUNTED_EVERY_S
             self._counts.now(self._source.lag(self._deduplicator.partitions), self._deduplicator.disk_bytes())
+
+
+def _in_background(call: Callable[[], None]) -> "Future[None]":
+    """Calls in a thread that may be left behind: one that hangs keeps the process neither from going on nor ending."""
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    Thread(target=run, name="commit", daemon=True).start()
+    return future

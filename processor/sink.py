@@ -30,6 +30,10 @@ log = structlog.get_logger()
 CALL_S = 5.0
 """One call to librdkafka; a time-out of it is followed by the same call again."""
 
+OVERDUE_S = 2 * CALL_S
+"""A call that takes longer may never return: librdkafka does not look at the time-out of `send_offsets_to_transaction`
+while the group's coordinator is away (its issues 5456 and 5511)."""
+
 UNDISTURBED_S = 1.0
 """A commit that took longer counts as held up: a request of it may have been sent twice."""
 
@@ -77,6 +81,8 @@ class KafkaSink:
         """Whether a request may still be on its way that must not reach the next transaction."""
         self._refusals: list[KafkaError] = []
         """Of records of this transaction."""
+        self._called: float | None = None
+        """When the call that is under way was made."""
         self._producer = self._connected()
 
     def write(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
@@ -115,11 +121,19 @@ class KafkaSink:
         self._disturbed = self._disturbed or took > UNDISTURBED_S
         self._seconds.observe(took)
 
+    @property
+    def overdue(self) -> bool:
+        called = self._called
+        return called is not None and time.monotonic() - called > OVERDUE_S
+
     def abort(self) -> None:
         if self._open or self._disturbed:
             self._producer = self._connected()
 
     def close(self) -> None:
+        if self.overdue:  # the call keeps the producer to itself; the next one of its name fences it
+            log.error("transaction left to its time-out", error="a call of the client does not return")
+            return
         try:
             if self._open:
                 self._until_done("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
@@ -175,6 +189,7 @@ class KafkaSink:
         """Calls again while the error says that this may help. Raises Aborted, Broken and DependencyError."""
         deadline = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
         while True:
+            self._called = time.monotonic()
             try:
                 call()
             except KafkaException as error:
@@ -184,6 +199,8 @@ class KafkaSink:
                 time.sleep(RETRY_S)
             else:
                 return
+            finally:
+                self._called = None
 
     def _failure(self, what: str, error: KafkaException) -> Exception:
         """What the error means: the transaction is to be aborted, the producer is broken, or we may not do this."""

@@ -89,7 +89,7 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """A transactional producer. For one thread at a time."""
+    """A transactional producer. For one thread at a time, but for `close`: what is overdue is not waited for."""
 
     def write(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
         """Events and dead letters into the transaction, which begins if none is open. Raises Aborted or Broken."""
@@ -100,6 +100,11 @@ class Sink(Protocol):
 
         Raises Aborted or Broken; it is then unknown whether the transaction took place, until `abort` returned.
         """
+        ...
+
+    @property
+    def overdue(self) -> bool:
+        """Whether `commit` is in a call that should have returned long ago. For any thread."""
         ...
 
     def abort(self) -> None:

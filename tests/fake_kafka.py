@@ -182,6 +182,8 @@ class FakeSource:
 
 
 class FakeSink:
+    overdue = False
+
     def __init__(self, kafka: FakeKafka, transactional_id: str) -> None:
         self._kafka = kafka
         self._id = transactional_id

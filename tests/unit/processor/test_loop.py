@@ -1,5 +1,6 @@
 """The loop on Kafka in memory: whatever fails, and whatever moves, each event comes out exactly once and in order."""
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from runtime.settings import Processor
 from schemas.rejection import ErrorCode, Rejection
 from tests.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
 from tests.unit.processor.raw_records import raw
+from tests.waiting import until
 
 PARTITIONS = 3
 MEMBERS = 3
@@ -362,6 +364,43 @@ def test_too_many_dead_letters_stop_it_before_they_are_written(kafka: FakeKafka)
     assert not kafka.open
 
 
+class Hanging(FakeSink):
+    """A client whose first commit does not return, as librdkafka's may while the group's coordinator is away."""
+
+    ever: threading.Event
+    commits: "itertools.count[int]"
+
+    def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
+        if next(self.commits) == 0:
+            self.overdue = True
+            self.ever.wait()
+        super().commit(offsets, group_metadata)
+
+
+def test_a_commit_that_never_returns_is_left_behind(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hanging, "ever", threading.Event(), raising=False)
+    monkeypatch.setattr(Hanging, "commits", itertools.count(), raising=False)
+    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Hanging)
+    for number in range(7):
+        kafka.append(raw(event_id=f"{number}"))
+    one = member(kafka)
+    one.start()
+    assert one.loop is not None
+    while one.loop._in_flight is None:
+        one.loop.turn()
+    hanging = one.loop._in_flight
+    until(lambda: one.loop is not None and one.loop._sink.overdue)
+    with pytest.raises(Broken, match="hangs"):
+        one.loop.turn()
+    one.loop.close()
+    one.loop = None
+    one.turns(20)
+    assert [origin(written)[1] for written in kafka.output] == [*range(7)]
+    Hanging.ever.set()  # it returns after all
+    assert isinstance(hanging.commit.exception(10), Broken)
+    assert len(kafka.output) == 7
+
+
 class Refusing(FakeSink):
     """Brokers that refuse one record for good: `as_event` alone, or as a dead letter too."""
 
@@ -408,7 +447,7 @@ class RefusingSome(FakeSink):
     def write(self, records: Any, outcomes: Any) -> None:
         super().write(records, outcomes)
         for written in self._kafka.open[self._id].records:
-            if dict(written.headers)["event_id"].startswith(b"poison") and written.topic == "events":
+            if dict(written.headers)["event_id"] == b"poison" and written.topic == "events":
                 raise Aborted("INVALID_RECORD", "INVALID_RECORD")
 
 
