@@ -114,7 +114,7 @@ def state_disk_full(pipeline: Pipeline, rng: random.Random) -> None:
             assert time.monotonic() < deadline, "the full disk was not noticed"
             hold(0.2)
         subprocess.run(["mount", "-o", "remount,size=256m", str(folder)], check=True)
-        service.wait_ready()
+        pipeline.await_ready(service)
         pipeline.stop_service(service)
     finally:
         subprocess.run(["umount", str(folder)], check=True)

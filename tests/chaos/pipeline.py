@@ -16,6 +16,7 @@ from sternpost.local_stack import LocalStack
 from sternpost.local_stack.ports import choose
 from sternpost.local_stack.process import Process
 from tests.kafka import WRITE_KEY
+from tests.waiting import until
 
 STERNPOST = Path(sys.executable).with_name("sternpost")
 START_S = 90.0
@@ -131,6 +132,10 @@ class Pipeline:
         with self._lock:
             service.start()
             self._kept.add(service)
+
+    def await_ready(self, service: Service) -> None:
+        """Ready, however often it ended by itself and was started again until then."""
+        until(service.ready, START_S)
 
     def stop_service(self, service: Service) -> None:
         """In good order, and not to be started again. Raises AssertionError where it ends any other way."""

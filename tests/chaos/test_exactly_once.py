@@ -57,7 +57,7 @@ def test_every_acknowledged_event_comes_out_exactly_once(seed: int, capfd: pytes
                     say(f"{name}: {healed - begun:.1f} s, fresh events {flow_s:.1f} s later; {sent} sent")
                     assert not missing, f"{sorted(missing)} did not come out within {RECOVERY_S} s after {name}"
                     for processor in pipeline.processors:
-                        processor.wait_ready()
+                        pipeline.await_ready(processor)
                 load.join()
                 missing = watch.wait_for(load.probe("probe-last", rng), RECOVERY_S)
                 say(f"{len(load.acknowledged)} acknowledged, {load.retries} retries, {load.repeats} sent twice")
