@@ -179,12 +179,14 @@ def headers_of(message: "Message") -> list[tuple[str, bytes | None]]:
 
 
 def _partitions(settings: Settings, client: "Consumer | AdminClient", topic: str) -> list[int]:
-    from confluent_kafka import KafkaException
+    from confluent_kafka import KafkaError, KafkaException
 
     try:
         found = client.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise unreachable(settings, error) from None
+    if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise unreachable(settings, KafkaException(found.error))
     if found.error is not None:
         raise DependencyError(
             f"Kafka at {settings.kafka.bootstrap_servers} has no topic {topic}; check the settings under `topics`, or "

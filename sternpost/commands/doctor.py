@@ -33,7 +33,8 @@ def command(settings: "Settings", url: str | None, role: str | None, send: bool,
     from sternpost.acls import Role
     from sternpost.doctor.examine import examine
 
-    url = url or f"http://127.0.0.1:{settings.ingest.port}/v1/webhook"
+    scheme = "https" if settings.ingest.tls_certificate else "http"
+    url = url or f"{scheme}://127.0.0.1:{settings.ingest.port}/v1/webhook"
     checks: list[Check] = []
     for check in examine(settings, url=url, role=Role(role) if role else None, send=send):
         checks.append(check)
@@ -46,11 +47,15 @@ def command(settings: "Settings", url: str | None, role: str | None, send: bool,
     if faults:
         raise CheckFailed(f"{faults} fault{'s' if faults > 1 else ''} found")
     if not as_json:
-        click.echo("no faults found" + (f", {warnings} warnings" if warnings else ""))
+        from sternpost.terminal import counted
+
+        click.echo("no faults found" + (f", {counted(warnings, 'warning')}" if warnings else ""))
 
 
 def _print(check: "Check") -> None:
     sign, colour = STYLES[check.verdict]
-    click.echo(f"{click.style(sign, fg=None if colour == 'dim' else colour)} {check.name}: {check.detail}")
+    from sternpost.terminal import printable
+
+    click.echo(f"{click.style(sign, fg=None if colour == 'dim' else colour)} {check.name}: {printable(check.detail)}")
     if check.mend:
-        click.echo(f"    mend: {check.mend}")
+        click.echo(f"    mend: {printable(check.mend)}")

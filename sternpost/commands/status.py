@@ -1,6 +1,7 @@
 """`sternpost status`: how the pipeline is doing."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,7 @@ from sternpost.commands import common
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
+    from sternpost.status.snapshot import Looker, Snapshot
 
 
 @click.command()
@@ -52,13 +54,30 @@ def command(settings: "Settings", watch: bool, interval_s: float | None, count: 
                 out.print(view(snapshot))
             if looks == count:
                 return
-            time.sleep(interval_s or 2.0)
-            snapshot = looker.look()
+            snapshot = _next(looker, interval_s or 2.0, lambda error: click.echo(f"error: {error}", err=True))
             looks += 1
+    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
     with Live(view(snapshot), console=out, auto_refresh=False, screen=count is None) as live:
+
+        def tell(error: Exception) -> None:
+            live.update(Group(Text(f"as it was before: {error}\n", "bold red"), view(snapshot)), refresh=True)
+
         while looks != count:
-            time.sleep(interval_s or 2.0)
-            live.update(view(snapshot := looker.look()), refresh=True)
+            snapshot = _next(looker, interval_s or 2.0, tell)
+            live.update(view(snapshot), refresh=True)
             looks += 1
+
+
+def _next(looker: "Looker", interval_s: float, tell: Callable[[Exception], None]) -> "Snapshot":
+    """Goes on looking while brokers are away: that is when someone watches."""
+    from runtime.errors import DependencyError
+
+    while True:
+        time.sleep(interval_s)
+        try:
+            return looker.look()
+        except DependencyError as error:
+            tell(error)

@@ -2,6 +2,7 @@
 
 import http.client
 import secrets
+import ssl
 import time
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
@@ -25,7 +26,9 @@ def check(settings: Settings, url: str, *, send: bool) -> Iterator[Check]:
     try:
         status = post(url, secrets.token_hex(8), None, b"{}")
     except (OSError, http.client.HTTPException) as error:
-        yield fault("endpoint", f"{url} does not answer ({error})", "start `sternpost ingest`, or give --url")
+        unknown = isinstance(error, ssl.SSLCertVerificationError)
+        mend = "give --url with the name in its certificate" if unknown else "start `sternpost ingest`, or give --url"
+        yield fault("endpoint", f"{url} does not answer ({error})", mend)
         return
     if status == 503:
         yield fault("endpoint", "it answers 503: it is draining, or Kafka is away", "see its log, and /readyz")

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from runtime import admin
+from runtime.errors import DependencyError
 from runtime.settings import Settings
 from schemas import headers
 from schemas.registry import Registry, subject_of
@@ -16,7 +17,7 @@ from schemas.track_event import load_schema
 from schemas.wire_format import frame
 from sternpost.cli import cli
 from sternpost.status import dead_letters
-from sternpost.status.snapshot import Looker
+from sternpost.status.snapshot import Looker, Snapshot
 from tests.kafka import SettingsMaker, TopicMaker
 
 
@@ -180,3 +181,16 @@ def test_watching_and_the_view_for_people(settings: Settings) -> None:
     ((shown,),) = [found.values() for found in status(settings)]
     assert "no processor is running" in shown
     assert "3 records" in shown
+
+
+def test_watching_goes_on_while_brokers_are_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, looks = Looker.look, iter(range(4))
+
+    def sometimes(looker: Looker) -> Snapshot:
+        if next(looks) == 1:
+            raise DependencyError("brokers are away")
+        return look(looker)
+
+    monkeypatch.setattr(Looker, "look", sometimes)
+    assert len(status(settings, "--watch", "--count", "3", "--json")) == 3
+    assert next(looks, None) is None
