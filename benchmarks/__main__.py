@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from benchmarks import cluster, ingest, latency, load, parts, processing, result, start
+from benchmarks import catch_up, cluster, ingest, latency, load, parts, processing, result, start
 from benchmarks.cluster import OURS, Cluster
 from benchmarks.result import Result
 
-NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "start")
+NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "catch-up", "start")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -22,6 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 @click.option(
     "--events", type=click.IntRange(1_000), help="In each run of processing.  [default: 300000; quick: 50000]"
 )
+@click.option("--ids", type=click.IntRange(1_000), help="Of catch-up.  [default: 1000000; quick: 100000]")
 @click.option("--seconds", type=click.IntRange(1), help="Of load in ingest and latency.  [default: 10; quick: 2]")
 @click.option(
     "--peer",
@@ -46,6 +47,7 @@ def main(
     quick: bool,
     runs: int,
     events: int | None,
+    ids: int | None,
     seconds: int | None,
     peers: tuple[str, ...],
     ingest_peers: tuple[str, ...],
@@ -58,6 +60,7 @@ def main(
         raise click.UsageError("--bootstrap-servers and --registry-url go together")
     wanted = names or NAMES
     events = events or (50_000 if quick else 300_000)
+    ids = ids or (100_000 if quick else 1_000_000)
     seconds = seconds or (2 if quick else 10)
     runs = 1 if quick else runs
     before = result.machine()
@@ -69,7 +72,7 @@ def main(
     with cluster.running(bootstrap_servers, registry_url) as place:
         for number in range(runs):
             for name in wanted:
-                for one in _measure(name, place, events, seconds, quick, _named(peers), _named(ingest_peers)):
+                for one in _measure(name, place, events, ids, seconds, quick, _named(peers), _named(ingest_peers)):
                     figures = ", ".join(f"{figure}={value:.4g}" for figure, value in one.figures.items())
                     click.echo(f"{number + 1}/{runs} {one.benchmark} {one.subject} {one.case}: {figures}", err=True)
                     results.append(one)
@@ -82,6 +85,7 @@ def _measure(
     name: str,
     place: Cluster,
     events: int,
+    ids: int,
     seconds: int,
     quick: bool,
     peers: dict[str, str | None],
@@ -106,6 +110,8 @@ def _measure(
             for people in (1,) if quick else (1, 100):
                 yield _growth(place, events, people=people)
             yield _growth(place, events, workers=2)
+        case "catch-up":
+            yield catch_up.measure(place, ids)
         case "start":
             yield from start.measure(place)
 

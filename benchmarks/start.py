@@ -40,7 +40,7 @@ def _service(cluster: Cluster, name: str) -> Result:
         began = time.monotonic()
         process.start()
         try:
-            process.wait_until(lambda: _ready(port), READY_S)
+            process.wait_until(lambda: is_ready(port), READY_S)
             seconds = time.monotonic() - began
             assert process.pid
             cpu_s = ProcessTree(process.pid).cpu_s()
@@ -49,7 +49,8 @@ def _service(cluster: Cluster, name: str) -> Result:
     return Result("start", f"{OURS} {name}", {}, {"seconds": seconds, "cpu_s": cpu_s})
 
 
-def _ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Whether `/readyz` on this port says so."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/readyz")
