@@ -170,8 +170,8 @@ def _partition_findings(settings: Settings, partitions: dict[str, int]) -> list[
             Finding(
                 events,
                 f"it has {partitions[events]} partitions, fewer than the {partitions[raw]} of {raw}",
-                f"kafka-topics --alter --topic {events} --partitions {partitions[raw]} (a person's later events may "
-                "then go to another partition than the earlier ones)",
+                f"`sternpost topics grow --partitions {partitions[raw]}` (a person's later events may then go to "
+                "another partition than the earlier ones)",
             )
         ]
     return []

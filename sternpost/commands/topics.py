@@ -38,6 +38,32 @@ def create(settings: "Settings", as_json: bool) -> None:
 
 
 @command.command()
+@click.option("--partitions", type=click.IntRange(1), required=True, help="How many each topic shall have.")
+@click.option("--force", is_flag=True, help="Though ingest is at work, or records are not processed.")
+@common.json_option
+@common.pass_settings
+def grow(settings: "Settings", partitions: int, force: bool, as_json: bool) -> None:
+    """Give the topics more partitions, and so room for more processors.
+
+    People move to other partitions by it: order and deduplication hold only if nothing is on its way. So it refuses
+    while ingest is at work here or records are not processed. Stop ingest, wait for the processors, grow, and start
+    them all again; docs/operations.md has the steps.
+    """
+    from sternpost.growth import grow as more
+
+    grown = more(settings, partitions, force=force)
+    if as_json:
+        common.echo_json({"partitions": partitions, "grown": grown})
+        return
+    for name, before in grown.items():
+        click.echo(f"{name}: {before} → {partitions} partitions")
+    if not grown:
+        click.echo(f"all have {partitions} partitions")
+    elif settings.topics.partitions != partitions:
+        click.echo(f"set topics.partitions to {partitions}, and restart the processors")
+
+
+@command.command()
 @common.json_option
 @common.pass_settings
 def check(settings: "Settings", as_json: bool) -> None:

@@ -2,14 +2,15 @@ import json
 import uuid
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.configuration import load
-from runtime.errors import DependencyError
+from runtime.errors import CheckFailed, DependencyError
 from runtime.kafka import check_topics, record_limits
 from runtime.settings import Settings
-from sternpost import topics
+from sternpost import reader, topics
 from sternpost.cli import cli
 from tests.kafka import Kafka
 from tests.waiting import until
@@ -109,6 +110,30 @@ def test_the_command_line_creates_checks_and_exits_as_scripts_need_it(settings: 
         assert create.exit_code == 0
         assert json.loads(create.stdout) == {"created": topics.names(settings), "existed": []}
         assert run(cli, [*options(settings), "topics", "check"]).exit_code == 0
+    finally:
+        topics.remove(settings)
+
+
+def test_topics_grow_when_nothing_is_on_its_way(settings: Settings) -> None:
+    def grow(*arguments: str) -> Result:
+        others = ["--set=ingest.admin_port=1", f"--set=processor.group_id={settings.topics.raw}"]
+        return CliRunner().invoke(cli, [*options(settings), *others, "topics", "grow", "--json", *arguments])
+
+    topics.create(settings)
+    try:
+        producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+        producer.produce(settings.topics.raw, b"{}", partition=0)
+        assert producer.flush(30) == 0
+        refused = grow("--partitions", "5").exception
+        assert isinstance(refused, CheckFailed)
+        assert "1 records" in str(refused)
+        assert json.loads(grow("--partitions", "5", "--force").stdout) == {
+            "partitions": 5,
+            "grown": dict.fromkeys(topics.names(settings), 3),
+        }
+        until(lambda: [len(reader.topic_partitions(settings, name)) for name in topics.names(settings)] == [5, 5, 5])
+        assert json.loads(grow("--partitions", "5", "--force").stdout)["grown"] == {}
+        assert isinstance(grow("--partitions", "4", "--force").exception, DependencyError)
     finally:
         topics.remove(settings)
 

@@ -1,0 +1,64 @@
+"""More partitions for topics that have records.
+
+People move: which partition a key belongs to depends on how many there are. A person's later events go to another
+partition than the earlier ones, so order between the two holds only if the earlier ones are processed first; and
+deduplication is by partition, so a second try in a new one is not recognised. Hence nothing may be on its way.
+"""
+
+from runtime.errors import CheckFailed, DependencyError
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics
+from runtime.settings import Settings
+from sternpost import reader
+from sternpost.status import consumer_group, service
+
+
+def grow(settings: Settings, partitions: int, *, force: bool) -> dict[str, int]:
+    """Gives each of the topics that many partitions, and tells how many those had that had fewer.
+
+    The topic of events first, and dead letters before raw: what comes of a new raw partition finds one there. Raises
+    CheckFailed where something is on its way, unless `force`, and DependencyError.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import NewPartitions
+
+    topics = settings.topics
+    ordered = [topics.events, topics.dead_letters, topics.raw]
+    check_topics(settings, ordered)
+    have = {name: len(reader.topic_partitions(settings, name)) for name in ordered}
+    if more := [name for name, number in have.items() if number > partitions]:
+        raise DependencyError(
+            f"{more[0]} has {have[more[0]]} partitions already, and Kafka takes none away; fewer can only be had by "
+            "topics with new names"
+        )
+    if not force:
+        _check_quiet(settings)
+    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    grown = {name: number for name, number in have.items() if number < partitions}
+    for name in grown:
+        wanted = [NewPartitions(name, partitions)]
+        asked = admin.create_partitions(wanted, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)
+        try:
+            asked[name].result()
+        except KafkaException as error:
+            raise DependencyError(
+                f"{name} could not be given {partitions} partitions: {error.args[0].str()}; run it again once that is "
+                "mended"
+            ) from None
+    return grown
+
+
+def _check_quiet(settings: Settings) -> None:
+    ingest = service.ask("ingest", settings.ingest.admin_host, settings.ingest.admin_port)
+    if ingest.reachable:
+        raise CheckFailed(
+            f"ingest is at work ({ingest.address}): a person's events would come into two partitions. Stop every "
+            "ingest, or take the risk with --force"
+        )
+    raw = reader.committed(settings, settings.topics.raw)
+    committed = consumer_group.committed(settings, [span.partition for span in raw])
+    behind = sum(max(0, span.end - max(span.start, committed.get(span.partition, 0))) for span in raw)
+    if behind:
+        raise CheckFailed(
+            f"{behind} records of {settings.topics.raw} are not processed: later events of their people could overtake "
+            "them. Let the processors finish (`sternpost status`), or take the risk with --force"
+        )
