@@ -143,10 +143,9 @@ def test_no_network_on_the_first_start_is_one_clear_error(tmp_path: Path) -> Non
     assert not list(tmp_path.rglob("*.jar"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
 def test_no_server_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
-    if how is signal.SIGKILL and sys.platform != "linux":
-        pytest.skip("the kernel's notice of a parent's death is Linux's")
+    """SIGTERM and SIGKILL: see test_services.py."""
     with dev("--only-kafka", TMPDIR=str(tmp_path)) as process:
         servers = psutil.Process(process.pid).children(recursive=True)
         assert sum("java" in server.name() for server in servers) == 2
@@ -155,9 +154,8 @@ def test_no_server_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
         code = process.wait(60)
         _, alive = psutil.wait_procs(servers, timeout=60)
     assert alive == []
-    if how is not signal.SIGKILL:
-        assert code == 0
-        assert os.listdir(tmp_path) == []
+    assert code == 0
+    assert os.listdir(tmp_path) == []
 
 
 def test_dev_says_where_everything_is() -> None:

@@ -69,10 +69,11 @@ def test_nothing_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) >= 6  # two servers, two services with a worker each
         process.send_signal(how)
-        process.wait(60)
+        code = process.wait(60)
         _, alive = psutil.wait_procs(children, timeout=90)
     assert alive == []
     if how is not signal.SIGKILL:
+        assert code == 0
         assert [name for name in os.listdir(tmp_path) if not name.startswith("sternpost-metrics-")] == []
 
 
