@@ -28,7 +28,7 @@ class DeadLetterLimit:
                     raise Halted(
                         f"{len(self._dead)} of the last {self._window} records became dead letters (the last: "
                         f"{outcome.code}), more than processor.dead_letter_limit_ratio allows; nothing was lost, and "
-                        "the batch in hand was not committed. Look at `sternpost dead-letters list`, mend the cause, "
-                        "and start again; or raise the limit"
+                        "the batch in hand was not committed. `sternpost replay --from 1h --dry-run` says what is at "
+                        "fault: mend it and start again, or raise the limit"
                     )
         self._seen += len(outcomes)

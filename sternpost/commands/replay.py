@@ -142,8 +142,7 @@ def _schemas(settings: "Settings", registry: Any) -> Any:
             return registry.schema(schema_id)
         except (RegistryUnavailable, SchemaMissing, SchemaRefused) as error:
             raise DependencyError(
-                f"the schema {schema_id} of events in {settings.topics.events} could not be fetched ({error}); check "
-                "schema_registry.url"
+                f"the schema {schema_id} of events in {settings.topics.events} could not be fetched: {error}"
             ) from None
 
     return schema
@@ -173,8 +172,8 @@ def _show(settings: "Settings", difference: "Difference") -> None:
         out.print(fields)
     for what, examples in difference.examples.items():
         for example in examples:
-            because = f" ({example['because']})" if "because" in example else ""
-            out.print(f"{what}: raw {example['raw']}{because}")
+            because = f": {example['because']}" if "because" in example else ""
+            out.print(text(f"{what.replace('_', ' ').removesuffix('s')}: raw {example['raw']}{because}"))
 
 
 def _value(value: Any) -> str:

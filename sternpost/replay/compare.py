@@ -54,7 +54,10 @@ class Difference:
     """By code, what today's mapping refuses."""
     fields: dict[str, FieldChange] = field(default_factory=dict)
     """By path in the event's JSON form: `context.traits.email`."""
-    examples: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"added": [], "removed": []})
+    examples: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {"added": [], "removed": [], "dead_letters": []}
+    )
+    """Of dead letters, some of each code."""
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -147,6 +150,10 @@ def compare(
             if type(outcome) is not Event:
                 if type(outcome) is DeadLetter:
                     difference.dead_letters[outcome.code.value] += 1
+                    if difference.dead_letters[outcome.code.value] <= EXAMPLES:
+                        difference.examples["dead_letters"].append(
+                            {"raw": at, "because": f"{outcome.code.value}: {outcome.message}"}
+                        )
                 else:
                     difference.duplicates += 1
                 if before is not None:

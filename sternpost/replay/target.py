@@ -41,6 +41,6 @@ def schema_id(settings: Settings) -> int:
             f"the registry has not got this version's schema under {subject}: `sternpost schema register` registers it"
         ) from None
     except (RegistryUnavailable, SchemaRefused) as error:
-        raise DependencyError(f"the schema registry does not tell ({error}); check schema_registry.url") from None
+        raise DependencyError(f"the schema registry does not tell this version's schema: {error}") from None
     finally:
         registry.close()

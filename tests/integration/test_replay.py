@@ -207,6 +207,9 @@ def test_the_dry_run_says_what_would_differ_and_writes_nothing(settings: Setting
     }
     assert (nothing_there["added"], nothing_there["duplicates"]) == (len(samples.PAIRS), 3)
     assert nothing_there["dead_letters"] == {"malformed_json": 1}
+    assert set(nothing_there["examples"]) == {"added", "removed", "dead_letters"}
+    [letter] = nothing_there["examples"]["dead_letters"]
+    assert letter["because"].startswith("malformed_json: the body is not JSON")
     assert events(settings, settings.topics.events) == []
 
     replay(settings, "--from", "beginning", "--live")
@@ -218,6 +221,7 @@ def test_the_dry_run_says_what_would_differ_and_writes_nothing(settings: Setting
     other = json.loads(done.stdout)
     assert other["changed"] > 0
     phones = other["fields"]["context.traits.phone"]
+    assert set(phones) == {"added", "changed", "removed", "examples"}
     assert (phones["added"], phones["changed"], phones["removed"]) == (
         sum(kind in ("sms", "whatsapp") for kind, _ in samples.PAIRS),
         0,

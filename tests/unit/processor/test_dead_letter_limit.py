@@ -50,6 +50,6 @@ def test_a_ratio_of_one_never_trips() -> None:
 
 
 def test_it_says_what_to_do() -> None:
-    with pytest.raises(Halted, match=r"dead_letter_limit_ratio.*dead-letters list") as caught:
+    with pytest.raises(Halted, match=r"dead_letter_limit_ratio.*replay --from 1h --dry-run") as caught:
         DeadLetterLimit(0.5, 2).check([DEAD, DEAD])
     assert caught.value.exit_code == 70
