@@ -19,7 +19,7 @@ from typing import Any
 import fastavro
 
 from processor.mapping import Mapper
-from schemas.avro_writer import compile_writer
+from schemas.avro_writer import Writer
 from schemas.track_event import load_schema
 from sternpost import samples
 
@@ -102,7 +102,7 @@ WRITERS: dict[str, Callable[[Event], Write]] = {
     "avroc": by_avroc,
     "cavro": by_cavro,
     "cerializer": by_cerializer,
-    "ours": compile_writer,
+    "ours": Writer,
 }
 
 

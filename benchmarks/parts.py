@@ -18,8 +18,9 @@ from processor.core import Core
 from processor.identification import identify
 from processor.mapping import CONSTANTS, Mapper
 from processor.records import Event, RawRecord
+from processor.shortcut import Made, Shortcut
 from processor.state import PartitionState, StateMemory
-from schemas.avro_writer import compile_writer
+from schemas.avro_writer import Writer
 from schemas.paths import nested
 from schemas.track_event import load_schema
 
@@ -37,10 +38,10 @@ class _AllNew:
 
 
 def measure(events: int) -> list[Result]:
-    """One run: identification, mapping, encoding (with fastavro beside it), and the core as a whole."""
+    """One run: identification, mapping, encoding (and by fastavro), the shortcut past both, and the core as a whole."""
     records = _records(events)
     mapper, parsed = Mapper("rudderstack"), fastavro.parse_schema(load_schema())
-    write = compile_writer(load_schema(), CONSTANTS)
+    write = Writer(load_schema(), CONSTANTS)
 
     def mapped(record: RawRecord) -> dict[str, Any]:
         return mapper.fields(record.value or b"", record.timestamp_ms, None, "01HD")
@@ -53,7 +54,12 @@ def measure(events: int) -> list[Result]:
     tracks = [mapped(record) for record in records]
     trees = [nested({**CONSTANTS, **track}) for track in tracks[: max(1_000, events // 4)]]
     differing = sum(write(track) != by_fastavro(tree) for track, tree in zip(tracks[:1_000], trees, strict=False))
-    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write, 10_000_000)
+    shortcut = Shortcut(mapper, write)
+
+    def shortened(record: RawRecord) -> Made | None:
+        return shortcut(record.value or b"", record.timestamp_ms, None, "01HD")
+
+    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write, 10_000_000, shortcut)
     outcomes = core(records[:1_000])  # warm
     gc.collect()
     gc.freeze()
@@ -65,6 +71,7 @@ def measure(events: int) -> list[Result]:
             "parse_json_us": _us(lambda record: orjson.loads(record.value or b""), records),
             "parse_and_map_us": _us(mapped, records),
             "encode_us": _us(write, tracks),
+            "parse_map_and_encode_by_shortcut_us": _us(shortened, records),
             "encode_by_fastavro_us": _us(by_fastavro, trees),
             "core_us": _us(core, [records[at : at + BATCH] for at in range(0, events, BATCH)])
             * _batches(events)
@@ -75,6 +82,7 @@ def measure(events: int) -> list[Result]:
         gc.unfreeze()
     figures["events_share"] = sum(type(outcome) is Event for outcome in outcomes) / len(outcomes)
     figures["differing_from_fastavro"] = differing
+    figures["shortcut_share"] = sum(shortened(record) is not None for record in records) / events
     return [Result("parts", OURS, {"events": events}, figures)]
 
 

@@ -69,9 +69,10 @@ class Mapper:
         # Nearly all values are of these two types and need no reader, so they take the short way.
         self._texts = {name: step.target for name, step in self._steps.items() if step.type == "text"}
         self._wholes = {name: step.target for name, step in self._steps.items() if step.type == "whole"}
-        self._names: dict[tuple[str | None, str | None], str] = {
+        self.names: dict[tuple[str | None, str | None], str] = {
             (row.object_type, row.metric): row.event for row in catalogue.events()
         }
+        """By object type and metric as they mostly come: what `catalogue.event_name` has for them."""
 
     def map(self, body: bytes, *, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
         """The event that the body is, whatever the bytes: a tree. Arguments and errors as of `fields`."""
@@ -116,7 +117,7 @@ class Mapper:
         own_id = name_of(payload.get("event_id"), "event_id") or name_of(data.get("event_id"), "data.event_id")
 
         fields: Fields = {
-            "event": self._names.get((object_type, metric)) or catalogue.event_name(object_type, metric),
+            "event": self.names.get((object_type, metric)) or catalogue.event_name(object_type, metric),
             "messageId": event_id,
             "timestamp": received_at_ms if occurred is None else occurred,
             "receivedAt": received_at_ms,
@@ -167,14 +168,12 @@ class Mapper:
         email = name_of(identifiers.get("email"), "data.identifiers.email")
         if self._corrected:
             recipient = name_of(data.get("recipient"), "data.recipient")
-            if recipient is None:
-                pass
-            elif is_email(recipient):
-                email = email or recipient
-            elif is_phone(recipient, (object_type or "").lower()):
-                fields["context.traits.phone"] = recipient
-            else:
-                fields["properties.recipient"] = recipient
+            if recipient is not None:
+                target = recipient_target(recipient, object_type)
+                if target != "context.traits.email":
+                    fields[target] = recipient
+                elif email is None:
+                    email = recipient
         elif email is None:
             email = name_of(data.get("recipient"), "data.recipient")
         if email is None:
@@ -201,6 +200,15 @@ class Mapper:
             )
 
 
+def recipient_target(recipient: str, object_type: str | None) -> str:
+    """The field that a recipient goes to in profile `corrected`: it is an address, a number, or something else."""
+    if is_email(recipient):
+        return "context.traits.email"
+    if is_phone(recipient, (object_type or "").lower()):
+        return "context.traits.phone"
+    return "properties.recipient"
+
+
 def _tree(fields: Fields) -> Event:
     event = nested({**CONSTANTS, **fields})
     return {name: event[name] for name in _ORDER if name in event}
@@ -211,20 +219,20 @@ def plan(profile: str) -> dict[str, Step]:
     steps = {}
     for row in catalogue.fields():
         place, _, name = row.sources[0].rpartition(".")
-        if row.holds_for(profile) and place == "data" and row.type in _READERS and not row.condition:
-            steps[name] = Step(row.sources[0], row.type, _READERS[row.type], row.target)
+        if row.holds_for(profile) and place == "data" and row.type in READERS and not row.condition:
+            steps[name] = Step(row.sources[0], row.type, READERS[row.type], row.target)
     return steps
 
 
-_READERS: dict[str, Reader] = {
+READERS: dict[str, Reader] = {
     "text": text,
     "whole": values.whole,
     "boolean": values.boolean,
     "headers": values.header_lists,
 }
-_READERS["devices"] = values.records(
+READERS["devices"] = values.records(
     {
-        row.sources[0].removeprefix(_DEVICE): _READERS[row.type]
+        row.sources[0].removeprefix(_DEVICE): READERS[row.type]
         for row in catalogue.fields()
         if row.sources[0].startswith(_DEVICE)
     }

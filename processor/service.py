@@ -15,6 +15,7 @@ from processor.deduplication import Deduplicator, State
 from processor.history import KafkaHistory
 from processor.loop import Loop
 from processor.mapping import CONSTANTS, Mapper
+from processor.shortcut import Shortcut
 from processor.sink import KafkaSink
 from processor.source import KafkaSource
 from processor.state import Forgetful, StateError, StateMemory
@@ -25,7 +26,7 @@ from runtime.errors import ConfigurationError, DependencyError, Halted
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, record_limits
 from runtime.settings import Settings
 from runtime.supervisor import Worker, supervise
-from schemas.avro_writer import compile_writer
+from schemas.avro_writer import Writer
 from schemas.registry import Registered, Registry, SchemaRefused, subject_of
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
@@ -73,12 +74,14 @@ def run_worker(worker: Worker) -> None:
     if registered is None:
         return
     deduplicator = Deduplicator(processor.dedup_window_s * 1000)
+    mapper, writer = Mapper(processor.profile), Writer(schema, CONSTANTS)
     core = Core(
         deduplicator,
-        Mapper(processor.profile),
+        mapper,
         frame(registered.id),
-        compile_writer(schema, CONSTANTS),
+        writer,
         record_limits(settings).events,
+        Shortcut(mapper, writer),
     )
     states = _States(settings)
     gc.freeze()  # what was imported stays; only what records make is worth collecting

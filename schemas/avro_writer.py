@@ -1,7 +1,7 @@
 """Avro's binary encoding, by functions written for one schema.
 
 A general writer finds out anew for each value what its schema asks for; most of its time goes into choosing branches of
-unions. Here that is done once: `compile_writer` turns the schema into the source of Python functions and compiles it.
+unions. Here that is done once: `Writer` turns the schema into the source of Python functions and compiles it.
 Three things make them fast:
 
 - Records come in few shapes, a shape being the keys that are there, in their order. Each gets a function of its own, to
@@ -28,8 +28,6 @@ import fastavro
 from schemas.avro_misfit import BITS, Misfit, Names, find_misfit
 from schemas.paths import nested
 
-Writer = Callable[[Mapping[str, Any]], bytes]
-
 Piece = Callable[[Any], str]
 """Encodes the values of one schema. Raises whatever comes up where a value is not of the usual Python type."""
 
@@ -49,38 +47,45 @@ class Unencodable(ValueError):
         self.path = path
 
 
-def compile_writer(schema: dict[str, Any], constants: Mapping[str, Any] | None = None) -> Writer:
-    """A writer of records of this schema: bytes equal to fastavro's for every record that fits.
+class Writer:
+    """Writes records of one schema: bytes equal to fastavro's for every record that fits."""
 
-    What a record within the record holds may stand under its path (see `schemas.paths`). Keys that a record has not got
-    take what `constants` has for their path, else their field's default; keys that the schema has not got are passed
-    over. Timestamps are integers, or datetimes. The writer raises Unencodable; it writes nothing that the schema
-    forbids.
-    """
-    names: dict[str, Any] = {}
-    parsed: Any = fastavro.parse_schema(schema, names)
-    constants = constants or {}
-    general = _Compiler(names).piece(parsed)
-    shapes = _ShapeCompiler(names).shapes(parsed, constants)
+    def __init__(self, schema: dict[str, Any], constants: Mapping[str, Any] | None = None) -> None:
+        """`constants`: values of fields by their paths, for records that do not give them."""
+        self._names: dict[str, Any] = {}
+        self._schema: Any = fastavro.parse_schema(schema, self._names)
+        self._constants = constants or {}
+        self._general = _Compiler(self._names).piece(self._schema)
+        self._shapes = _ShapeCompiler(self._names).shapes(self._schema, self._constants)
 
-    def write(record: Mapping[str, Any]) -> bytes:
+    def __call__(self, record: Mapping[str, Any]) -> bytes:
+        """What a record within the record holds may stand under its path (see `schemas.paths`). What a record has not
+        got is its constant, else its default; keys that the schema has not got are passed over. Timestamps are
+        integers, or datetimes. Raises Unencodable; nothing is written that the schema forbids.
+        """
         try:
-            return shapes[tuple(record)](*record.values()).encode("latin-1")
+            return self._shapes[tuple(record)](*record.values()).encode("latin-1")
         except Exception:
-            return write_any(record)
+            return self._write_any(record)
 
-    def write_any(record: Mapping[str, Any]) -> bytes:
+    def function(self, paths: tuple[str, ...]) -> Callable[..., str]:
+        """Encodes the values of these fields, a character a byte.
+
+        It takes just what is usual, integers for integers and text for text, and raises whatever comes up for any other
+        value. Raises KeyError where other fields must be there, LookupError where there were too many sets of fields.
+        """
+        return self._shapes[paths]
+
+    def _write_any(self, record: Mapping[str, Any]) -> bytes:
         if isinstance(record, Mapping):
             try:
-                record = nested({**constants, **record})
+                record = nested({**self._constants, **record})
             except ValueError as clash:
                 raise Unencodable("", str(clash)) from None
         try:
-            return general(record).encode("latin-1")
+            return self._general(record).encode("latin-1")
         except Exception:
-            return _write_slowly(parsed, names, record)
-
-    return write
+            return _write_slowly(self._schema, self._names, record)
 
 
 def _write_slowly(parsed: Any, names: Names, record: Mapping[str, Any]) -> bytes:
@@ -111,20 +116,19 @@ def _unsigned(number: int) -> str:
     return out + chr(number)
 
 
-_LOW_BITS = 14
-_LOW_MASK = (1 << _LOW_BITS) - 1
-_LOW = [chr(n & 0x7F | 0x80) + chr(n >> 7 | 0x80) for n in range(1 << _LOW_BITS)]
-"""The first two bytes of a longer encoding."""
+_LOW_BITS = 13
+_LOW = [chr(n << 1 & 0x7F | 0x80) + chr(n >> 6 | 0x80) for n in range(1 << _LOW_BITS)]
+"""For each value of a positive integer's low bits the first two bytes of its encoding, where more follow."""
 
 
 class _High(dict[int, str]):
-    """What follows these two, by the bits above them.
+    """For each value of the bits above these, not zero, what follows the first two bytes.
 
     Times of receipt are new in each record, and differ in their low bits from those before.
     """
 
     def __missing__(self, bits: int) -> str:
-        if not 0 < bits < 1 << 64 - _LOW_BITS:
+        if not 0 < bits < 1 << 63 - _LOW_BITS:
             raise OverflowError
         if len(self) >= MAX_REMEMBERED:
             self.clear()
@@ -365,7 +369,7 @@ class _ShapeCompiler(_Compiler):
         self._general_compiler = _Compiler(names)
         self._defaults: dict[int, str] = {}
 
-    def shapes(self, schema: dict[str, Any], constants: Mapping[str, Any]) -> _Shapes:
+    def shapes(self, schema: Any, constants: Mapping[str, Any]) -> _Shapes:
         """The functions of the outermost record, which may be flat."""
         return _Shapes(lambda keys: self._shape(schema, keys, keys, constants))
 
@@ -377,7 +381,7 @@ class _ShapeCompiler(_Compiler):
 
     def _shape(
         self,
-        schema: dict[str, Any],
+        schema: Any,
         keys: tuple[object, ...],
         paths: Sequence[object],
         constants: Mapping[str, Any],
@@ -390,7 +394,7 @@ class _ShapeCompiler(_Compiler):
         self._fields(schema, "", given, constants, parts, texts)
         lines = []
         if texts:
-            lines = [f"if not join(({', '.join(texts)},)).isascii():"]
+            lines = [f"if not ({' and '.join(f'{v}.isascii()' for v in texts)}):"]
             lines += _indented([f"if not {v}.isascii(): {v} = latin({v})" for v in texts])
         return self._compiled(", ".join(variables.values()), [*lines, _joined(parts.expressions())])
 
@@ -419,7 +423,7 @@ class _ShapeCompiler(_Compiler):
                     parts.add(f"{self._sizes(prefix)}[len({v})]", v)
                 elif _is_time(plain):
                     parts.add_constant(prefix)
-                    parts.add(f"low[(z := {v} << 1) & {_LOW_MASK}]", f"high[z >> {_LOW_BITS}]")
+                    parts.add(f"low[{v} & {len(_LOW) - 1}]", f"high[{v} >> {_LOW_BITS}]")
                 else:
                     parts.add(self._expression(plain, v, prefix))
             elif within:

@@ -21,7 +21,7 @@ from processor.transport import Broken
 from runtime.errors import DependencyError
 from runtime.kafka import record_limits
 from runtime.settings import Settings
-from schemas.avro_writer import compile_writer
+from schemas.avro_writer import Writer
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 from sternpost import reader
@@ -62,7 +62,7 @@ class Mapping(AbstractContextManager["Mapping"]):
             self._deduplicator,
             Mapper(settings.processor.profile),
             frame(schema_id),
-            compile_writer(load_schema(), CONSTANTS),
+            Writer(load_schema(), CONSTANTS),
             record_limits(settings).events,
         )
         self._scratch = tempfile.TemporaryDirectory(prefix="sternpost-replay-")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from processor.mapping import CONSTANTS, Mapper
 from schemas import avro_writer
-from schemas.avro_writer import Unencodable, compile_writer, varint
+from schemas.avro_writer import Unencodable, Writer, varint
 from schemas.paths import nested
 from schemas.rejection import Rejection
 from schemas.track_event import SCHEMA_FILES, load_schema
@@ -29,8 +29,8 @@ FLOAT = st.floats(width=32)
 TIME = {"type": "long", "logicalType": "timestamp-millis"}
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
 
-WRITE = compile_writer(load_schema())
-WRITE_FLAT = compile_writer(load_schema(), CONSTANTS)
+WRITE = Writer(load_schema())
+WRITE_FLAT = Writer(load_schema(), CONSTANTS)
 
 PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
@@ -180,7 +180,7 @@ def by_fastavro(schema: dict[str, Any], value: dict[str, Any]) -> bytes:
 @given(schemas_and_values())
 def test_bytes_equal_fastavros_for_any_schema(drawn: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
     schema, values = drawn
-    write = compile_writer(schema)
+    write = Writer(schema)
     for value in values:
         assert write(value) == by_fastavro(schema, value)
 
@@ -210,7 +210,7 @@ def test_a_flat_record_is_written_as_the_nested_one(
         path for path, item in flat[0].items() if all(path in one and repr(one[path]) == repr(item) for one in flat)
     ]
     constant = [path for path in common if data.draw(st.booleans())]
-    write = compile_writer(schema, {path: flat[0][path] for path in constant})
+    write = Writer(schema, {path: flat[0][path] for path in constant})
     for record, value in zip(flat, values, strict=True):
         assert repr(nested(record)) == repr(value)
         given_parts = {path: item for path, item in record.items() if path not in constant}
@@ -224,14 +224,14 @@ def test_a_field_given_as_a_whole_and_in_parts_is_refused(record: dict[str, Any]
     inner = {"type": "record", "name": "I", "fields": [{"name": "b", "type": "int"}]}
     fields = [{"name": "a", "type": ["null", inner]}, {"name": "k", "type": ["null", "I"], "default": None}]
     with pytest.raises(Unencodable):
-        compile_writer({"type": "record", "name": "R", "fields": fields}, {"k.b": 1})(record)
+        Writer({"type": "record", "name": "R", "fields": fields}, {"k.b": 1})(record)
 
 
 def test_only_the_outermost_record_may_be_flat() -> None:
     inner = {"type": "record", "name": "I", "fields": [{"name": "c", "type": ["null", "int"], "default": None}]}
     item = {"type": "record", "name": "J", "fields": [{"name": "b", "type": ["null", inner], "default": None}]}
     schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "array", "items": item}}]}
-    assert compile_writer(schema)({"a": [{"b.c": 1}]}) == by_fastavro(schema, {"a": [{}]})
+    assert Writer(schema)({"a": [{"b.c": 1}]}) == by_fastavro(schema, {"a": [{}]})
 
 
 @settings(max_examples=400, deadline=None)
@@ -239,7 +239,7 @@ def test_only_the_outermost_record_may_be_flat() -> None:
 def test_junk_is_refused_or_written_as_fastavro_writes_it(drawn: tuple[dict[str, Any], dict[str, Any]]) -> None:
     schema, value = drawn
     try:
-        written = compile_writer(schema)(value)
+        written = Writer(schema)(value)
     except Unencodable:
         return
     assert written == by_fastavro(schema, value)
@@ -254,7 +254,7 @@ def test_a_varint_is_read_back(number: int) -> None:
 @pytest.mark.parametrize("file", SCHEMA_FILES, ids=lambda file: file.stem)
 def test_every_sample_event_is_written_as_fastavro_writes_it(file: Path) -> None:
     schema = json.loads(file.read_text("utf-8"))
-    write = compile_writer(schema)
+    write = Writer(schema)
     for profile in ("rudderstack", "corrected"):
         mapper = Mapper(profile)
         for payload in samples.one_of_each():
@@ -269,7 +269,7 @@ def test_events_are_written_by_the_functions_of_shapes(monkeypatch: pytest.Monke
     monkeypatch.setattr(avro_writer._Compiler, "piece", lambda *_: None)
     monkeypatch.setattr(avro_writer._ShapeCompiler, "_default_of", lambda *_: "?")
     monkeypatch.setattr(avro_writer, "_write_slowly", None)
-    write = compile_writer(load_schema())
+    write = Writer(load_schema())
     for payload in samples.one_of_each():
         body = json.dumps(payload).encode()
         event = Mapper("corrected").map(body, received_at_ms=1_700_000_000_000, request_timestamp_s=9, event_id="é")
@@ -287,7 +287,7 @@ def test_a_record_may_hold_itself() -> None:
         ],
     }
     tree = {"value": 1, "branches": [{"value": 2, "branches": []}], "next": {"value": -3, "branches": [], "next": None}}
-    assert compile_writer(schema)(tree) == by_fastavro(schema, tree)
+    assert Writer(schema)(tree) == by_fastavro(schema, tree)
 
 
 def test_absent_fields_take_their_defaults_and_unknown_ones_are_passed_over() -> None:
@@ -301,7 +301,7 @@ def test_absent_fields_take_their_defaults_and_unknown_ones_are_passed_over() ->
             {"name": "d", "type": "string"},
         ],
     }
-    write = compile_writer(schema)
+    write = Writer(schema)
     assert write({"d": "x", "e": 1}) == by_fastavro(schema, {"a": None, "b": 7, "c": [], "d": "x"})
     with pytest.raises(Unencodable, match="d is missing, and has no default"):
         write({})
@@ -321,7 +321,7 @@ def test_defaults_are_taken_from_json() -> None:
     ]
     for kind, default, value in defaults:
         field = {"name": "field", "type": kind}
-        write = compile_writer({"type": "record", "name": "R", "fields": [{**field, "default": default}]})
+        write = Writer({"type": "record", "name": "R", "fields": [{**field, "default": default}]})
         assert write({}) == by_fastavro({"type": "record", "name": "R", "fields": [field]}, {"field": value})
 
 
@@ -342,7 +342,7 @@ def test_defaults_are_taken_from_json() -> None:
 )
 def test_what_python_has_other_types_for_is_written_as_fastavro_writes_it(kind: Any, value: Any) -> None:
     schema = {"type": "record", "name": "R", "fields": [{"name": "field", "type": kind}]}
-    assert compile_writer(schema)({"field": value}) == by_fastavro(schema, {"field": value})
+    assert Writer(schema)({"field": value}) == by_fastavro(schema, {"field": value})
 
 
 def test_of_two_records_a_union_takes_the_one_that_more_fields_match() -> None:
@@ -353,7 +353,7 @@ def test_of_two_records_a_union_takes_the_one_that_more_fields_match() -> None:
     union = [record("A", "x"), record("B", "x", "y"), record("C", "x", "y", "z")]
     schema = {"type": "record", "name": "R", "fields": [{"name": "field", "type": union}]}
     for value, branch in [({"x": 1}, 0), ({"x": 1, "y": 2}, 1), ({"z": 1}, 2), ({}, 0)]:
-        written = compile_writer(schema)({"field": value})
+        written = Writer(schema)({"field": value})
         assert written == by_fastavro(schema, {"field": value})
         assert written[0] == 2 * branch
 
@@ -404,7 +404,7 @@ def test_of_two_records_a_union_takes_the_one_that_more_fields_match() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_and_the_field_named(kind: Any, value: Any) -> None:
-    write = compile_writer({"type": "record", "name": "R", "fields": [{"name": "field", "type": kind}]})
+    write = Writer({"type": "record", "name": "R", "fields": [{"name": "field", "type": kind}]})
     with pytest.raises(Unencodable) as caught:
         write({"field": value})
     assert caught.value.path.startswith("field")
@@ -431,7 +431,7 @@ def test_the_path_leads_to_what_does_not_fit(event: Any, path: str, problem: str
         {"name": "u", "type": ["null", "string", "long"], "default": None},
     ]
     with pytest.raises(Unencodable) as caught:
-        compile_writer({"type": "record", "name": "R", "fields": fields})(event)
+        Writer({"type": "record", "name": "R", "fields": fields})(event)
     assert (caught.value.path, str(caught.value)) == (path, f"{path or 'the record'} {problem}")
 
 
@@ -441,19 +441,19 @@ def test_nesting_beyond_what_python_can_follow_is_refused() -> None:
     for _ in range(100_000):
         deep = {"t": deep}
     with pytest.raises(Unencodable, match="nested too deeply"):
-        compile_writer(schema)(deep)
+        Writer(schema)(deep)
 
 
 def test_integers_are_right_after_all_were_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(avro_writer, "MAX_REMEMBERED", 2)
     schema = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]}
-    write = compile_writer(schema)
+    write = Writer(schema)
     for number in [1, 2, 3, 1, -3, 2**40]:
         assert write({"n": number}) == by_fastavro(schema, {"n": number})
 
 
 def test_no_value_is_quoted_where_one_is_refused() -> None:
-    write = compile_writer({"type": "record", "name": "R", "fields": [{"name": "field", "type": "long"}]})
+    write = Writer({"type": "record", "name": "R", "fields": [{"name": "field", "type": "long"}]})
     with pytest.raises(Unencodable) as caught:
         write({"field": "someone@example.com"})
     assert "someone" not in str(caught.value)
@@ -493,7 +493,7 @@ def test_more_shapes_than_are_remembered_are_written_all_the_same(monkeypatch: p
     monkeypatch.setattr(avro_writer, "MAX_SHAPES", 3)
     fields = [{"name": f"f{n}", "type": ["null", "string"], "default": None} for n in range(4)]
     schema = {"type": "record", "name": "R", "fields": fields}
-    write = compile_writer(schema)
+    write = Writer(schema)
     for keys in itertools.permutations(["f0", "f1", "f2", "f3", "unknown"], 3):
         record = {key: f"value of {key}" for key in keys}
         out = io.BytesIO()
@@ -503,8 +503,8 @@ def test_more_shapes_than_are_remembered_are_written_all_the_same(monkeypatch: p
 
 @pytest.mark.parametrize("edge", [2**6, 2**13, 2**14, 2**20, 2**31, 2**41, 2**62])
 def test_integers_around_the_edges_of_their_tables(edge: int) -> None:
-    write = compile_writer({"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]})
-    write_time = compile_writer({"type": "record", "name": "R", "fields": [{"name": "n", "type": ["null", TIME]}]})
+    write = Writer({"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]})
+    write_time = Writer({"type": "record", "name": "R", "fields": [{"name": "n", "type": ["null", TIME]}]})
     for number in [*range(edge - 3, edge + 3), *range(-edge - 3, -edge + 3)]:
         assert write({"n": number}) == varint(number).encode("latin-1")
         assert write_time({"n": number}) == b"\2" + varint(number).encode("latin-1")
@@ -516,7 +516,7 @@ def test_integers_around_the_edges_of_their_tables(edge: int) -> None:
 def test_texts_of_any_length_and_letters(kind: Any, length: int, letter: str) -> None:
     schema = {"type": "record", "name": "R", "fields": [{"name": name, "type": kind} for name in "ab"]}
     for record in ({"a": length * letter, "b": "b"}, {"a": "a", "b": (length - 1) * "a" + letter}):
-        assert compile_writer(schema)(record) == by_fastavro(schema, record)
+        assert Writer(schema)(record) == by_fastavro(schema, record)
 
 
 def test_texts_of_other_types_are_written_as_text() -> None:
@@ -528,4 +528,4 @@ def test_texts_of_other_types_are_written_as_text() -> None:
 
     schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}]}
     for text in (Text("plain"), Text("é"), Named.ANCHOR):
-        assert compile_writer(schema)({"a": text}) == by_fastavro(schema, {"a": str(text)})
+        assert Writer(schema)({"a": text}) == by_fastavro(schema, {"a": str(text)})
