@@ -1,0 +1,425 @@
+"""The contract of processor/transport.py, as tests that run on each implementation of it.
+
+class TestTransportOnX(TransportContract):
+    @pytest.fixture
+    def world(self) -> World: ...
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pytest
+
+from processor.records import DeadLetter, Duplicate, Event, RawRecord
+from processor.transport import Aborted, Broken, Fenced, History
+from runtime.errors import Halted
+from schemas.rejection import ErrorCode, Stage
+from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Member, World, poll_until
+from tests.fake_kafka import Written
+from tests.unit.processor.raw_records import raw
+
+HOUR_MS = 3_600_000
+
+
+def records_of(partition: int, number: int) -> list[RawRecord]:
+    now = now_ms()
+    return [raw(offset, event_id=f"{partition}-{offset}", partition=partition, at_ms=now) for offset in range(number)]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def event(name: str, key: bytes = b"person") -> Event:
+    return Event(key, b"\0value of " + name.encode(), [("event_id", name.encode())], now_ms())
+
+
+def names(written: Sequence[Written]) -> list[bytes | None]:
+    """Of events that `event` made."""
+    return [dict(one.headers)["event_id"] for one in written if one.topic == "events"]
+
+
+def positions_after(records: Sequence[RawRecord]) -> dict[int, int]:
+    return {record.partition: record.offset + 1 for record in records}
+
+
+def read_all(history: History, partitions: set[int]) -> list[RawRecord]:
+    """Until all of them are done; each may be so only once."""
+    found: list[RawRecord] = []
+    open_ = set(partitions)
+    deadline = time.monotonic() + 30
+    while open_:
+        assert time.monotonic() < deadline, f"not done: {open_}"
+        records, done = history.read(0.05)
+        assert all(record.partition in open_ for record in records)
+        found += records
+        for partition in done:
+            open_.remove(partition)
+    return found
+
+
+class TransportContract:
+    # The sink
+
+    def test_what_is_committed_is_read_whole(self, world: World) -> None:
+        begun_ms = now_ms()
+        one = world.member("one")
+        of_poison = [("source", b"shop"), ("error_code", b"of an earlier try"), ("empty", None)]
+        poison = raw(1, b"\xff no JSON", headers=of_poison, at_ms=begun_ms)
+        world.append([*records_of(0, 1), poison, raw(2, at_ms=begun_ms)])
+        records = one.receive(3)
+        made = event("a", b"\x00\xff")
+        dead = DeadLetter(ErrorCode.INVALID_FIELD, Stage.MAP, "data.x", "no number: é")
+        sink = world.sink("one")
+        sink.write(records, [made, dead, Duplicate(0)])
+        sink.commit(positions_after(records), one.source.group_metadata())
+
+        first, second = world.output()
+        assert first == Written("events", made.key, made.value, made.headers, made.timestamp_ms)
+        assert second[:3] == ("dead letters", poison.key, poison.value)
+        assert second.headers == [
+            ("source", b"shop"),
+            ("empty", None),
+            ("error_code", b"invalid_field"),
+            ("error_message", "no number: é".encode()),
+            ("error_field", b"data.x"),
+            ("error_stage", b"map"),
+            ("raw_topic", records[1].topic.encode()),
+            ("raw_partition", b"0"),
+            ("raw_offset", b"1"),
+        ]
+        assert begun_ms <= second.timestamp_ms <= now_ms()
+        assert one.source.committed([0, 1]) == {0: 3, 1: 0}
+
+    def test_nothing_is_read_before_the_commit(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 1))
+        one.receive(1)
+        sink = world.sink("one")
+        sink.write(records, [event("a")])
+        assert world.output() == []
+        assert one.source.committed([0]) == {0: 0}
+        sink.commit({0: 1}, one.source.group_metadata())
+        assert names(world.output()) == [b"a"]
+        assert one.source.committed([0]) == {0: 1}
+
+    def test_an_aborted_transaction_leaves_no_trace(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 2))
+        one.receive(2)
+        sink = world.sink("one")
+        sink.abort()  # of nothing
+        for number in range(3):
+            sink.write(records, [event(f"aborted {number}")] * 2)
+            sink.abort()
+        assert one.source.committed([0]) == {0: 0}
+        sink.write(records, [event("a"), DeadLetter(ErrorCode.TOO_LARGE, Stage.PRODUCE, None, "")])
+        sink.commit({0: 2}, one.source.group_metadata())
+        written = world.output()
+        assert names(written) == [b"a"]
+        assert len(written) == 2
+
+    def test_closing_aborts_what_is_open(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 1))
+        one.receive(1)
+        sink = world.sink("one")
+        sink.write(records, [event("closed")])
+        sink.close()
+        other = world.sink("two")
+        other.write(records, [event("a")])
+        other.commit({0: 1}, one.source.group_metadata())
+        assert names(world.output()) == [b"a"]
+
+    def test_duplicates_alone_move_the_group(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 2))
+        one.receive(2)
+        sink = world.sink("one")
+        sink.write(records, [Duplicate(0)] * 2)
+        sink.commit({0: 2}, one.source.group_metadata())
+        assert one.source.committed([0]) == {0: 2}
+        assert world.output() == []
+
+    def test_transactions_come_out_in_their_order(self, world: World) -> None:
+        one = world.member("one")
+        world.append(records_of(0, 20))
+        sink = world.sink("one")
+        for _ in range(4):
+            records = one.receive(5)
+            sink.write(records, [event(f"{record.offset}") for record in records])
+            sink.commit(positions_after(records), one.source.group_metadata())
+        assert names(world.output()) == [f"{offset}".encode() for offset in range(20)]
+
+    def test_a_second_sink_of_the_same_name_fences_the_first(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 1))
+        one.receive(1)
+        first = world.sink("same")
+        first.write(records, [event("fenced")])
+        second = world.sink("same")
+        second.write(records, [event("a")])
+        with pytest.raises((Aborted, Broken)):
+            first.commit({0: 1}, one.source.group_metadata())
+        assert one.source.committed([0]) == {0: 0}
+        second.commit({0: 1}, one.source.group_metadata())
+        assert names(world.output()) == [b"a"]
+        assert one.source.committed([0]) == {0: 1}
+
+    def test_a_new_sink_ends_what_one_of_its_name_left_open(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 1))
+        one.receive(1)
+        world.sink("same").write(records, [event("left")])
+        world.sink("same")
+        other = world.sink("other")
+        other.write(records, [event("a")])
+        other.commit({0: 1}, one.source.group_metadata())
+        assert names(world.output()) == [b"a"]  # and the reader was not held up by the other
+
+    def test_a_record_that_brokers_never_take_is_told_from_other_faults(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 2))
+        one.receive(2)
+        large = event("large")._replace(value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
+        sink = world.sink("one")
+
+        def transact() -> None:
+            sink.write(records, [event("with it"), large])
+            sink.commit({0: 2}, one.source.group_metadata())
+
+        with pytest.raises(Aborted) as aborted:
+            transact()
+        assert aborted.value.record_fault == "MSG_SIZE_TOO_LARGE"
+        sink.abort()
+        assert one.source.committed([0]) == {0: 0}
+        sink.write(records, [event("a")] * 2)
+        sink.commit({0: 2}, one.source.group_metadata())
+        assert names(world.output()) == [b"a"] * 2
+
+    def test_a_refusal_belongs_to_its_own_transaction(self, world: World) -> None:
+        """The report of it may come after the abort."""
+        one = world.member("one")
+        records = world.append(records_of(0, 1))
+        one.receive(1)
+        large = event("large")._replace(value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
+        sink = world.sink("one")
+        for _ in range(3):
+            with suppress(Aborted):  # told at once, or later
+                sink.write(records, [large])
+            sink.abort()
+            sink.write(records, [event("a")])
+            sink.commit({0: 1}, one.source.group_metadata())
+        assert names(world.output()) == [b"a"] * 3
+
+    # The source
+
+    def test_records_come_as_they_are_and_in_the_order_of_their_partition(self, world: World) -> None:
+        bare = RawRecord("", 1, 0, now_ms(), None, None, [])
+        sent = [*world.append([*records_of(0, 12), bare]), *world.append(records_of(1, 5))]
+        one = world.member("one")
+        assert not one.source.is_member
+        poll_until(lambda: one.source.is_member, one)
+        while len(one.received) < len(sent):
+            assert len(one.poll()) <= BATCH
+        for partition in range(PARTITIONS):
+            assert [r for r in one.received if r.partition == partition] == [
+                r for r in sent if r.partition == partition
+            ]
+
+    def test_rewinding_pauses_and_resuming_reads_from_there(self, world: World) -> None:
+        one = world.member("one")
+        sent = world.append(records_of(0, 8))
+        assert one.receive(5) == sent[:5]
+        one.source.rewind({0: 2})
+        of_other = world.append(records_of(1, 1))
+        assert one.receive(1) == of_other
+        one.source.resume([0])
+        assert one.receive(6) == sent[2:]
+        one.source.rewind({0: 8, 1: 0})
+        one.source.resume([0, 1])
+        assert one.receive(1) == of_other
+
+    def test_lag_counts_what_was_not_polled(self, world: World) -> None:
+        world.append(records_of(0, 12))
+        one = world.member("one")
+        one.receive(5)
+        assert one.source.lag([0]) == {0: 7}
+        one.receive(7)
+        assert one.source.lag([0]) == {0: 0}
+
+    def test_the_group_is_where_it_was_when_a_member_comes_back(self, world: World) -> None:
+        one = world.member("one")
+        sent = world.append([*records_of(0, 4), *records_of(1, 2)])
+        one.receive(6)
+        sink = world.sink("one")
+        sink.write(sent[:3], [event("a")] * 3)
+        sink.commit({0: 3}, one.source.group_metadata())
+        one.source.close()
+        assert one.diary[-PARTITIONS:] == [("one", "revoked", partition) for partition in range(PARTITIONS)]
+        again = world.member("one")
+        poll_until(lambda: again.positions.keys() == {0, 1}, again)
+        assert again.positions == {0: 3, 1: 0}
+        poll_until(lambda: len(again.received) >= 3, again)
+        assert sorted(again.received) == sorted(sent[3:])
+
+    def test_a_group_beyond_the_end_halts(self, world: World) -> None:
+        one = world.member("one")
+        records = world.append(records_of(0, 1))
+        one.receive(1)
+        sink = world.sink("one")
+        sink.write(records, [Duplicate(0)])
+        sink.commit({0: 99}, one.source.group_metadata())
+        with pytest.raises(Halted, match="ends at 1"):
+            one.source.committed([0])
+
+    # The group
+
+    def test_one_member_more_than_partitions_is_a_member_too(self, world: World) -> None:
+        members = [world.member(f"{number}") for number in range(PARTITIONS + 1)]
+        poll_until(lambda: all(m.source.is_member for m in members) and shares(members) == [0, 1, 1], *members)
+
+    def test_partitions_are_given_up_before_another_member_gets_them(self, world: World) -> None:
+        sent = world.append([*records_of(0, 5), *records_of(1, 5)])
+        one = world.member("one")
+        one.receive(10)
+        sink = world.sink("one")
+
+        def finish(partitions: Sequence[int]) -> None:
+            """While they are still its own: what is committed here is what the next one starts from."""
+            of_them = [record for record in sent if record.partition in partitions and record.offset < 3]
+            sink.write(of_them, [event(f"{record.offset}") for record in of_them])
+            sink.commit(positions_after(of_them), one.source.group_metadata())
+
+        one.when_revoked = finish
+        two = world.member("two")
+        poll_until(lambda: two.positions, one, two)
+        (moved,) = two.positions
+        assert two.positions == {moved: 3}
+        assert one.positions.keys() == {0, 1} - {moved}
+        assert world.diary.index(("one", "revoked", moved)) < world.diary.index(("two", "assigned", moved))
+        poll_until(lambda: len(two.received) >= 2, one, two)
+        assert two.received == [record for record in sent if record.partition == moved and record.offset >= 3]
+        assert names(world.output()) == [b"0", b"1", b"2"]
+
+    def test_a_commit_with_the_membership_before_a_rebalance_is_aborted(self, world: World) -> None:
+        sent = world.append([*records_of(0, 1), *records_of(1, 1)])
+        one = world.member("one")
+        one.receive(2)
+        before = one.source.group_metadata()
+        sink = world.sink("one")
+        two = world.member("two")
+        poll_until(lambda: two.positions and len(one.positions) == 1, one, two)
+        (kept,) = one.positions
+        records = [record for record in sent if record.partition == kept]
+        sink.write(records, [event("stale")])
+        with pytest.raises(Aborted):
+            sink.commit({kept: 1}, before)
+        sink.abort()
+        assert one.source.committed([kept]) == {kept: 0}
+        sink.write(records, [event("a")])
+        sink.commit({kept: 1}, one.source.group_metadata())
+        assert names(world.output()) == [b"a"]
+
+    def test_a_lost_member_commits_nothing(self, world: World) -> None:
+        records = world.append(records_of(0, 2))
+        one, two = world.member("one"), world.member("two")
+        poll_until(lambda: one.positions and two.positions, one, two)
+        loser, other = (one, two) if 0 in one.positions else (two, one)
+        poll_until(lambda: loser.received, loser, other)
+        sink = world.sink(loser.name)
+        sink.write(records, [event("late")] * 2)
+        metadata = loser.source.group_metadata()
+        world.time_out(loser)
+        poll_until(lambda: 0 in other.positions, other)
+        assert other.positions[0] == 0
+        with pytest.raises((Aborted, Broken)):
+            sink.commit({0: 2}, metadata)
+        assert (loser.name, "lost", 0) not in world.diary, "callbacks come within poll"
+        poll_until(lambda: (loser.name, "lost", 0) in world.diary, loser)
+        assert (loser.name, "revoked", 0) not in world.diary
+        assert not loser.source.is_member
+        sink.abort()
+        assert other.source.committed([0]) == {0: 0}
+        assert world.output() == []
+
+    def test_a_second_member_of_the_same_name_takes_the_place_of_the_first(self, world: World) -> None:
+        records = world.append(records_of(0, 1))
+        first = world.member("same")
+        first.receive(1)
+        metadata = first.source.group_metadata()
+        second = world.member("same")
+        poll_until(lambda: second.received, second)
+        sink = world.sink("another")
+        sink.write(records, [event("late")])
+        with pytest.raises((Aborted, Broken)):
+            sink.commit({0: 1}, metadata)
+        sink.abort()
+        with pytest.raises(Fenced):
+            poll_until(lambda: False, first, second)
+        sink.write(records, [event("a")])
+        sink.commit({0: 1}, second.source.group_metadata())
+        assert names(world.output()) == [b"a"]
+
+    # The history
+
+    def test_history_reads_from_what_is_known_up_to_the_position(self, world: World) -> None:
+        sent = [*world.append(records_of(0, 30)), *world.append(records_of(1, 4))]
+        history = world.history(3600)
+        assert history.begin(0, 10, 25) == 10
+        assert history.begin(1, -1, 4) == 0
+        assert places(read_all(history, {0, 1})) == [*range(10, 25), *range(4)]
+        assert history.begin(0, 25, 25) == 25
+        assert read_all(history, {0}) == []
+        assert history.begin(0, 29, 30) == 29
+        (last,) = read_all(history, {0})
+        assert (last.topic, last.partition, last.offset, last.timestamp_ms) == sent[29][:4]
+        assert (last.value, last.headers) == sent[29][5:]
+        history.close()
+
+    def test_history_that_is_ended_says_no_more_and_can_begin_again(self, world: World) -> None:
+        world.append([*records_of(0, 30), *records_of(1, 30)])
+        history = world.history(3600)
+        history.begin(0, -1, 30)
+        history.begin(1, -1, 30)
+        history.end(0)
+        history.end(0)
+        assert all(record.partition == 1 for record in read_all(history, {1}))
+        history.begin(0, 20, 28)
+        assert places(read_all(history, {0})) == [*range(20, 28)]
+        history.end(1)
+        history.close()
+        history.begin(1, 28, 30)
+        assert places(read_all(history, {1})) == [28, 29]
+        history.close()
+
+    def test_history_of_an_empty_partition_is_done_at_once(self, world: World) -> None:
+        history = world.history(3600)
+        assert history.begin(0, -1, 0) == 0
+        assert read_all(history, {0}) == []
+        history.close()
+
+    def test_history_begins_a_window_before_the_position(self, world: World) -> None:
+        """And the disorder that there may be among the timestamps."""
+        now = now_ms()
+        hours = [9, 8, 7, 6, 5, 4, 3]
+        world.append([raw(event_id=f"{hour}", at_ms=now - hour * HOUR_MS) for hour in hours])
+        history = world.history(3 * 3600 // 2)
+        # The record there is 4 hours old: of what is dated less than 1.5 hours before it, an hour's disorder allowed.
+        assert history.begin(0, -1, 5) == 3
+        assert places(read_all(history, {0})) == [3, 4]
+        # Nothing is there: what may come is dated now, or up to an hour earlier.
+        assert history.begin(0, -1, 7) == 7
+        assert read_all(history, {0}) == []
+        history.close()
+
+
+def shares(members: Sequence[Member]) -> list[int]:
+    return sorted(len(member.positions) for member in members)
+
+
+def places(records: Sequence[RawRecord]) -> list[int]:
+    """Their offsets, one partition after the other."""
+    return [record.offset for record in sorted(records, key=lambda record: record.partition)]

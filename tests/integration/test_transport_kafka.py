@@ -1,0 +1,130 @@
+"""The contract of the processor's transport, on Kafka itself, and what there is of it on Kafka only."""
+
+import uuid
+from collections.abc import Iterable, Iterator
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+
+from processor.history import KafkaHistory
+from processor.records import RawRecord
+from processor.sink import KafkaSink
+from processor.source import KafkaSource
+from processor.transport import History, Sink
+from runtime.settings import Settings, Topics
+from tests.contract.transport import TransportContract
+from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
+from tests.fake_kafka import Written
+from tests.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.waiting import PATIENCE_S
+
+SESSION_MS = 2_000
+"""Short, and so is the time between two polls: members are to lose their place."""
+
+
+class KafkaWorld:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.diary: Diary = []
+        self._producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 1})
+        self._reader = Consumer(
+            {
+                "bootstrap.servers": settings.kafka.bootstrap_servers,
+                "group.id": "reader",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 10,
+            }
+        )
+        self._members: list[Member] = []
+        self._sinks: list[KafkaSink] = []
+
+    def append(self, records: Iterable[RawRecord]) -> list[RawRecord]:
+        topic = self.settings.topics.raw
+        sent, offsets = list(records), list[int]()
+
+        def delivered(_: object, message: Message) -> None:
+            offsets.append(message.offset() or 0)
+
+        for record in sent:
+            self._producer.produce(
+                topic,
+                record.value,
+                record.key,
+                record.partition,
+                headers=record.headers,  # type: ignore[arg-type]
+                timestamp=record.timestamp_ms,
+                on_delivery=delivered,
+            )
+            assert self._producer.flush(PATIENCE_S) == 0
+        return [record._replace(topic=topic, offset=at) for record, at in zip(sent, offsets, strict=True)]
+
+    def member(self, name: str) -> Member:
+        member = Member(name, self.diary, lambda listener: KafkaSource(self.settings, name, listener))
+        self._members.append(member)
+        return member
+
+    def time_out(self, member: Member) -> None:
+        """That it does not poll is enough."""
+
+    def sink(self, name: str) -> Sink:
+        sink = KafkaSink(self.settings, f"{self.settings.processor.group_id}-{name}")
+        self._sinks.append(sink)
+        return sink
+
+    def history(self, window_s: int) -> History:
+        processor = self.settings.processor.model_copy(update={"dedup_window_s": window_s})
+        return KafkaHistory(self.settings.model_copy(update={"processor": processor}))
+
+    def output(self) -> list[Written]:
+        kinds = {self.settings.topics.events: "events", self.settings.topics.dead_letters: "dead letters"}
+        reader = self._reader
+        reader.assign([TopicPartition(topic, 0, 0) for topic in kinds])
+        found: list[Written] = []
+        at_end: set[str | None] = set()
+        while len(at_end) < len(kinds):
+            for message in reader.consume(1000, 0.02):
+                if message.error() is None:
+                    kind, headers = kinds[message.topic() or ""], message.headers() or []
+                    at_ms = message.timestamp()[1]
+                    found.append(Written(kind, message.key(), message.value(), headers, at_ms))  # type: ignore[arg-type]
+                else:
+                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()  # type: ignore[union-attr]
+                    at_end.add(message.topic())
+        return sorted(found, key=lambda written: written.topic != "events")
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+        for member in self._members:
+            member.when_revoked = lambda _: None
+            member.source.close()
+        self._reader.close()
+
+
+@pytest.fixture
+def world(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker) -> Iterator[KafkaWorld]:
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    topics = Topics(raw=f"{prefix}.raw", events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters")
+    make_topics.create([topics.raw], PARTITIONS)
+    make_topics.create([topics.events], 1, {"max.message.bytes": str(MAX_EVENT_BYTES)})
+    make_topics.create([topics.dead_letters], 1)
+    session_ms = 6_000 if kafka.origin == "given" else SESSION_MS  # which a cluster may not allow to be shorter
+    settings = make_settings(
+        topics,
+        kafka={"properties": {"heartbeat.interval.ms": "500"}},
+        processor={
+            "batch_max_records": BATCH,
+            "session_timeout_ms": session_ms,
+            "max_poll_interval_ms": session_ms,
+            "transaction_timeout_ms": session_ms - 500,
+        },
+    )
+    world = KafkaWorld(settings)
+    yield world
+    world.close()
+
+
+class TestTransportOnKafka(TransportContract):
+    pass

@@ -1,0 +1,62 @@
+"""Kafka in memory keeps the contract that Kafka itself keeps: what the loop's tests rest on."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from processor.records import RawRecord
+from processor.transport import History, Sink
+from tests.contract.transport import TransportContract
+from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
+from tests.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.diary: Diary = []
+        self._kafka = FakeKafka(PARTITIONS)
+        self._kafka.max_event_bytes = MAX_EVENT_BYTES
+        self._sources: dict[str, FakeSource] = {}
+
+    def append(self, records: Iterable[RawRecord]) -> list[RawRecord]:
+        return [self._kafka.append(record) for record in records]
+
+    def member(self, name: str) -> Member:
+        member = Member(name, self.diary, lambda listener: FakeSource(self._kafka, listener, BATCH, name))
+        joins = name not in self._sources
+        assert isinstance(member.source, FakeSource)
+        self._sources[name] = member.source
+        if joins:
+            self._rebalance()
+        return member
+
+    def time_out(self, member: Member) -> None:
+        source = self._sources.pop(member.name)
+        source.lose = True
+        self._kafka.owners = {p: owner for p, owner in self._kafka.owners.items() if owner is not source}
+        source.share = set()
+        self._rebalance()
+
+    def sink(self, name: str) -> Sink:
+        return FakeSink(self._kafka, name)
+
+    def history(self, window_s: int) -> History:
+        return FakeHistory(self._kafka, window_ms=window_s * 1000)
+
+    def output(self) -> list[Written]:
+        return sorted(self._kafka.output, key=lambda written: written.topic != "events")
+
+    def _rebalance(self) -> None:
+        sources = list(self._sources.values())
+        self._kafka.assign(
+            {
+                source: [p for p in range(PARTITIONS) if p % len(sources) == number]
+                for number, source in enumerate(sources)
+            }
+        )
+
+
+class TestTransportInMemory(TransportContract):
+    @pytest.fixture
+    def world(self) -> FakeWorld:
+        return FakeWorld()
