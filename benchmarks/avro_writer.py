@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.avro_writer
 
 fastavro and Apache's avro are there in any case. cavro, avroc and cerializer take part where they are installed
-(cerializer calls a C compiler). All must write the same bytes.
+(cerializer calls a C compiler). All must write the same bytes. All take an event as nested dicts; ours once more as the
+mapping gives it, flat and without its constant fields.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from typing import Any
 
 import fastavro
 
-from processor.mapping import Mapper
+from processor.mapping import CONSTANTS, Mapper
 from schemas.avro_writer import Writer
+from schemas.paths import nested
 from schemas.track_event import load_schema
 from sternpost import samples
 
@@ -27,15 +29,18 @@ Event = dict[str, Any]
 Write = Callable[[Event], bytes]
 
 
+FLAT = "ours, flat"
+
+
 def events() -> list[Event]:
-    """One of each kind of webhook, mapped."""
+    """One of each kind of webhook, mapped and flat."""
     mapper = Mapper("rudderstack")
     return [
-        mapper.map(
+        mapper.fields(
             json.dumps(payload).encode(),
-            received_at_ms=1_700_000_000_000 + index,
-            request_timestamp_s=1_700_000_000,
-            event_id=f"01E4V2SBHYK4TNTG8W{index:08d}",
+            1_700_000_000_000 + index,
+            1_700_000_000,
+            f"01E4V2SBHYK4TNTG8W{index:08d}",
         )
         for index, payload in enumerate(samples.one_of_each())
     ]
@@ -103,6 +108,7 @@ WRITERS: dict[str, Callable[[Event], Write]] = {
     "cavro": by_cavro,
     "cerializer": by_cerializer,
     "ours": Writer,
+    FLAT: lambda schema: Writer(schema, CONSTANTS),
 }
 
 
@@ -118,20 +124,21 @@ def cpu_us(write: Write, data: list[Event], at_least_s: float = 0.05) -> float:
 
 def measure(rounds: int) -> dict[str, list[float]]:
     """For each writer that is there, a figure a round, after one that does not count."""
-    data, schema = events(), load_schema()
-    expected = [by_fastavro(schema)(event) for event in data]
+    flat, schema = events(), load_schema()
+    trees = [nested({**CONSTANTS, **event}) for event in flat]
+    expected = [by_fastavro(schema)(event) for event in trees]
     writers: dict[str, Write] = {}
     for name, make in WRITERS.items():
         try:
             writers[name] = make(schema)
         except ModuleNotFoundError:
             continue
-        if [writers[name](event) for event in data] != expected:
+        if [writers[name](event) for event in (flat if name == FLAT else trees)] != expected:
             raise SystemExit(f"{name} writes other bytes than fastavro")
     figures: dict[str, list[float]] = {name: [] for name in writers}
     for _ in range(rounds + 1):
         for name, write in writers.items():
-            figures[name].append(cpu_us(write, data))
+            figures[name].append(cpu_us(write, flat if name == FLAT else trees))
     return {name: values[1:] for name, values in figures.items()}
 
 
