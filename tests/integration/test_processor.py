@@ -1,0 +1,254 @@
+"""`sternpost process` as it runs, hurt from outside: each raw record comes out once, as an event or a dead letter."""
+
+import os
+import random
+import shutil
+import signal
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from runtime.settings import Settings
+from sternpost import reader, schema
+from sternpost.local_stack.services import environment_for
+from tests.chaos.oracle import decoder
+from tests.chaos.pipeline import Service
+from tests.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.unit.processor.raw_records import payload
+from tests.waiting import PATIENCE_S, until
+
+PARTITIONS = 4
+PEOPLE = 40
+SESSION_MS = 6_000
+START_S = 60.0
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`start(settings, instance_id, **processor)`: one more processor, killed at the end if it is still there."""
+    started: list[Service] = []
+
+    def start(settings: Settings, instance_id: str, **processor: object) -> Service:
+        ours = {"instance_id": instance_id, "state_dir": tmp_path / f"state-{instance_id}", **processor}
+        changed = settings.model_copy(update={"processor": settings.processor.model_copy(update=ours)})
+        service = Service(f"{instance_id}-{len(started)}", "process", environment_for(changed), tmp_path)
+        started.append(service)
+        service.start()
+        return service
+
+    yield start
+    for service in started:
+        service.signal_all(signal.SIGCONT)
+        service.kill()
+
+
+class Group:
+    """Where the group is, asked from outside of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer = Consumer(
+            {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": settings.processor.group_id}
+        )
+
+    def done(self) -> int:
+        """Offsets of the raw topic that are behind it."""
+        asked = [TopicPartition(self._settings.topics.raw, partition) for partition in range(PARTITIONS)]
+        return sum(max(0, found.offset) for found in self._consumer.committed(asked, timeout=PATIENCE_S))
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def settings_for(make_topics: TopicMaker, make_settings: SettingsMaker, **processor: object) -> Settings:
+    topics = make_topics(partitions=PARTITIONS)
+    short = {"session_timeout_ms": SESSION_MS, "transaction_timeout_ms": SESSION_MS // 2, "batch_max_records": 100}
+    settings = make_settings(topics, processor={**short, **processor})
+    schema.register(settings)
+    return settings
+
+
+def send(settings: Settings, records: Iterable[tuple[str, bytes, bytes, dict[str, str]]]) -> int:
+    """(person, event id, body, further headers) as ingest writes them; gives how many."""
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 5})
+    number = 0
+    for person, event_id, body, more in records:
+        headers: dict[str, str | bytes | None] = {"source": "test", "event_id": event_id, **more}
+        producer.produce(settings.topics.raw, body, person, headers=headers)
+        number += 1
+    assert producer.flush(PATIENCE_S) == 0
+    return number
+
+
+def of_people(first: int, number: int) -> Iterator[tuple[str, bytes, bytes, dict[str, str]]]:
+    """Events numbered from `first` on, of many people in turn; and each tenth sent again at once."""
+    for count in range(first, first + number):
+        person = f"person-{count % PEOPLE}"
+        event_id = f"{person}-{count}"
+        one = person, event_id.encode(), payload(event_id, person), dict[str, str]()
+        yield from [one] * (2 if count % 10 == 0 else 1)
+
+
+def events(kafka: Kafka, settings: Settings) -> list[tuple[Message, dict[str, Any]]]:
+    decode = decoder(kafka.registry_url)
+    return [(one, decode(one.value() or b"")) for one in reader.read(settings, settings.topics.events)]
+
+
+def letters(settings: Settings) -> list[tuple[Message, dict[str, bytes | None]]]:
+    return [(one, dict(reader.headers_of(one))) for one in reader.read(settings, settings.topics.dead_letters)]
+
+
+def test_each_event_once_and_in_order_whatever_happens_to_the_processes(
+    kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, start: Start, tmp_path: Path
+) -> None:
+    settings = settings_for(make_topics, make_settings)
+    group = Group(settings)
+    first = start(settings, "one")
+    sent = send(settings, of_people(0, 6_000))
+    until(lambda: group.done() > 500, START_S)
+
+    # Killed with a transaction open, and its state gone: what it did is known from the raw topic.
+    first.signal_all(signal.SIGKILL)
+    shutil.rmtree(tmp_path / "state-one")
+    killed_at = group.done()
+    assert killed_at < sent, "it was killed in the middle of it"
+    first = start(settings, "one")
+    first.wait_ready()
+    until(lambda: group.done() > killed_at)
+
+    # Another one joins in the middle of it, and takes over what the first, frozen, has.
+    second = start(settings, "two")
+    second.wait_ready()
+    first.signal_all(signal.SIGSTOP)
+    sent += send(settings, of_people(6_000, 1_000))
+    until(lambda: group.done() >= sent, START_S)
+    first.signal_all(signal.SIGCONT)
+    sent += send(settings, of_people(7_000, 1_000))
+    first.wait_ready()
+    until(lambda: group.done() >= sent)
+
+    # One leaves in good order while there is more to do, and the other has all of it.
+    sent += send(settings, of_people(8_000, 1_000))
+    second.stop(PATIENCE_S)
+    assert second.exit_code == 0
+    until(lambda: group.done() >= sent, START_S)
+    first.stop(PATIENCE_S)
+    assert first.exit_code == 0
+    group.close()
+
+    found = defaultdict(list)
+    for _, event in events(kafka, settings):
+        found[event["userId"]].append(event["messageId"])
+    expected = {
+        f"person-{person}": [f"person-{person}-{count}" for count in range(person, 9_000, PEOPLE)]
+        for person in range(PEOPLE)
+    }
+    assert found == expected
+    assert letters(settings) == []
+
+
+def test_of_two_processes_with_one_name_one_ends_and_says_why(
+    kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, start: Start
+) -> None:
+    settings = settings_for(make_topics, make_settings, batch_max_records=10)  # so that it has to do all the while
+    group = Group(settings)
+    load = 4_000
+    sent = send(settings, of_people(0, load))
+    first = start(settings, "same")
+    first.wait_ready()
+    second = start(settings, "same", state_dir=Path(first.log).with_name("another"))
+    until(lambda: first.pid is None or second.pid is None, START_S)
+    ended, other = (first, second) if first.pid is None else (second, first)
+    assert ended.exit_code == 78, ended.output()
+    assert "processor.instance_id" in ended.output()
+    assert "Traceback" not in ended.output()
+    other.wait_ready()
+    until(lambda: group.done() >= sent, START_S)
+    group.close()
+    assert other.pid is not None
+    other.stop(PATIENCE_S)
+    assert Counter(event["messageId"] for _, event in events(kafka, settings)) == {
+        f"person-{count % PEOPLE}-{count}": 1 for count in range(load)
+    }
+
+
+def test_dead_letters_and_duplicates(
+    kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, start: Start, tmp_path: Path
+) -> None:
+    settings = settings_for(make_topics, make_settings)
+    group = Group(settings)
+    noise = random.Random(1).randbytes(100_000).hex()
+    body = payload("a", "ann")
+    large = payload("large", "ann", data={"customer_id": "ann", "subject": noise})
+    poison = {
+        b"no-json": (b"\xff\x00 no JSON", "malformed_json"),
+        b"array": (b"[1]", "not_an_object"),
+        b"nobody": (payload("nobody", None), "missing_identity"),
+        b"wrong": (payload("wrong", data={"customer_id": "ann", "action_id": "no number"}), "invalid_field"),
+    }
+    # The topic of events takes less than the settings say: what the core lets through, the broker refuses.
+    make_topics.create([f"{settings.topics.events}.small"], 1, {"max.message.bytes": "20000"})
+    small = settings.topics.model_copy(update={"events": f"{settings.topics.events}.small"})
+    settings = settings.model_copy(update={"topics": small})
+    schema.register(settings)
+    sent = send(
+        settings,
+        [
+            *of_people(0, 100),
+            ("ann", b"a", body, {}),
+            ("ann", b"a", body, {}),
+            ("ann", b"a", body, {"source": "other"}),
+            ("ann", b"a", body, {"attempt": "1"}),
+            ("ann", b"a", body, {"attempt": "1"}),
+            *(("ann", event_id, bad, {"mine": "kept"}) for event_id, (bad, _) in poison.items()),
+            ("ann", b"large", large, {}),
+            *of_people(100, 100),
+        ],
+    )
+    first = start(settings, "one")
+    until(lambda: group.done() >= sent, START_S)
+    first.stop(PATIENCE_S)
+    assert first.exit_code == 0, first.output()
+
+    ids = Counter(event["messageId"] for _, event in events(kafka, settings))
+    expected = {f"person-{count % PEOPLE}-{count}": 1 for count in range(200)} | {"a": 3}
+    assert ids == expected
+    dead = {headers["event_id"]: (one, headers) for one, headers in letters(settings)}
+    assert dead.keys() == poison.keys() | {b"large"}
+    assert len(letters(settings)) == len(dead)
+    for event_id, (bad, code) in poison.items():
+        one, headers = dead[event_id]
+        assert (one.value(), one.key(), headers["mine"]) == (bad, b"ann", b"kept")
+        assert headers["error_code"] == code.encode()
+    one, headers = dead[b"large"]
+    assert (one.value(), headers["error_code"], headers["error_stage"]) == (large, b"too_large", b"produce")
+
+    # Another run, whose state on disk is no longer what RocksDB wrote, and which meets mostly dead letters.
+    corrupted = [path for path in (tmp_path / "state-one").rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert corrupted
+    for path in corrupted:
+        path.write_bytes(os.urandom(64))
+    sent += send(settings, of_people(0, 200))
+    sent += send(settings, [("bob", f"bad-{number}".encode(), b"{", {}) for number in range(200)])
+    limited = {"dead_letter_limit_ratio": 0.3, "dead_letter_limit_window": 50}
+    second = start(settings, "one", **limited)
+    until(lambda: second.pid is None, START_S)
+    assert second.exit_code == 70, second.output()
+    assert "processor.dead_letter_limit_ratio" in second.output()
+    assert "Traceback" not in second.output()
+    assert group.done() < sent
+    assert len(letters(settings)) - len(dead) < 50
+
+    third = start(settings, "one")
+    until(lambda: group.done() >= sent, START_S)
+    third.stop(PATIENCE_S)
+    group.close()
+    assert Counter(event["messageId"] for _, event in events(kafka, settings)) == expected
+    after = Counter(headers["event_id"] for _, headers in letters(settings))
+    assert after == Counter([*dead, *(f"bad-{number}".encode() for number in range(200))])
