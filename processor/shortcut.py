@@ -1,12 +1,12 @@
 """The usual bodies, from JSON into Avro with no event in between.
 
-A body's shape is the keys of its payload, of `data` and of `data.identifiers`, in their order. Where the values are of
-the types that the first of its shape had, and name whom or what they are to name, the shape tells which field of the
-event comes from where: as the catalogue says, from the first of its sources that is there. So a function is made for
-each shape, which hands its values to the writer's function for just these fields.
+A body's shape is the keys of its payload, of `data` and of `data.identifiers`, in their order; a null is as good as
+absent. Where the values are of the types that the first of its shape had, and name whom or what they are to name, the
+shape tells which field of the event comes from where: as the catalogue says, from the first of its sources that is
+there. So a function is made for each shape, which hands its values to the writer's function for just these fields.
 
-Any other body (with a null, a time in ISO-8601, a device's reason …) has no shortcut, and goes the long way, by mapper
-and writer. What a shortcut gives is what the long way would have given.
+Any other body (with a blank id, a time in ISO-8601, a device's reason …) has no shortcut, and goes the long way, by
+mapper and writer. What a shortcut gives is what the long way would have given.
 """
 
 from collections.abc import Callable
@@ -60,6 +60,8 @@ class Shortcut:
             payload = orjson.loads(body)
             data = payload["data"]
             identifiers = data.get("identifiers", _NO_IDENTIFIERS)
+            if b"null" in body:
+                payload, data, identifiers = _present(payload), _present(data), _present(identifiers)
             sent_ms = recipient_is = None
             if self._corrected:
                 if request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
@@ -130,6 +132,10 @@ class Shortcut:
             f"return {key}.encode(), encoded, {targets['timestamp']}",
         ]
         return lines, targets
+
+
+def _present(members: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if members is None else {key: value for key, value in members.items() if value is not None}
 
 
 def _nothing(*_: object) -> None:

@@ -122,6 +122,17 @@ def test_shapes_are_told_apart_by_where_their_keys_are() -> None:
         assert check(shapes, body, "rudderstack", 1, "e")
 
 
+def test_nulls_are_as_good_as_absent() -> None:
+    shapes = Shortcut(MAPPERS["rudderstack"], WRITER)
+    for body in (
+        b'{"data":{"customer_id":"c","campaign_id":null,"action_id":5}}',
+        b'{"data":{"customer_id":"c","campaign_id":7,"action_id":null}}',
+        b'{"data":{"customer_id":null,"identifiers":{"id":null,"email":null,"cio_id":"c"},"content":"null"}}',
+        b'{"data":{"customer_id":"c","identifiers":null},"timestamp":null,"object_type":null,"object_type_type":"sms"}',
+    ):
+        assert check(shapes, body, "rudderstack", 1, "e")
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_nearly_all_samples_have_a_shortcut(profile: str) -> None:
     """The long way would be right, and cost most of the speed, silently."""
