@@ -1,0 +1,190 @@
+"""What the sink makes of what librdkafka says, told it by a producer of the test's own."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from processor import sink as of_sink
+from processor.records import Event
+from processor.sink import KafkaSink
+from processor.transport import Aborted, Broken
+from runtime.errors import DependencyError
+from runtime.settings import Settings
+from tests.unit.processor.raw_records import raw
+
+EVENT = Event(b"person", b"value", [], 0)
+
+
+class ScriptedProducer:
+    """Raises what the script has for a call, each once; remembers what was called."""
+
+    script: ClassVar[list[tuple[str, BaseException]]] = []
+    made: ClassVar[list["ScriptedProducer"]] = []
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.report: Callable[[KafkaError | None, Any], None] = config["on_delivery"]
+        self.reports: list[KafkaError] = []
+        self.calls: list[str] = []
+        self.offsets: list[tuple[int, int]] = []
+        self.made.append(self)
+
+    def __call__(self, name: str) -> None:
+        self.calls.append(name)
+        if self.script and self.script[0][0] == name:
+            raise self.script.pop(0)[1]
+
+    def init_transactions(self, _: float) -> None:
+        self("init")
+
+    def begin_transaction(self) -> None:
+        self("begin")
+
+    def produce(self, *_: object, **__: object) -> None:
+        self("produce")
+
+    def send_offsets_to_transaction(self, positions: Any, metadata: object, _: float) -> None:
+        self.offsets = [(tp.partition, tp.offset) for tp in positions]
+        self("offsets")
+
+    def commit_transaction(self, _: float) -> None:
+        self("commit")
+
+    def abort_transaction(self, _: float) -> None:
+        self("abort")
+
+    def poll(self, _: float) -> int:
+        while self.reports:
+            self.report(self.reports.pop(0), None)
+        return 0
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedProducer]:
+    """The producers, in the order in which they were made."""
+    monkeypatch.setattr(ScriptedProducer, "script", [])
+    monkeypatch.setattr(ScriptedProducer, "made", [])
+    monkeypatch.setattr(of_sink, "Producer", ScriptedProducer)
+    monkeypatch.setattr(of_sink, "RETRY_S", 0.0)
+    return ScriptedProducer.made
+
+
+def error(code: int, *, retriable: bool = False, abort: bool = False, fatal: bool = False) -> KafkaException:
+    return KafkaException(KafkaError(code, fatal=fatal, retriable=retriable, txn_requires_abort=abort))
+
+
+def transact(sink: KafkaSink) -> None:
+    sink.write([raw()], [EVENT])
+    sink.commit({0: 1}, None)
+
+
+def test_a_producer_is_kept_while_all_goes_well(made: list[ScriptedProducer]) -> None:
+    sink = KafkaSink(Settings(), "id")
+    transact(sink)
+    transact(sink)
+    (producer,) = made
+    assert producer.calls == ["init", *["begin", "produce", "offsets", "commit"] * 2]
+    assert producer.offsets == [(0, 1)]
+
+
+@pytest.mark.parametrize("call", ["offsets", "commit"])
+def test_a_call_that_timed_out_is_made_again_and_then_the_producer_replaced(
+    made: list[ScriptedProducer], call: str
+) -> None:
+    """What timed out may still be on its way: a new producer's epoch fences it before the next transaction begins."""
+    sink = KafkaSink(Settings(), "id")
+    ScriptedProducer.script = [(call, error(KafkaError._TIMED_OUT, retriable=True))] * 2
+    transact(sink)
+    assert made[0].calls.count(call) == 3
+    assert made[0].calls[-1] == "commit"
+    transact(sink)
+    assert len(made) == 2
+    assert made[1].calls == ["init", "begin", "produce", "offsets", "commit"]
+    transact(sink)
+    assert len(made) == 2
+
+
+def test_a_commit_that_took_long_counts_as_held_up(
+    made: list[ScriptedProducer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = KafkaSink(Settings(), "id")
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    transact(sink)
+    sink.write([raw()], [EVENT])
+    assert len(made) == 2
+
+
+def test_an_abort_replaces_the_producer(made: list[ScriptedProducer]) -> None:
+    sink = KafkaSink(Settings(), "id")
+    sink.abort()
+    assert len(made) == 1, "nothing was open"
+    sink.write([raw()], [EVENT])
+    sink.abort()
+    transact(sink)
+    assert [producer.calls for producer in made] == [
+        ["init", "begin", "produce"],
+        ["init", "begin", "produce", "offsets", "commit"],
+    ]
+
+
+def test_reports_of_an_aborted_transaction_are_not_the_next_ones(made: list[ScriptedProducer]) -> None:
+    sink = KafkaSink(Settings(), "id")
+    sink.write([raw()], [EVENT])
+    made[0].reports = [KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)]
+    sink.abort()  # before it was told
+    sink.write([raw()], [EVENT])
+    ScriptedProducer.script = [("commit", error(KafkaError._STATE, abort=True))]
+    with pytest.raises(Aborted) as aborted:
+        sink.commit({0: 1}, None)
+    assert aborted.value.record_fault is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (error(KafkaError.ILLEGAL_GENERATION, abort=True), Aborted),
+        (error(KafkaError.UNKNOWN_MEMBER_ID, abort=True), Aborted),
+        (error(KafkaError.FENCED_INSTANCE_ID, abort=True), Aborted),
+        (error(KafkaError._FENCED, fatal=True), Broken),
+        (error(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, abort=True, fatal=True), Broken),
+        (error(KafkaError._STATE), Broken),
+        (error(KafkaError.UNKNOWN), Broken),
+        (error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True), DependencyError),
+        (error(KafkaError.GROUP_AUTHORIZATION_FAILED, abort=True), DependencyError),
+    ],
+    ids=lambda value: value.args[0].name() if isinstance(value, KafkaException) else value.__name__,
+)
+def test_what_an_error_means(made: list[ScriptedProducer], reason: KafkaException, expected: type[Exception]) -> None:
+    sink = KafkaSink(Settings(), "id")
+    sink.write([raw()], [EVENT])
+    ScriptedProducer.script = [("offsets", reason)]
+    with pytest.raises(expected) as raised:
+        sink.commit({0: 1}, None)
+    assert getattr(raised.value, "record_fault", None) is None, "no record is to blame"
+    assert made[0].calls.count("offsets") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "blames_a_record"),
+    [
+        (KafkaError.MSG_SIZE_TOO_LARGE, True),
+        (KafkaError.RECORD_LIST_TOO_LARGE, True),
+        (KafkaError.INVALID_TIMESTAMP, True),
+        (KafkaError.INVALID_RECORD, True),
+        (KafkaError.NOT_ENOUGH_REPLICAS, False),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, False),
+        (KafkaError._MSG_TIMED_OUT, False),
+        (KafkaError.KAFKA_STORAGE_ERROR, False),
+    ],
+)
+def test_which_refusals_are_one_records_fault(made: list[ScriptedProducer], code: int, blames_a_record: bool) -> None:
+    sink = KafkaSink(Settings(), "id")
+    sink.write([raw()], [EVENT])
+    made[0].reports = [KafkaError(code)]
+    ScriptedProducer.script = [("offsets", error(KafkaError._STATE, abort=True))]
+    with pytest.raises(Aborted) as aborted:
+        sink.commit({0: 1}, None)
+    assert aborted.value.record_fault == (KafkaError(code).name() if blames_a_record else None)
