@@ -24,7 +24,7 @@ _ONE = (1).to_bytes(8, sys.byteorder)  # what an eventfd takes to become readabl
 def descriptor(producer: Producer) -> int | None:
     """Readable once there is something for `producer.poll` to report; to be read with `os.eventfd_read`.
 
-    It stays open for as long as the process lives, as librdkafka's threads may write to it until then.
+    librdkafka's threads write to it for as long as there is the producer: close it after that, or not at all.
     """
     library = _library()
     if library is None or Producer.__basicsize__ != _PRODUCER_BYTES:

@@ -14,6 +14,12 @@ from granian._granian import RSGIProtocolError as ProtocolError
 
 GZIP_WBITS = 31
 
+MOST_MEMBERS = 16
+"""Of a gzip. Compressors make one; a megabyte of empty ones would keep the event loop busy for a second."""
+
+SMALL_BYTES = 16_384
+"""A body that is announced to be no longer is not counted while it comes in: connections are bounded as it is."""
+
 
 class TooLarge(Exception):
     """Over the limit, as sent or decompressed."""
@@ -27,6 +33,10 @@ class TooSlow(Exception):
     """Not there in time."""
 
 
+class NoRoom(Exception):
+    """As many bytes of bodies as may be are on their way in."""
+
+
 class RequestBody(Protocol):
     """RSGI's protocol object, as far as a body goes."""
 
@@ -37,15 +47,18 @@ class RequestBody(Protocol):
 class Reader:
     """Reads bodies; `expire` is to be called every now and then, and ends those that take too long."""
 
-    def __init__(self, limit: int, timeout_s: float) -> None:
+    def __init__(self, limit: int, timeout_s: float, room: int) -> None:
         self._limit = limit
         self._timeout_s = timeout_s
+        self._room = room
+        self._coming = 0
+        """Bytes that have come of bodies that are not there whole."""
         self._due: dict[asyncio.Task[Any], float] = {}
 
-    async def read(self, body: RequestBody, length: str | None, now: float) -> bytes:
+    async def read(self, body: RequestBody, length: str | None, now: float, *, http2: bool) -> bytes:
         """The bytes as they were received. `length` is Content-Length, `now` the loop's time.
 
-        Raises TooLarge, before anything is read where the length says so; Incomplete; TooSlow.
+        Raises TooLarge, before anything is read where the length says so; Incomplete; TooSlow; NoRoom.
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
@@ -53,10 +66,14 @@ class Reader:
         due[task] = now + self._timeout_s
         try:
             if length is None:
-                return await self._read_chunks(body)
-            if int(length) > self._limit:
-                raise TooLarge
-            return await body()
+                received, ends = await self._read_chunks(body)
+                whole = http2 or ends < 2
+            else:
+                size = int(length)
+                if size > self._limit:
+                    raise TooLarge
+                received = await body() if size <= SMALL_BYTES else (await self._read_chunks(body))[0]
+                whole = len(received) == size  # one that is cancelled in HTTP/2 just ends
         except ProtocolClosed:
             raise Incomplete from None
         except asyncio.CancelledError:
@@ -66,6 +83,9 @@ class Reader:
             raise TooSlow from None
         finally:
             due.pop(task, None)
+        if not whole:
+            raise Incomplete
+        return received
 
     async def discard(self, body: RequestBody) -> None:
         """Read and forget the rest of a body that was answered already, within the same bounds.
@@ -98,36 +118,41 @@ class Reader:
             del self._due[task]
             task.cancel()
 
-    async def _read_chunks(self, body: RequestBody) -> bytes:
-        """Without a length the body ends where its framing says so.
+    async def _read_chunks(self, body: RequestBody) -> tuple[bytes, int]:
+        """What came, and how many empty chunks the server handed out.
 
-        The server hands out an empty chunk at the end. Where it had to break off, and where trailers follow, it hands
-        out another: such a body may be cut short, and so it is refused rather than stored.
+        It hands one out at the end. Where it had to break off, and where trailers follow, it hands out another: such a
+        body may be cut short, and so it is refused rather than stored. In HTTP/2 another may also be an empty frame of
+        the client's, by which many end a body; who breaks one off there is not waiting for an answer any more.
         """
         chunks: list[bytes] = []
         size, ends = 0, 0
-        async for chunk in body:
-            if not chunk:
-                ends += 1
-                continue
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._limit:
-                raise TooLarge
-        if ends > 1:
-            raise Incomplete
-        return b"".join(chunks)
+        try:
+            async for chunk in body:
+                if not chunk:
+                    ends += 1
+                    continue
+                chunks.append(chunk)
+                size += len(chunk)
+                self._coming += len(chunk)
+                if size > self._limit:
+                    raise TooLarge
+                if self._coming > self._room:
+                    raise NoRoom
+        finally:
+            self._coming -= size
+        return b"".join(chunks), ends
 
 
 def gunzip(data: bytes, limit: int) -> bytes | None:
-    """The decompressed bytes, at most `limit`; None where `data` is no complete gzip.
+    """The decompressed bytes, at most `limit`; None where `data` is no complete gzip, or one of too many members.
 
     Raises TooLarge as soon as there is more, so that a small bomb costs no memory.
     """
     out: list[bytes] = []
     size = 0
     try:
-        while data:  # a gzip may have several members
+        while data and len(out) < MOST_MEMBERS:
             member = zlib.decompressobj(GZIP_WBITS)
             out.append(member.decompress(data, limit - size + 1))
             size += len(out[-1])
@@ -138,4 +163,4 @@ def gunzip(data: bytes, limit: int) -> bytes | None:
             data = member.unused_data
     except zlib.error:
         return None
-    return b"".join(out) if out else None
+    return b"".join(out) if out and not data else None

@@ -27,6 +27,9 @@ log = structlog.get_logger()
 POLL_INTERVAL_S = 0.001
 WARM_UP_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 2.0
+REPLACE_INTERVAL_S = 5.0
+"""Between a producer that failed for good and the next: brokers that refuse one may refuse the next, too."""
+
 FAILURE_MEMORY_S = 5.0
 """So long after a failure that no success followed, Kafka counts as out of order."""
 
@@ -84,6 +87,7 @@ class Publisher:
         self._poll_due = self._timer_due = False
         self._last_success = self._last_failure = float("-inf")
         self._fatal: str | None = None
+        self._replace_at = float("-inf")
         self._errors: dict[str, Counter] = {}
         self._ack_seconds = metrics.histogram_tally(metrics.INGEST_ACK_SECONDS)
         self._in_flight = metrics.INGEST_IN_FLIGHT.labels()
@@ -107,11 +111,10 @@ class Publisher:
                 },
             )
         )
-        event = ack_signal.descriptor(producer)
-        self._told = event is not None
-        """Whether librdkafka says when there is something to poll for."""
-        if event is not None:
-            self._loop.add_reader(event, self._acknowledged, event, producer)
+        self._event = ack_signal.descriptor(producer)
+        """Where librdkafka says that there is something to poll for, if it does."""
+        if self._event is not None:
+            self._loop.add_reader(self._event, self._acknowledged, self._event, producer)
         return producer
 
     async def warm_up(self) -> None:
@@ -156,7 +159,7 @@ class Publisher:
             raise Busy from None
         self._waiting.add(delivery)
         self._bytes += size
-        if not self._told and not self._poll_due:
+        if self._event is None and not self._poll_due:
             self._poll_due = True
             self._loop.call_soon(self._poll)
         return done
@@ -173,7 +176,7 @@ class Publisher:
         self._in_flight.set(len(self._waiting))
         self._in_flight_bytes.set(self._bytes)
         self._producer.poll(0)
-        if self._fatal is not None:
+        if self._fatal is not None and self._loop.time() >= self._replace_at:
             self._replace()
 
     async def healthy(self) -> tuple[bool, str]:
@@ -250,7 +253,20 @@ class Publisher:
         """A producer after a fatal error never writes again; what waits in it is answered 503, and a new one begins."""
         log.error("producer failed for good, making a new one", error=self._fatal)
         self._fatal = None
-        broken = self._producer
-        broken.purge()
-        broken.poll(0)  # its descriptor goes on to tell of what remains
+        self._replace_at = self._loop.time() + REPLACE_INTERVAL_S
+        broken, event = [self._producer], self._event
+        self._producer.purge()
+        self._producer.poll(0)
+        for delivery in list(self._waiting):  # had it been purged, it would have been reported
+            self._reported(delivery, KafkaError(KafkaError._PURGE_INFLIGHT))
+        if event is not None:
+            self._loop.remove_reader(event)
         self._producer = self._connect()
+        self._loop.run_in_executor(None, _end, broken, event)
+
+
+def _end(producer: list[Producer], event: int | None) -> None:
+    """Takes the last reference to a producer, whose threads and connections are waited for, and its descriptor."""
+    producer.clear()
+    if event is not None:
+        os.close(event)

@@ -8,13 +8,14 @@ import asyncio
 import gc
 import signal
 import socket
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import structlog
 import uvloop
 
-from ingest import tracing
+from ingest import certificate, tracing
 from ingest.publisher import Publisher
 from ingest.server import Server, listen
 from ingest.webhook import Webhook
@@ -22,7 +23,7 @@ from runtime import logs, metrics
 from runtime.configuration import reload, settings_file
 from runtime.errors import ConfigurationError
 from runtime.kafka import check_topics
-from runtime.settings import Settings
+from runtime.settings import Ingest, Settings
 from runtime.supervisor import Worker, supervise
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ TICK_S = 0.05
 FILE_CHECK_S = 1.0
 HEALTH_CHECK_S = 1.0
 LIVENESS_TIMEOUT_S = 30.0
+CERTIFICATE_WARNING = timedelta(days=14)
 STOP_MARGIN_S = 5.0
 """Beyond drain delay and drain time-out, before a worker is killed."""
 
@@ -45,6 +47,7 @@ def run(settings: Settings) -> int:
     ingest = settings.ingest
     logs.configure(settings.log, service="ingest")
     _check_sources(settings)
+    _check_certificate(ingest)
     check_topics(settings, [settings.topics.raw])
     with listen(ingest.host, ingest.port) as listener:
         log.info("listening", host=ingest.host, port=listener.getsockname()[1], tls=ingest.tls_certificate is not None)
@@ -85,6 +88,8 @@ class _Service:
         spans = tracing.provider()
         traced = tracing.Traced(webhook, spans) if spans else None
         server = Server(traced or webhook, self._listener, settings.ingest)
+        if self._worker.index == 0 and (ends := _certificate_ends(settings.ingest)) is not None:
+            metrics.INGEST_CERTIFICATE_EXPIRY.labels().set(ends.timestamp())
         serving = asyncio.create_task(server.serve())
         health = asyncio.create_task(self._tell_health())
         tending = asyncio.create_task(self._tend())
@@ -152,11 +157,13 @@ class _Service:
         try:
             settings = reload(self._settings)
             _check_sources(settings)
-        except ConfigurationError as error:
+            self._webhook.sources = self._webhook.load_sources(settings)
+        except Exception as error:  # whatever is in a file must not end the service
+            # Messages of our own quote no values; others might.
+            reason = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
             metrics.INGEST_RELOADS.labels("failed").inc()
-            log.error("sources not reloaded, the old ones stay in force", error=str(error))  # noqa: TRY400
+            log.error("sources not reloaded, the old ones stay in force", error=reason)  # noqa: TRY400
             return
-        self._webhook.sources = self._webhook.load_sources(settings)
         metrics.INGEST_RELOADS.labels("ok").inc()
         log.info("sources reloaded", sources=len(settings.sources))
 
@@ -167,6 +174,23 @@ def _check_sources(settings: Settings) -> None:
             "there are no sources: every webhook would be answered 401. Set STERNPOST_SOURCES or [[sources]] in the "
             'settings file, e.g. STERNPOST_SOURCES=[{"name": "production", "write_keys": ["…"], "signing_keys": ["…"]}]'
         )
+
+
+def _check_certificate(ingest: Ingest) -> None:
+    """Raises ConfigurationError where it cannot be served. One that nobody takes any more is said, and served."""
+    ends = _certificate_ends(ingest)
+    if ends is None or (left := ends - datetime.now(UTC)) > CERTIFICATE_WARNING:
+        return
+    if left <= timedelta(0):
+        log.error("the TLS certificate has expired: to every webhook that is an hour's wait", expired=ends.isoformat())
+    else:
+        log.warning("the TLS certificate ends soon, and another is read at a restart only", ends=ends.isoformat())
+
+
+def _certificate_ends(ingest: Ingest) -> datetime | None:
+    if ingest.tls_certificate is None or ingest.tls_key is None:
+        return None
+    return certificate.expiry(ingest.tls_certificate, ingest.tls_key)
 
 
 def _state(file: Path | None) -> tuple[int, int, int] | None:

@@ -6,6 +6,7 @@ no or unknown write key                             401
 source signs: signature missing, malformed, old     401   before the body is read
 body longer than the limit, by its length or so far 413
 body cut short, or too slow                         408
+too many bytes of bodies on their way in            503
 source signs: no key of the source made it          401
 too much waits for Kafka                            503
 Kafka has not acknowledged by the deadline          503   and may do so later: a retry is told by its event id
@@ -25,7 +26,7 @@ from confluent_kafka import KafkaException
 
 from ingest import signature, traceparent, write_key
 from ingest.answers import Answer, Answers
-from ingest.body import Incomplete, Reader, TooLarge, TooSlow, gunzip
+from ingest.body import Incomplete, NoRoom, Reader, TooLarge, TooSlow, gunzip
 from ingest.publisher import Busy, Outcome, Publisher
 from ingest.sources import Source, Sources
 from runtime import metrics
@@ -50,7 +51,7 @@ class Webhook:
         ingest = settings.ingest
         self.answers = Answers(ingest.retry_after_s)
         self.sources = self.load_sources(settings)
-        self.reader = Reader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000)
+        self.reader = Reader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000, ingest.max_in_flight_bytes)
         self.draining = False
         """Answers ask the client to close the connection."""
         self._publisher = publisher
@@ -70,17 +71,15 @@ class Webhook:
     async def handle(self, scope: "Scope", protocol: "HTTPProtocol") -> tuple[Source, Answer]:
         """Answers the request; whose it was, and the answer."""
         sources = self.sources
-        source, answer, unread = sources.nobody, self.answers.internal_error, False
+        source, answer = sources.nobody, self.answers.internal_error
         try:
             source, refusal = self._admit(scope, sources)
-            unread = refusal is not None
             answer = refusal or await self._take(scope, protocol, source)
-            unread = unread or answer is self.answers.too_large
         except Exception as error:
             log.error("request failed", error=type(error).__name__, at=_place(error))  # noqa: TRY400
         source.requests[answer.outcome].inc()
         protocol.response_bytes(answer.status, answer.closing if self.draining else answer.headers, answer.body)
-        if unread and _has_body_on_the_way(scope):
+        if answer is not self.answers.ok and _may_have_more(scope):
             await self.reader.discard(protocol)
         return source, answer
 
@@ -104,7 +103,8 @@ class Webhook:
     async def _take(self, scope: "Scope", protocol: "HTTPProtocol", source: Source) -> Answer:
         answers, header, begun = self.answers, scope.headers.get, self._time()
         try:
-            received = await self.reader.read(protocol, header("content-length"), begun)
+            http2 = scope.http_version == "2"
+            received = await self.reader.read(protocol, header("content-length"), begun, http2=http2)
             body = received
             if (coding := header("content-encoding")) is not None and coding.strip().lower() in ("gzip", "x-gzip"):
                 unpacked = gunzip(received, self._limit)
@@ -115,6 +115,8 @@ class Webhook:
             return answers.incomplete
         except TooSlow:
             return answers.too_slow
+        except NoRoom:
+            return answers.busy
         timestamp = header(signature.TIMESTAMP_HEADER)
         if source.signers and not self._signed(source, timestamp, header(signature.SIGNATURE_HEADER), received, body):
             source.signature_failed("mismatch")
@@ -171,8 +173,8 @@ class Webhook:
         return self._publisher.publish(identity.person, body, headers, received_at, begun + self._deadline_s)
 
 
-def _has_body_on_the_way(scope: "Scope") -> bool:
-    """A client that asked for leave first (`Expect: 100-continue`) does not send after a refusal."""
+def _may_have_more(scope: "Scope") -> bool:
+    """Of its body. A client that asked for leave first (`Expect: 100-continue`) does not send after a refusal."""
     headers = scope.headers
     return "expect" not in headers and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0")
 

@@ -69,6 +69,9 @@ def serve(host: str, port: int, ready: Check, alive: Check) -> Admin:
         daemon_threads = True
         address_family = AF_INET6 if ":" in host else AF_INET
 
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A probe that hangs up before its answer is none of our faults; the base class prints a traceback."""
+
     try:
         return Admin(Server((host, port), Handler))
     except OSError as error:

@@ -226,6 +226,10 @@ INGEST_RELOADS = counter(
     "Reloads of the sources: `ok`, or `failed` where the old ones stayed in force.",
     "result",
 )
+INGEST_CERTIFICATE_EXPIRY = gauge(
+    "sternpost_ingest_certificate_expiry_seconds",
+    "When the TLS certificate in use ends, in Unix time; only where the endpoint speaks TLS itself.",
+)
 
 # Processor
 PROCESSOR_EVENTS = counter("sternpost_processor_events_total", "Events committed to the output topic.")

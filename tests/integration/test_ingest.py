@@ -38,7 +38,13 @@ def topic(kafka: Kafka) -> Iterator[str]:
 def service(kafka: Kafka, topic: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("ingest")
     with endpoint(
-        folder, kafka.bootstrap_servers, topic, max_body_bytes=LIMIT, body_timeout_ms=700, header_timeout_ms=1500
+        folder,
+        kafka.bootstrap_servers,
+        topic,
+        max_body_bytes=LIMIT,
+        max_in_flight_bytes=5 * LIMIT,
+        body_timeout_ms=700,
+        header_timeout_ms=1500,
     ) as running:
         yield running
 
@@ -264,6 +270,64 @@ def test_a_connection_is_kept_after_every_refusal(service: Endpoint) -> None:
             answer = answer_on(connection)
             assert answer is not None
             assert answer.status == status
+
+
+def test_more_bytes_than_may_be_on_their_way_in_are_refused_at_once(service: Endpoint) -> None:
+    """Bodies that are nearly whole, on many connections, take no more memory than may wait for Kafka."""
+    busy = 'sternpost_ingest_requests_total{outcome="busy",source="unsigned"}'
+    before = service.metric(busy)
+    held = [service.connect() for _ in range(6)]
+    for connection in held:
+        connection.sendall(request(bytes(LIMIT), {}, key="open-key")[:-1])
+    service.wait_until(lambda: service.metric(busy) == before + 1)
+    assert service.post().status == 200  # a small one is still taken
+    for connection in held:
+        connection.sendall(b"\0")
+    answers = [answer_on(connection) for connection in held]
+    assert sorted(answer.status for answer in answers if answer) == [200] * 5 + [503]
+    assert service.post(bytes(LIMIT)).status == 200
+    for connection in held:
+        connection.close()
+
+
+CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        (["Content-Length: 3", "Transfer-Encoding: chunked"], CHUNKS, 200),
+        (["Content-Length: 99999999", "Transfer-Encoding: chunked"], CHUNKS, 200),
+        (["Transfer-Encoding: CHUNKED"], CHUNKS, 200),
+        (["Content-Length: 5", "Content-Length: 5"], b"hello", 200),
+        (["Content-Length: 5", "Content-Length: 6"], b"hello", 400),
+        (["Content-Length: 5, 5"], b"hello", 400),
+        (["Content-Length: +5"], b"hello", 400),
+        (["Content-Length: 18446744073709551616"], b"hello", 400),
+        (["Transfer-Encoding: identity"], b"hello", 400),
+        (["Transfer-Encoding: chunked, identity"], CHUNKS, 400),
+        (["Transfer-Encoding: chunked"], b"FFFFFFFFFFFFFFFF\r\nhello", 408),
+        (["Transfer-Encoding: chunked"], b"5;" + b"x" * 100_000 + b"\r\nhello\r\n0\r\n\r\n", 408),
+        (["Content-Length: 5", *(f"X-{number}: x" for number in range(200))], b"hello", 431),
+        (["Content-Length: 5", "X: folded", " into two"], b"hello", 400),
+        (["Content-Length: 5", "Content-Type: \xff", "traceparent: \xff", "Content-Encoding: \xff"], b"hello", 200),
+    ],
+)
+def test_a_request_is_read_in_one_way_or_not_at_all(
+    service: Endpoint, written: Written, headers: list[str], body: bytes, status: int
+) -> None:
+    """What a proxy and we could read differently, or what would cost more than it should."""
+    head = ["POST /v1/webhook?writeKey=open-key HTTP/1.1", "Host: test", *headers, "", ""]
+    answer = service.exchange("\r\n".join(head).encode("latin-1") + body)
+    assert answer is not None
+    assert answer.status == status
+    assert [record.value for record in written()] == ([b"hello"] if status == 200 else [])
+
+
+def test_the_first_of_two_write_keys_counts(service: Endpoint) -> None:
+    assert service.post(headers={}, query="writeKey=open-key&writeKey=unknown").status == 200
+    assert service.post(headers={}, query="writeKey=unknown&writeKey=open-key").status == 401
+    assert service.post(headers={}, query="write%4Bey=open-key").status == 401
 
 
 def test_leave_to_send_is_given_only_where_the_body_is_wanted(service: Endpoint) -> None:

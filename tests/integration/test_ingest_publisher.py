@@ -1,6 +1,7 @@
 """The publisher alone, where the endpoint gives no handle on what happens when."""
 
 import asyncio
+import os
 
 import pytest
 from confluent_kafka import KafkaError
@@ -81,15 +82,34 @@ def test_bounds_count_what_waits_and_no_more(settings: Settings) -> None:
     asyncio.run(run())
 
 
-def test_a_producer_that_failed_for_good_is_replaced(settings: Settings) -> None:
+def test_producers_that_fail_for_good_are_replaced_one_after_the_other(settings: Settings) -> None:
+    """With a pause, since brokers may refuse each; and none stays behind with its threads and connections."""
+
+    def fail(publisher: Publisher) -> None:
+        publisher._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True))
+        publisher.tend()
+
     async def run() -> None:
         publisher = Publisher(settings)
         await publisher.warm_up()
         stuck = publish(publisher)
-        publisher._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True))
-        publisher.tend()
+        first = id(publisher._producer)
+        fail(publisher)
         assert await stuck in (Outcome.REFUSED, Outcome.WRITTEN)
         assert await publish(publisher) is Outcome.WRITTEN
+        second = id(publisher._producer)
+        assert second != first
+        threads = len(os.listdir("/proc/self/task"))
+        fail(publisher)
+        assert id(publisher._producer) == second
+        for _ in range(4):
+            publisher._replace_at = 0
+            fail(publisher)
+            assert await publish(publisher) is Outcome.WRITTEN
+        async with asyncio.timeout(30):
+            # Some may be the executor's own; a producer has three.
+            while len(os.listdir("/proc/self/task")) > threads + 4:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.02)
 
     asyncio.run(run())
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.body import TooLarge, gunzip
+from ingest.body import MOST_MEMBERS, TooLarge, gunzip
 
 LIMIT = 10_000
 
@@ -25,6 +25,11 @@ def test_the_limit_is_of_what_comes_out() -> None:
 def test_a_bomb_is_refused() -> None:
     with pytest.raises(TooLarge):
         gunzip(gzip.compress(bytes(1 << 26)), LIMIT)
+
+
+def test_members_that_cost_time_and_hold_nothing_are_not_all_opened() -> None:
+    assert gunzip(gzip.compress(b"x") * MOST_MEMBERS, LIMIT) == b"x" * MOST_MEMBERS
+    assert gunzip(gzip.compress(b"x") * (MOST_MEMBERS + 1), LIMIT) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"plain", gzip.compress(b"cut short")[:-1], gzip.compress(b"x") + b"rest"])

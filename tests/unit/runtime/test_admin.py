@@ -1,4 +1,5 @@
 import socket
+import struct
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -50,6 +51,17 @@ def test_metrics_and_nothing_else(listener: admin.Admin) -> None:
     assert get(listener, "/metrics")[0] == 200
     assert get(listener, "/metrics", "HEAD") == (200, "")
     assert get(listener, "/v1/webhook")[0] == 404
+
+
+def test_a_probe_that_hangs_up_prints_nothing(listener: admin.Admin, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=5) as hasty:
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # to close it is to reset it
+            hasty.sendall(b"GET /metrics HTTP/1.1\r\n")
+    assert get(listener, "/readyz")[0] == 200
+    listener.close()
+    listener._server.server_close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_address_in_use_is_explained() -> None:

@@ -1,0 +1,123 @@
+"""The endpoint over TLS, by HTTP/1.1 and HTTP/2."""
+
+import http.client
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests import http2
+from tests.certificate import make
+from tests.endpoint import BODY, Endpoint, endpoint, read_answer, records, request, signature
+from tests.kafka import WRITE_KEY, Kafka, TopicMaker
+
+ENDS = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
+LIMIT = 50_000  # all of it goes without leave from the other side
+OPEN = "/v1/webhook?writeKey=open-key"
+
+
+class Secure(NamedTuple):
+    endpoint: Endpoint
+    topic: str
+    certificate: Path
+
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.certificate)
+
+    def http2(self) -> http2.Connection:
+        return http2.Connection(self.endpoint.connect(), self.context())
+
+
+@pytest.fixture(scope="module")
+def secure(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    folder, maker = tmp_path_factory.mktemp("tls"), TopicMaker(kafka)
+    topic = maker.one(partitions=1)
+    certificate, key = make(folder, ends=ENDS)
+    with endpoint(
+        folder,
+        kafka.bootstrap_servers,
+        topic,
+        max_body_bytes=LIMIT,
+        body_timeout_ms=500,
+        tls_certificate=str(certificate),
+        tls_key=str(key),
+    ) as running:
+        yield Secure(running, topic, certificate)
+        assert running.stop() == 0
+    maker.remove()
+
+
+def test_https_is_spoken_and_nothing_else(secure: Secure) -> None:
+    connection = http.client.HTTPSConnection("127.0.0.1", secure.endpoint.port, timeout=10, context=secure.context())
+    try:
+        connection.request("POST", OPEN, BODY)
+        assert read_answer(connection.getresponse()).status == 200
+    finally:
+        connection.close()
+    context = secure.context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with context.wrap_socket(secure.endpoint.connect(), server_hostname="127.0.0.1") as choosing:
+        assert (choosing.version(), choosing.selected_alpn_protocol()) == ("TLSv1.3", "h2")
+    with secure.endpoint.connect() as plain:
+        plain.sendall(request(BODY))
+        plain.settimeout(5)
+        assert not plain.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_http2_ends_a_body_by_its_framing(kafka: Kafka, secure: Secure) -> None:
+    """With and without a length, with an empty frame at the end as many clients send it, on one connection."""
+    bodies = [b"with length", b"without", b"an empty frame ends it", b"", bytes(LIMIT)]
+    with secure.http2() as connection:
+        signed = {name.lower(): value for name, value in signature(bodies[0]).items()}
+        length = {"content-length": str(len(bodies[0]))}
+        first = connection.begin(f"/v1/webhook?writeKey={WRITE_KEY}", {**signed, **length})
+        connection.send(first, bodies[0], end=True)
+        second, third, fourth, fifth = (connection.begin(OPEN, {}) for _ in range(4))
+        connection.send(second, bodies[1], end=True)
+        connection.send(third, bodies[2], end=False)
+        connection.send(third, b"", end=True)
+        connection.send(fourth, b"", end=True)
+        for at in range(0, LIMIT, 16_000):
+            connection.send(fifth, bytes(min(16_000, LIMIT - at)), end=at + 16_000 >= LIMIT)
+        streams = [first, second, third, fourth, fifth]
+        assert connection.statuses(streams) == dict.fromkeys(streams, 200)
+    written = {record.value for record in records(kafka.bootstrap_servers, secure.topic)}
+    assert set(bodies) <= written
+
+
+def test_http2_refuses_as_http1_does(secure: Secure) -> None:
+    with secure.http2() as connection:
+        unknown, elsewhere, giant = (
+            connection.begin("/v1/webhook?writeKey=unknown", {}),
+            connection.begin("/elsewhere", {}),
+            connection.begin(OPEN, {"content-length": str(LIMIT + 1)}),
+        )
+        connection.send(unknown, b"body", end=True)
+        connection.send(elsewhere, b"body", end=True)
+        assert connection.statuses([unknown, elsewhere, giant]) == {unknown: 401, elsewhere: 404, giant: 413}
+
+
+@pytest.mark.parametrize("length", [100, LIMIT, None])
+def test_a_body_that_is_cancelled_is_not_taken_for_a_whole_one(
+    kafka: Kafka, secure: Secure, length: int | None
+) -> None:
+    def refused() -> float:
+        sample = 'sternpost_ingest_requests_total{{outcome="{}",source="unsigned"}}'
+        return sum(secure.endpoint.metric(sample.format(outcome)) for outcome in ("incomplete", "too_slow"))
+
+    before = refused()
+    with secure.http2() as connection:
+        cut = connection.begin(OPEN, {"content-length": str(length)} if length else {})
+        connection.send(cut, b"cut short", end=False)
+        connection.cancel(cut)
+        secure.endpoint.wait_until(lambda: refused() == before + 1)
+    assert b"cut short" not in {record.value for record in records(kafka.bootstrap_servers, secure.topic)}
+
+
+def test_when_the_certificate_ends_is_said_and_shown(secure: Secure) -> None:
+    assert secure.endpoint.metric("sternpost_ingest_certificate_expiry_seconds") == ENDS.timestamp()
+    line = next(line for line in secure.endpoint.log() if line["event"].startswith("the TLS certificate ends soon"))
+    assert line["ends"] == ENDS.isoformat()
