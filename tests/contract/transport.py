@@ -112,7 +112,7 @@ class TransportContract:
         sink = world.sink("one")
         sink.abort()  # of nothing
         for number in range(3):
-            sink.write(records, [event(f"aborted {number}")] * 2)
+            sink.write(records, [event(f"aborted {number}"), DeadLetter(ErrorCode.TOO_LARGE, Stage.PRODUCE, None, "")])
             sink.abort()
         assert one.source.committed([0]) == {0: 0}
         sink.write(records, [event("a"), DeadLetter(ErrorCode.TOO_LARGE, Stage.PRODUCE, None, "")])

@@ -484,3 +484,38 @@ def test_records_that_brokers_refuse_count_towards_the_limit(kafka: FakeKafka, m
         one.turns(400)
     assert len(kafka.output) < 10
     assert not kafka.open
+
+
+class HeldUp(FakeSink):
+    """A commit that ends a while after its partitions are asked for."""
+
+    asked_for = threading.Event()
+    then_owned: set[int]
+
+    def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
+        self.asked_for.wait(10)
+        threading.Event().wait(0.2)
+        type(self).then_owned = set(self._kafka.owners)
+        super().commit(offsets, group_metadata)
+
+
+def test_partitions_are_given_up_only_when_what_is_in_flight_is_finished(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", HeldUp)
+    one = member(kafka)
+    one.start()
+    loop = one.loop
+    assert loop is not None
+    revoked = loop.revoked
+    monkeypatch.setattr(loop, "revoked", lambda partitions: (HeldUp.asked_for.set(), revoked(partitions)))
+    loop.turn()
+    kafka.append(raw(event_id="a"))
+    while loop._in_flight is None:
+        loop.turn()
+    one.assign(set())
+    with structlog.testing.capture_logs():
+        loop.turn()
+    assert kafka.offsets == {0: 1}
+    assert HeldUp.then_owned == {0, 1, 2}
+    loop.close()
