@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -508,7 +508,12 @@ def test_partitions_are_given_up_only_when_what_is_in_flight_is_finished(
     loop = one.loop
     assert loop is not None
     revoked = loop.revoked
-    monkeypatch.setattr(loop, "revoked", lambda partitions: (HeldUp.asked_for.set(), revoked(partitions)))
+
+    def asked_for(partitions: Sequence[int]) -> None:
+        HeldUp.asked_for.set()
+        revoked(partitions)
+
+    monkeypatch.setattr(loop, "revoked", asked_for)
     loop.turn()
     kafka.append(raw(event_id="a"))
     while loop._in_flight is None:
