@@ -23,6 +23,9 @@ from schemas.timestamps import MAX_S
 MAX_SHAPES = 1_024
 """Shapes that get a function; bodies of yet another have no shortcut."""
 
+MAX_KEYS = 2_000
+"""Characters of a shape's keys: what is remembered must not grow with what someone may send."""
+
 Made = tuple[bytes, bytes, int]
 """An event: its userId or else anonymousId, its encoding, and its timestamp."""
 
@@ -77,7 +80,7 @@ class Shortcut:
 
     def _met(self, shape: tuple[Any, ...], *objects: dict[str, Any]) -> Callable[..., Made | None]:
         """The function for a shape that was not met before. Raises where there is none."""
-        if len(self._functions) >= MAX_SHAPES:
+        if len(self._functions) >= MAX_SHAPES or sum(len(key) for members in objects for key in members) > MAX_KEYS:
             raise LookupError
         self._functions[shape] = _nothing  # what goes wrong from here on does so once
         sources: dict[str, tuple[str, Any]] = {}

@@ -151,3 +151,11 @@ def test_what_comes_in_yet_another_shape_has_no_shortcut(monkeypatch: pytest.Mon
     for name in ("a", "b", "c", "a"):
         made.append(check(shapes, json.dumps({"data": {"customer_id": "x"}, name: 1}).encode(), "rudderstack", 1, "e"))
     assert made == [True, True, False, True]
+
+
+def test_no_more_is_remembered_of_a_body_with_many_keys() -> None:
+    shapes = Shortcut(MAPPERS["rudderstack"], WRITER)
+    for more, made in ((10, True), (10_000, False)):
+        data = {"customer_id": "x"} | {f"k{index}": index for index in range(more)}
+        assert check(shapes, json.dumps({"data": data}).encode(), "rudderstack", 1, "e") is made
+    assert len(shapes._functions) == 1
