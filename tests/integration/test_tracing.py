@@ -1,9 +1,7 @@
 """Traces of the endpoint, sent to a collector that reads OpenTelemetry's own protocol."""
 
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +10,32 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.endpoint import BODY, endpoint, records, signature
 from tests.kafka import Kafka, TopicMaker
+from tests.receiver import Receiver, receiving
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-class Collector(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.spans: list[Any] = []
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        export = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
-        for resource in export.resource_spans:
-            for scope in resource.scope_spans:
-                self.server.spans += scope.spans
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None: ...
-
-
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+def collector() -> Iterator[Receiver]:
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
+
+
+def spans(collector: Receiver) -> list[Any]:
+    exports = [ExportTraceServiceRequest.FromString(body) for _, _, body in collector.requests]
+    return [
+        span
+        for export in exports
+        for resource in export.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
 
 
 def test_a_request_has_a_span_whose_context_goes_on_in_the_record(
-    kafka: Kafka, make_topics: TopicMaker, tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    kafka: Kafka, make_topics: TopicMaker, tmp_path: Path, collector: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_address[1]}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
     topic = make_topics.one()
     with endpoint(tmp_path, kafka.bootstrap_servers, topic) as service:
@@ -62,7 +46,7 @@ def test_a_request_has_a_span_whose_context_goes_on_in_the_record(
 
     by_status = {
         attribute.value.int_value: span
-        for span in collector.spans
+        for span in spans(collector)
         for attribute in span.attributes
         if attribute.key == "http.response.status_code"
     }
@@ -71,7 +55,7 @@ def test_a_request_has_a_span_whose_context_goes_on_in_the_record(
     (record,) = records(kafka.bootstrap_servers, topic)
     assert dict(record.headers)["traceparent"] == f"00-{TRACE}-{span.span_id.hex()}-01".encode()
     assert by_status[401].parent_span_id == b""
-    texts = {attribute.value.string_value for span in collector.spans for attribute in span.attributes}
+    texts = {attribute.value.string_value for span in spans(collector) for attribute in span.attributes}
     assert texts - {""} <= {"signed", "ok", "bad_signature"}
 
 

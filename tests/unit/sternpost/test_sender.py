@@ -1,55 +1,18 @@
 """The sender against a real HTTP server that answers as scripted."""
 
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from sternpost.sender import STALL_S, Feed, signature
-
-
-class Receiver(ThreadingHTTPServer):
-    """Answers with the statuses in turn, then 200; 0 breaks the connection."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.statuses: list[int] = []
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1/webhook"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append((self.path, dict(self.headers), body))
-        status = self.server.statuses.pop(0) if self.server.statuses else 200
-        if status == 0:
-            self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
-            return
-        self.send_response(status)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"OK")
-
-    def log_message(self, format: str, *args: object) -> None: ...
+from tests.receiver import Receiver, receiving
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_the_signature_is_the_hmac_of_version_timestamp_and_body() -> None:
@@ -62,7 +25,7 @@ def test_the_signature_is_the_hmac_of_version_timestamp_and_body() -> None:
 def test_events_go_in_order_and_a_failed_one_holds_up_those_behind_it(receiver: Receiver) -> None:
     receiver.statuses = [200, 503, 503, 200]
     waits: list[float] = []
-    feed = Feed(receiver.url, "a key&more", "s3cret", sleep=waits.append)
+    feed = Feed(f"{receiver.url}/v1/webhook", "a key&more", "s3cret", sleep=waits.append)
     report = feed.send_all([b"1", b"2", b"3"])
     feed.close()
     assert [body for _, _, body in receiver.requests] == [b"1", b"2", b"2", b"2", b"3"]
@@ -80,7 +43,7 @@ def test_events_go_in_order_and_a_failed_one_holds_up_those_behind_it(receiver: 
 def test_some_answers_and_broken_connections_cost_an_hour(receiver: Receiver, status: int) -> None:
     receiver.statuses = [status]
     waits: list[float] = []
-    feed = Feed(receiver.url, "k", sleep=waits.append)
+    feed = Feed(f"{receiver.url}/v1/webhook", "k", sleep=waits.append)
     assert feed.send(b"{}")
     feed.close()
     assert waits == [STALL_S]
@@ -90,7 +53,7 @@ def test_some_answers_and_broken_connections_cost_an_hour(receiver: Receiver, st
 
 def test_an_event_is_given_up_after_the_longest_wait_and_the_next_goes_on(receiver: Receiver) -> None:
     receiver.statuses = [503] * 5
-    feed = Feed(receiver.url, "k", give_up_s=10, sleep=lambda _: None)
+    feed = Feed(f"{receiver.url}/v1/webhook", "k", give_up_s=10, sleep=lambda _: None)
     report = feed.send_all([b"1", b"2"])
     feed.close()
     assert (report.given_up, report.acknowledged) == (1, 1)
