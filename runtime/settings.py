@@ -160,7 +160,8 @@ class Ingest(Section):
     """Requests that may wait for an acknowledgement, in each worker, before more are refused with 503."""
 
     max_in_flight_bytes: Positive = 134_217_728
-    """Bytes of bodies that may wait for an acknowledgement, in each worker, before more are refused with 503."""
+    """Bytes of bodies that may wait for an acknowledgement, in each worker, before more are refused with 503; as many
+    again may be on their way in."""
 
     max_connections: Positive = 16_384
     """Open connections, in each worker."""
