@@ -1,0 +1,47 @@
+"""What an operator's commands say while most brokers are down."""
+
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+
+from runtime.errors import DependencyError
+from runtime.settings import Settings
+from sternpost import asking, reader, topics
+from sternpost.cli import cli
+from sternpost.doctor import clock, cluster, rights
+from sternpost.doctor.check import Check, Verdict
+from sternpost.doctor.examine import examine
+from sternpost.local_stack import LocalStack
+from tests.waiting import until
+
+
+def _of_cluster(settings: Settings) -> Iterator[Check]:
+    found = cluster.metadata(settings)
+    return cluster.check(settings, found, *cluster.broker_configs(settings, list(found.brokers)))
+
+
+def _by_verdict(checks: Iterator[Check], verdict: Verdict) -> dict[str, Check]:
+    return {check.name: check for check in checks if check.verdict is verdict}
+
+
+def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are controllers as well, and so the last one can elect nobody."""
+    names = {"replication_factor": 3, "min_insync_replicas": 2, "partitions": 1}
+    with LocalStack(brokers=3, registry=False) as stack:
+        settings = Settings.model_validate({"kafka": {"bootstrap_servers": stack.bootstrap_servers}, "topics": names})
+        topics.create(settings)
+        sound = {"brokers", "broker version", "broker settings", "replicas"}
+        until(lambda: _by_verdict(_of_cluster(settings), Verdict.OK).keys() >= sound)  # once all replicas are there
+        for broker in stack.brokers[1:]:
+            broker.kill()
+        for module in (clock, cluster, asking, reader, rights, topics):
+            monkeypatch.setattr(module, "ADMIN_TIMEOUT_S", 5)
+        checks = list(examine(settings, url="http://127.0.0.1:1/v1/webhook", role=None, send=False))
+        faults = _by_verdict(iter(checks), Verdict.FAULT)
+        assert faults["brokers"].detail == "brokers 2, 3 do not answer from here, the others do"
+        assert "most of them" in faults["controller"].mend
+        options = [f"--set=kafka.bootstrap_servers={stack.bootstrap_servers}"]
+        for command in (["status"], ["dead-letters", "list"]):
+            result = CliRunner().invoke(cli, [*options, *command])
+            assert isinstance(result.exception, DependencyError | None), command
