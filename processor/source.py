@@ -30,6 +30,9 @@ GATHER_S = 0.005
 
 CALL_S = 30.0
 
+LAG_S = 0.5
+"""Longest that a lag is waited for."""
+
 _REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 _FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
@@ -150,9 +153,16 @@ class KafkaSource:
 
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
         behind = {}
+        asking = True
         with _breaking():
             for tp in self._consumer.position([TopicPartition(self._topic, partition) for partition in partitions]):
                 _, end = self._consumer.get_watermark_offsets(tp, cached=True)
+                if tp.offset >= 0 and end > tp.offset and asking:
+                    # What came with the records is the high watermark; asked for, it is the last stable offset.
+                    try:
+                        _, end = self._consumer.get_watermark_offsets(tp, timeout=LAG_S)
+                    except KafkaException:
+                        asking = False  # a broker that is slow now must not hold up what is to be processed
                 if tp.offset >= 0 and end >= 0:
                     behind[tp.partition] = max(0, end - tp.offset)
         return behind

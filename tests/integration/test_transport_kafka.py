@@ -12,7 +12,7 @@ from processor.sink import KafkaSink
 from processor.source import KafkaSource
 from processor.transport import History, Sink
 from runtime.settings import Settings, Topics
-from tests.contract.transport import TransportContract
+from tests.contract.transport import TransportContract, records_of
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
 from tests.fake_kafka import Written
 from tests.kafka import Kafka, SettingsMaker, TopicMaker
@@ -127,4 +127,22 @@ def world(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker) -
 
 
 class TestTransportOnKafka(TransportContract):
-    pass
+    def test_lag_does_not_count_what_is_not_committed(self, world: KafkaWorld) -> None:
+        """Or a transaction left open on the raw topic would look like a processor that stands still."""
+        one = world.member("one")
+        world.append(records_of(0, 2))
+        one.receive(2)
+        topic = world.settings.topics.raw
+        other = Producer({"bootstrap.servers": world.settings.kafka.bootstrap_servers, "transactional.id": topic})
+        other.init_transactions(PATIENCE_S)
+        other.begin_transaction()
+        for _ in range(3):
+            other.produce(topic, b"{}", partition=0)
+        assert other.flush(PATIENCE_S) == 0
+        world.append(records_of(1, 1))
+        one.receive(1)
+        for _ in range(10):
+            assert one.poll() == []
+        assert one.source.lag([0]) == {0: 0}
+        other.commit_transaction(PATIENCE_S)
+        one.receive(3)
