@@ -323,6 +323,7 @@ class TransportContract:
         sink.commit({kept: 1}, one.source.group_metadata())
         assert names(world.output()) == [b"a"]
 
+    @pytest.mark.members_time_out
     def test_a_lost_member_commits_nothing(self, world: World) -> None:
         records = world.append(records_of(0, 2))
         one, two = world.member("one"), world.member("two")

@@ -21,6 +21,9 @@ from tests.waiting import PATIENCE_S
 SESSION_MS = 2_000
 """Short, and so is the time between two polls: members are to lose their place."""
 
+PATIENT_MS = 30_000
+"""Where they are not."""
+
 
 class KafkaWorld:
     def __init__(self, settings: Settings) -> None:
@@ -104,13 +107,17 @@ class KafkaWorld:
 
 
 @pytest.fixture
-def world(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker) -> Iterator[KafkaWorld]:
+def world(
+    kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, request: pytest.FixtureRequest
+) -> Iterator[KafkaWorld]:
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     topics = Topics(raw=f"{prefix}.raw", events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters")
     make_topics.create([topics.raw], PARTITIONS)
     make_topics.create([topics.events], 1, {"max.message.bytes": str(MAX_EVENT_BYTES)})
     make_topics.create([topics.dead_letters], 1)
-    session_ms = 6_000 if kafka.origin == "given" else SESSION_MS  # which a cluster may not allow to be shorter
+    session_ms = PATIENT_MS
+    if request.node.get_closest_marker("members_time_out"):
+        session_ms = 6_000 if kafka.origin == "given" else SESSION_MS  # which a cluster may not allow to be shorter
     settings = make_settings(
         topics,
         kafka={"properties": {"heartbeat.interval.ms": "500"}},
@@ -118,7 +125,7 @@ def world(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker) -
             "batch_max_records": BATCH,
             "session_timeout_ms": session_ms,
             "max_poll_interval_ms": session_ms,
-            "transaction_timeout_ms": session_ms - 500,
+            "transaction_timeout_ms": SESSION_MS - 500,
         },
     )
     world = KafkaWorld(settings)
