@@ -19,7 +19,6 @@ from runtime.errors import ConfigurationError
 from sternpost.local_stack import LocalStack
 from sternpost.local_stack.artifacts import cache_dir
 from tests.kafka import Kafka, SettingsMaker, TopicMaker
-from tests.waiting import until
 
 SUBJECT, SCHEMA = "somewhere-value", Schema('"string"', "AVRO")
 
@@ -96,31 +95,6 @@ def test_the_logs_of_a_stack_that_did_not_start_are_there_to_read(
     assert [path.name for path in stack.folder.iterdir()] == ["logs"]
 
 
-def test_servers_that_were_killed_come_back_with_their_data() -> None:
-    with LocalStack() as stack:
-        create(stack, "somewhere")
-        with SchemaRegistryClient({"url": stack.registry_url}) as registry:
-            registry.register_schema(SUBJECT, SCHEMA)
-        assert stack.registry
-        for server in (stack.brokers[0], stack.registry):
-            server.kill()
-            server.start()
-            server.wait_ready()
-        assert "somewhere" in names(stack)
-        with SchemaRegistryClient({"url": stack.registry_url}) as registry:
-            assert registry.get_subjects() == [SUBJECT]
-
-
-def test_three_brokers_go_on_as_two() -> None:
-    with LocalStack(brokers=3, registry=False) as stack:
-        create(stack, "somewhere", replicas=3)
-        stack.brokers[0].kill()
-        # Until the others have given it up, they send clients that want to change something to it.
-        stack.brokers[1].wait_until(lambda: members(stack) == {2, 3}, 60)
-        create(stack, "elsewhere", replicas=2)
-        until(lambda: {"somewhere", "elsewhere"} <= names(stack))  # brokers learn of a topic a moment later
-
-
 def test_a_port_in_use_is_one_clear_error_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -176,10 +150,6 @@ def test_dev_says_where_everything_is() -> None:
 def create(stack: LocalStack, name: str, replicas: int = 1) -> None:
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
     admin.create_topics([NewTopic(name, 1, replicas)], operation_timeout=30)[name].result(60)
-
-
-def members(stack: LocalStack) -> set[int]:
-    return set(AdminClient({"bootstrap.servers": stack.brokers[1].address}).list_topics(timeout=30).brokers)
 
 
 def names(stack: LocalStack) -> set[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runtime.configuration import load
 from runtime.errors import DependencyError
 from runtime.settings import Settings
 from sternpost import reader
@@ -75,10 +74,3 @@ def test_nothing_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
     if how is not signal.SIGKILL:
         assert code == 0
         assert [name for name in os.listdir(tmp_path) if not name.startswith("sternpost-metrics-")] == []
-
-
-def test_replicas_follow_the_brokers_that_are_started() -> None:
-    with services.running(load(), brokers=3) as running:
-        topics = running.settings.topics
-        assert (topics.replication_factor, topics.min_insync_replicas) == (3, 2)
-        assert send(running)
