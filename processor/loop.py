@@ -35,11 +35,11 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from threading import Event as Signal
-from threading import Thread
 from typing import NamedTuple, Protocol
 
 import structlog
 
+from processor.background import in_background
 from processor.catch_up import CatchUp
 from processor.core import Core
 from processor.counts import Counts
@@ -224,7 +224,7 @@ class Loop:
         positions = {record.partition: record.offset + 1 for record in records}
         metadata = self._source.group_metadata()
         self._deduplicator.seal(positions)
-        commit = _in_background(lambda: self._sink.commit(positions, metadata))
+        commit = in_background("commit", lambda: self._sink.commit(positions, metadata))
         self._in_flight = _InFlight(commit, outcomes, positions)
 
     def _committing(self) -> bool:
@@ -320,19 +320,3 @@ class Loop:
         if time.monotonic() >= self._count_due:
             self._count_due = time.monotonic() + COUNTED_EVERY_S
             self._counts.now(self._source.lag(self._deduplicator.partitions), self._deduplicator.disk_bytes())
-
-
-def _in_background(call: Callable[[], None]) -> "Future[None]":
-    """Calls in a thread that may be left behind: one that hangs keeps the process neither from going on nor ending."""
-    future: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call()
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-
-    Thread(target=run, name="commit", daemon=True).start()
-    return future

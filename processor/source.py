@@ -169,7 +169,6 @@ class KafkaSource:
 
     def close(self) -> None:
         """Partitions go to others once the session times out, or come back to a restart before that."""
-        self._unassigned.close()
         self._consumer.close()
 
     def _subscribe(self) -> None:

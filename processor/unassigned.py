@@ -7,11 +7,12 @@ for such partitions some time after it was given its share.
 """
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import structlog
 from confluent_kafka import ConsumerGroupState, KafkaException, TopicCollection
 
+from processor.background import in_background
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client
 from runtime.settings import Settings
 
@@ -26,7 +27,6 @@ class Unassigned:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._thread = ThreadPoolExecutor(1, "unassigned")
         self._due: float | None = None
         self._looking: Future[list[int] | None] | None = None
 
@@ -39,16 +39,13 @@ class Unassigned:
         """The partitions that are nobody's, once, when that is known; else none."""
         if self._due is not None and time.monotonic() >= self._due:
             self._due = None
-            self._looking = self._thread.submit(self._look)
+            self._looking = in_background("unassigned", self._look)
         if self._looking is None or not self._looking.done():
             return []
         found, self._looking = self._looking.result(), None
         if found is None:
             self.look_later()
         return found or []
-
-    def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _look(self) -> list[int] | None:
         group, topic = self._settings.processor.group_id, self._settings.topics.raw

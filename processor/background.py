@@ -1,0 +1,24 @@
+"""Calls in a thread that may be left behind."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_background(name: str, call: Callable[[], T]) -> "Future[T]":
+    """One that hangs keeps the process neither from going on nor ending: an executor's thread would be waited for."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    Thread(target=run, name=name, daemon=True).start()
+    return future
