@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.mapping import CONSTANTS, Mapper
-from schemas import avro_writer
-from schemas.avro_writer import Unencodable, Writer, varint
+from schemas import avro_compiler, avro_numbers, avro_shapes, avro_writer
+from schemas.avro_numbers import varint
+from schemas.avro_writer import Unencodable, Writer
 from schemas.paths import nested
 from schemas.rejection import Rejection
 from schemas.track_event import SCHEMA_FILES, load_schema
@@ -266,8 +267,8 @@ def test_every_sample_event_is_written_as_fastavro_writes_it(file: Path) -> None
 
 def test_events_are_written_by_the_functions_of_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anything else would be right and cost most of the speed, silently."""
-    monkeypatch.setattr(avro_writer._Compiler, "piece", lambda *_: None)
-    monkeypatch.setattr(avro_writer._ShapeCompiler, "_default_of", lambda *_: "?")
+    monkeypatch.setattr(avro_compiler.Compiler, "piece", lambda *_: None)
+    monkeypatch.setattr(avro_shapes.ShapeCompiler, "_default_of", lambda *_: "?")
     monkeypatch.setattr(avro_writer, "_write_slowly", None)
     write = Writer(load_schema())
     for payload in samples.one_of_each():
@@ -445,7 +446,7 @@ def test_nesting_beyond_what_python_can_follow_is_refused() -> None:
 
 
 def test_integers_are_right_after_all_were_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avro_writer, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(avro_numbers, "MAX_REMEMBERED", 2)
     schema = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "long"}]}
     write = Writer(schema)
     for number in [1, 2, 3, 1, -3, 2**40]:
@@ -490,7 +491,7 @@ def test_whatever_the_mapping_lets_through_is_encodable(payload: dict[str, Any])
 
 
 def test_more_shapes_than_are_remembered_are_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avro_writer, "MAX_SHAPES", 3)
+    monkeypatch.setattr(avro_shapes, "MAX_SHAPES", 3)
     fields = [{"name": f"f{n}", "type": ["null", "string"], "default": None} for n in range(4)]
     schema = {"type": "record", "name": "R", "fields": fields}
     write = Writer(schema)
