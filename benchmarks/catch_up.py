@@ -6,14 +6,15 @@ once it has read the whole window again.
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.cluster import OURS, Cluster, Place, fresh
 from benchmarks.payloads import webhook
 from benchmarks.process_tree import ProcessTree
+from benchmarks.raw_topic import Headers, RawTopic
 from benchmarks.result import Result
 from benchmarks.start import is_ready
-from runtime.kafka import consumer_config, producer_config
+from runtime.kafka import consumer_config
 from runtime.settings import Settings
 from sternpost.local_stack import ports
 
@@ -58,14 +59,10 @@ def measure(cluster: Cluster, ids: int) -> Result:
 
 def _fill(settings: Settings, ids: int) -> dict[int, int]:
     """Writes as many events, each with an id of its own; gives the partitions' ends."""
-    producer = Producer(
-        producer_config(settings, **{"linger.ms": 20, "compression.type": "lz4", "batch.size": 1_000_000})
-    )
     bodies = [webhook(index).body for index in range(BODIES)]
-    for index in range(ids):
-        _send(producer, settings, bodies[index % BODIES], index)
-    if left := producer.flush(60):
-        raise TimeoutError(f"{left} webhooks were not written within a minute")
+    with RawTopic(settings) as raw:
+        for index in range(ids):
+            _write(raw, bodies[index % BODIES], index)
     consumer = Consumer(consumer_config(settings, **{"group.id": "bench-reader"}))
     try:
         return {p: consumer.get_watermark_offsets(_of(settings, p), timeout=30)[1] for p in range(PARTITIONS)}
@@ -73,19 +70,10 @@ def _fill(settings: Settings, ids: int) -> dict[int, int]:
         consumer.close()
 
 
-def _send(producer: Producer, settings: Settings, body: bytes, index: int) -> None:
+def _write(raw: RawTopic, body: bytes, index: int) -> None:
     """To a partition by turns."""
-    headers: list[tuple[str, str | bytes | None]]
-    headers = [("source", b"bench"), ("event_id", b"%026d" % index), ("content_type", b"application/json")]
-    while True:
-        try:
-            producer.produce(settings.topics.raw, body, b"person", partition=index % PARTITIONS, headers=headers)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            if index % 1_000 == 0:
-                producer.poll(0)
-            return
+    headers: Headers = [("source", b"bench"), ("event_id", b"%026d" % index), ("content_type", b"application/json")]
+    raw.write(body, "person", headers, index % PARTITIONS)
 
 
 def _commit(settings: Settings, ends: dict[int, int]) -> None:
@@ -107,13 +95,12 @@ def _commit(settings: Settings, ends: dict[int, int]) -> None:
 
 def _taken_for_new(settings: Settings, ids: int) -> int:
     """Sends ids that are known, then one a partition that is not; gives how many of the former became events."""
-    producer = Producer(producer_config(settings))
     body = webhook(0).body
-    for number in range(SENT_AGAIN):
-        _send(producer, settings, body, number * (ids // SENT_AGAIN))
-    for number in range(PARTITIONS):
-        _send(producer, settings, body, ids + number)
-    producer.flush(60)
+    with RawTopic(settings) as raw:
+        for number in range(SENT_AGAIN):
+            _write(raw, body, number * (ids // SENT_AGAIN))
+        for number in range(PARTITIONS):
+            _write(raw, body, ids + number)
     consumer = Consumer(consumer_config(settings, **{"group.id": "bench-reader"}))
     consumer.assign([TopicPartition(settings.topics.events, p, 0) for p in range(PARTITIONS)])
     new, others = {b"%026d" % (ids + number) for number in range(PARTITIONS)}, 0

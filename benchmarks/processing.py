@@ -7,13 +7,14 @@ work of many others is done.
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from benchmarks.cluster import Cluster, fresh
 from benchmarks.payloads import PEOPLE, webhook
 from benchmarks.process_tree import ProcessTree
+from benchmarks.raw_topic import RawTopic
 from benchmarks.result import Result
-from runtime.kafka import consumer_config, producer_config
+from runtime.kafka import consumer_config
 from runtime.settings import Settings
 from schemas.event_reader import EventReader
 from sternpost.local_stack.process import Process
@@ -60,22 +61,10 @@ def measure(
 
 def preload(settings: Settings, events: int, people: int) -> None:
     """Fills the raw topic as ingest would."""
-    producer = Producer(
-        producer_config(settings, **{"linger.ms": 20, "compression.type": "lz4", "batch.size": 1_000_000})
-    )
-    for index in range(events):
-        made = webhook(index, people=people)
-        headers = made.headers(time.time_ns() // 1_000_000)
-        while True:
-            try:
-                producer.produce(settings.topics.raw, made.body, made.person, headers=headers)
-                break
-            except BufferError:
-                producer.poll(0.1)
-        if index % 1_000 == 0:
-            producer.poll(0)
-    if left := producer.flush(60):
-        raise TimeoutError(f"{left} webhooks were not written within a minute")
+    with RawTopic(settings) as raw:
+        for index in range(events):
+            made = webhook(index, people=people)
+            raw.write(made.body, made.person, made.headers(time.time_ns() // 1_000_000))
 
 
 def _watch(settings: Settings, process: Process, events: int) -> tuple[dict[str, float], list[Message]]:
