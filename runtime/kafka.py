@@ -132,14 +132,23 @@ def unreachable(settings: Settings, error: BaseException) -> DependencyError:
     )
 
 
+def moving() -> "tuple[int, ...]":
+    """Errors of a leader or a coordinator that is not there, or has just moved to another broker."""
+    from confluent_kafka import KafkaError
+
+    return (
+        *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION),
+        *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR),
+    )
+
+
 def _slow() -> "tuple[int, ...]":
     """Errors of clusters of which a part answers."""
     from confluent_kafka import KafkaError
 
     return (
         *(KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT, KafkaError.NETWORK_EXCEPTION),
-        *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.BROKER_NOT_AVAILABLE),
-        *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR),
+        *(KafkaError.BROKER_NOT_AVAILABLE, *moving()),
     )
 
 

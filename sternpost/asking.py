@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TypeVar
 
-from runtime.kafka import ADMIN_TIMEOUT_S
+from runtime.kafka import ADMIN_TIMEOUT_S, moving
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -22,16 +22,13 @@ def patiently(call: Callable[[], T]) -> T:
     broker: which is when people ask. Raises KafkaException."""
     from confluent_kafka import KafkaError, KafkaException
 
-    moving = (
-        *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR),
-        *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH),
-        KafkaError._TIMED_OUT,  # while a coordinator is being made, the client waits for it in vain
-    )
+    # While a coordinator is being made, the client waits for it in vain.
+    passing = (*moving(), KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT)
     deadline = time.monotonic() + ADMIN_TIMEOUT_S
     while True:
         try:
             return call()
         except KafkaException as error:
-            if error.args[0].code() not in moving or time.monotonic() > deadline:
+            if error.args[0].code() not in passing or time.monotonic() > deadline:
                 raise
             time.sleep(PAUSE_S)
