@@ -60,6 +60,14 @@ def read_all(history: History, partitions: set[int]) -> list[RawRecord]:
     return found
 
 
+def having_received(world: World, number: int) -> tuple[Member, list[RawRecord]]:
+    """A member that has received so many records of partition 0, and these as they were written."""
+    one = world.member("one")
+    records = world.append(records_of(0, number))
+    one.receive(number)
+    return one, records
+
+
 class TransportContract:
     # The sink
 
@@ -94,9 +102,7 @@ class TransportContract:
         assert one.source.committed([0, 1]) == {0: 3, 1: 0}
 
     def test_nothing_is_read_before_the_commit(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 1))
-        one.receive(1)
+        one, records = having_received(world, 1)
         sink = world.sink("one")
         sink.write(records, [event("a")])
         assert world.output() == []
@@ -106,9 +112,7 @@ class TransportContract:
         assert one.source.committed([0]) == {0: 1}
 
     def test_an_aborted_transaction_leaves_no_trace(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 2))
-        one.receive(2)
+        one, records = having_received(world, 2)
         sink = world.sink("one")
         sink.abort()  # of nothing
         for number in range(3):
@@ -122,9 +126,7 @@ class TransportContract:
         assert len(written) == 2
 
     def test_closing_aborts_what_is_open(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 1))
-        one.receive(1)
+        one, records = having_received(world, 1)
         sink = world.sink("one")
         sink.write(records, [event("closed")])
         sink.close()
@@ -134,9 +136,7 @@ class TransportContract:
         assert names(world.output()) == [b"a"]
 
     def test_duplicates_alone_move_the_group(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 2))
-        one.receive(2)
+        one, records = having_received(world, 2)
         sink = world.sink("one")
         sink.write(records, [Duplicate(0)] * 2)
         sink.commit({0: 2}, one.source.group_metadata())
@@ -154,9 +154,7 @@ class TransportContract:
         assert names(world.output()) == [f"{offset}".encode() for offset in range(20)]
 
     def test_a_second_sink_of_the_same_name_fences_the_first(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 1))
-        one.receive(1)
+        one, records = having_received(world, 1)
         first = world.sink("same")
         first.write(records, [event("fenced")])
         second = world.sink("same")
@@ -169,9 +167,7 @@ class TransportContract:
         assert one.source.committed([0]) == {0: 1}
 
     def test_a_new_sink_ends_what_one_of_its_name_left_open(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 1))
-        one.receive(1)
+        one, records = having_received(world, 1)
         world.sink("same").write(records, [event("left")])
         world.sink("same")
         other = world.sink("other")
@@ -180,9 +176,7 @@ class TransportContract:
         assert names(world.output()) == [b"a"]  # and the reader was not held up by the other
 
     def test_a_record_that_brokers_never_take_is_told_from_other_faults(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 2))
-        one.receive(2)
+        one, records = having_received(world, 2)
         large = event("large")._replace(value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
         sink = world.sink("one")
 
@@ -201,9 +195,7 @@ class TransportContract:
 
     def test_a_refusal_belongs_to_its_own_transaction(self, world: World) -> None:
         """The report of it may come after the abort."""
-        one = world.member("one")
-        records = world.append(records_of(0, 1))
-        one.receive(1)
+        one, records = having_received(world, 1)
         large = event("large")._replace(value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
         sink = world.sink("one")
         for _ in range(3):
@@ -266,9 +258,7 @@ class TransportContract:
         assert sorted(again.received) == sorted(sent[3:])
 
     def test_a_group_beyond_the_end_halts(self, world: World) -> None:
-        one = world.member("one")
-        records = world.append(records_of(0, 1))
-        one.receive(1)
+        one, records = having_received(world, 1)
         sink = world.sink("one")
         sink.write(records, [Duplicate(0)])
         sink.commit({0: 99}, one.source.group_metadata())
