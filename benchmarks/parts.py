@@ -15,6 +15,7 @@ from benchmarks.cluster import OURS
 from benchmarks.payloads import webhook
 from benchmarks.result import Result
 from processor.core import Core
+from processor.garbage import collect_seldom
 from processor.identification import identify
 from processor.mapping import CONSTANTS, Mapper
 from processor.records import Event, RawRecord
@@ -61,10 +62,8 @@ def measure(events: int) -> list[Result]:
 
     core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write, 10_000_000, shortcut)
     outcomes = core(records[:1_000])  # warm
-    gc.collect()
-    gc.freeze()
     thresholds = gc.get_threshold()
-    gc.set_threshold(50_000, 20, 20)
+    collect_seldom(BATCH)
     try:
         figures = {
             "identify_us": _us(identify, records),

@@ -4,7 +4,6 @@ raw topic ──▶ Source ──▶ Core (identify, deduplicate, map, encode) �
                            └── state, caught up from the raw topic
 """
 
-import gc
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ import structlog
 
 from processor.core import Core
 from processor.deduplication import Deduplicator, State
+from processor.garbage import collect_seldom
 from processor.history import KafkaHistory
 from processor.loop import Loop
 from processor.mapping import CONSTANTS, Mapper
@@ -84,10 +84,7 @@ def run_worker(worker: Worker) -> None:
         Shortcut(mapper, writer),
     )
     states = _States(settings)
-    gc.freeze()  # what was imported stays; only what records make is worth collecting
-    # A batch makes tens of thousands of objects, none of them in a cycle, and drops them together: looking through them
-    # every 700 allocations, as is the default, takes a tenth of the core's time and finds nothing.
-    gc.set_threshold(50_000, 20, 20)
+    collect_seldom(settings.processor.batch_max_records)
     pause_s = FIRST_PAUSE_S
     while not worker.stopping.is_set():
         loop: Loop | None = None

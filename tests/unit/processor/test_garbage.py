@@ -1,0 +1,80 @@
+import gc
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from processor.core import Core
+from processor.garbage import OBJECTS_A_RECORD, collect_seldom
+from processor.mapping import CONSTANTS, Mapper
+from processor.records import DeadLetter, Event, RawRecord
+from processor.shortcut import Shortcut
+from schemas.avro_writer import Writer
+from schemas.track_event import load_schema
+from schemas.wire_format import frame
+from sternpost import samples
+from tests.unit.processor.raw_records import raw
+from tests.unit.processor.test_core import Known
+
+HOSTILE = [b"", b"\xff", b"{", b"[]", b"null", b"[" * 5_000, b'{"data": 5}', b'{"data": {"customer_id": "\\ud800"}}']
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nothing is collected but what is asked for."""
+    thresholds = gc.get_threshold()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+def records() -> list[RawRecord]:
+    bodies = [json.dumps(payload).encode() for payload in samples.one_of_each()]
+    odd = [body.replace(b'"data"', b'"date"') for body in bodies] + [body[:-9] for body in bodies]
+    nulls = [json.dumps({**payload, "metric": None}).encode() for payload in samples.one_of_each()]
+    return [raw(offset, body) for offset, body in enumerate([*bodies, *odd, *nulls, *HOSTILE])]
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("by_shortcut", [True, False])
+def test_records_make_no_cycles(by_shortcut: bool) -> None:
+    """Or what they leave would stay in memory for long."""
+    mapper, writer = Mapper("rudderstack"), Writer(load_schema(), CONSTANTS)
+    shortcut = {"shortcut": Shortcut(mapper, writer)} if by_shortcut else {}
+    core = Core(Known(), mapper, frame(7), writer, 1_000_000, **shortcut)
+    kinds = {type(outcome) for outcome in core(records())}  # makes functions, once
+    assert kinds == {Event, DeadLetter}
+    gc.collect()
+    core(records())
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_fault_of_ours_makes_no_cycle() -> None:
+    class Faulty:
+        def fields(self, *_: object) -> dict[str, object]:
+            raise KeyError
+
+    core = Core(Known(), Faulty(), frame(7), Writer(load_schema(), CONSTANTS), 1_000_000)
+    core(records())
+    gc.collect()
+    core(records())
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_cycles_are_looked_for_once_far_more_is_alive_than_two_batches() -> None:
+    looked = []
+    gc.callbacks.append(looked_for := lambda phase, _: looked.append(phase))
+    try:
+        collect_seldom(1_000)
+        looked.clear()
+        gc.enable()
+        two_batches = [[[offset] for _ in range(OBJECTS_A_RECORD // 4)] for offset in range(2_000)]
+        assert not looked
+        two_batches += [[[offset] for _ in range(OBJECTS_A_RECORD)] for offset in range(2_000)]
+        assert looked
+    finally:
+        gc.callbacks.remove(looked_for)
