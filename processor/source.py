@@ -17,7 +17,7 @@ from processor.transport import Broken, Fenced, Listener
 from processor.unassigned import Unassigned
 from runtime import metrics
 from runtime.errors import DependencyError, Halted
-from runtime.kafka import consumer_config
+from runtime.kafka import consumer_config, record_limits
 from runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -27,6 +27,9 @@ SLICE = 1_000
 
 GATHER_S = 0.005
 """Where records can be gathered, how long a slice is waited for."""
+
+FETCH_BYTES = 8 << 20
+"""Of one answer, compressed: dozens of partitions would fetch a megabyte each at a time, and then decompress it."""
 
 CALL_S = 30.0
 
@@ -59,6 +62,7 @@ class KafkaSource:
                     # What to do where an offset does not exist is decided in `committed`, and not without a word.
                     "auto.offset.reset": "error",
                     "fetch.wait.max.ms": 50,
+                    "fetch.max.bytes": max(FETCH_BYTES, record_limits(settings).raw),
                     "fetch.error.backoff.ms": 100,
                     "fetch.queue.backoff.ms": 10,
                     "queued.min.messages": 2 * processor.batch_max_records,

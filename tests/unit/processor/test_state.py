@@ -68,6 +68,23 @@ def test_what_was_written_is_there_after_closing(tmp_path: Path) -> None:
     state.close()
 
 
+def test_many_partitions_keep_to_the_memory_limit(tmp_path: Path) -> None:
+    limit_bytes, at = 128 << 20, 1_000
+    memory = StateMemory(limit_bytes)
+    states = []
+    for partition in range(64):
+        (tmp_path / str(partition)).mkdir()
+        states.append(PartitionState(tmp_path / str(partition), WINDOW_MS, memory))
+    for turn in range(12):
+        for state in states:
+            state.write(
+                {b"\1key-%06d-%d" % (index, turn): (index, at) for index in range(1_000)}, 1_000 * (turn + 1), at
+            )
+        assert memory.used_bytes() < limit_bytes
+    for state in states:
+        state.close()
+
+
 def test_generations_go_as_time_goes_on(tmp_path: Path) -> None:
     state = opened(tmp_path)
     for number in range(5):
