@@ -234,6 +234,17 @@ class TransportContract:
         one.source.resume([0, 1])
         assert one.receive(1) == of_other
 
+    def test_a_paused_partition_gives_nothing_and_goes_on_from_there(self, world: World) -> None:
+        one = world.member("one")
+        sent = world.append(records_of(0, 2 * BATCH))
+        poll_until(lambda: len(one.received) > 0, one)  # and more has been fetched
+        before = list(one.received)
+        one.source.pause([0])
+        of_other = world.append(records_of(1, 2))
+        assert one.receive(2) == of_other
+        one.source.resume([0])
+        assert before + one.receive(2 * BATCH - len(before)) == sent
+
     def test_lag_counts_what_was_not_polled(self, world: World) -> None:
         world.append(records_of(0, 12))
         one = world.member("one")
