@@ -13,12 +13,15 @@ def in_background(name: str, call: Callable[[], T]) -> "Future[T]":
     future: Future[T] = Future()
 
     def run() -> None:
+        nonlocal future
         try:
             result = call()
         except BaseException as error:
             future.set_exception(error)
+            del future  # or the error, by the frames in its traceback, would hold itself, and all they hold
         else:
             future.set_result(result)
 
+    returned = future
     Thread(target=run, name=name, daemon=True).start()
-    return future
+    return returned

@@ -10,9 +10,9 @@ record, its headers, the key and times, the event and its headers."""
 def collect_seldom(batch_max_records: int) -> None:
     """Has Python look for cycles only where far more objects are alive than batches of this size account for.
 
-    Records make no cycles (tests/unit/test_garbage.py), so they are freed as soon as they are dropped, and looking for
-    cycles among those of a batch finds nothing, for an eighth of the processor's time. Only what is no record's doing
-    is left to be found: an error's traceback, a connection made anew.
+    Records make no cycles (tests/unit/processor/test_garbage.py), so they are freed as soon as they are dropped, and
+    looking for cycles among those of a batch finds nothing, for an eighth of the processor's time. What does make some,
+    a membership that broke, is looked for when it ends.
     """
     gc.collect()
     gc.freeze()  # what was imported stays

@@ -249,8 +249,12 @@ class Loop:
             return
         commit, outcomes, positions = self._in_flight
         self._in_flight = None
-        commit.result()
+        try:
+            commit.result()
+        finally:
+            del commit  # or its error would hold itself by this frame
         self._counts.committed(outcomes)
+        self._limit.committed(outcomes)
         self._deduplicator.settle(positions)
 
     def _go_back(self, aborted: Aborted) -> None:
@@ -308,7 +312,10 @@ class Loop:
     def _raise_failed(self) -> None:
         if self._failed is not None:
             failed, self._failed = self._failed, None
-            raise failed
+            try:
+                raise failed
+            finally:
+                del failed  # or it would hold itself, and the batches, by its traceback
 
     def _tell(self) -> None:
         if not self._source.is_member:

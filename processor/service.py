@@ -4,6 +4,7 @@ raw topic ──▶ Source ──▶ Core (identify, deduplicate, map, encode) �
                            └── state, caught up from the raw topic
 """
 
+import gc
 import time
 from typing import Any
 
@@ -88,7 +89,7 @@ def run_worker(worker: Worker) -> None:
     pause_s = FIRST_PAUSE_S
     while not worker.stopping.is_set():
         loop: Loop | None = None
-        begun = time.monotonic()
+        begun, broke = time.monotonic(), False
         try:
             loop = Loop(
                 worker,
@@ -108,8 +109,7 @@ def run_worker(worker: Worker) -> None:
             metrics.PROCESSOR_RESTARTS.labels().inc()
             worker.ready(False, f"starting anew after {error}")
             worker.beat()
-            worker.stopping.wait(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            broke = True
         except Fenced:
             raise ConfigurationError(
                 f"another process is member {member} of the group {processor.group_id}: give each machine a "
@@ -123,6 +123,11 @@ def run_worker(worker: Worker) -> None:
         finally:
             if loop is not None:
                 loop.close()
+        loop = None
+        gc.collect()  # what of it holds itself: clients, with their threads and connections
+        if broke:
+            worker.stopping.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:

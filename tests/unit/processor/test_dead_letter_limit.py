@@ -17,6 +17,8 @@ def trips(ratio: float, window: int, batches: list[list[Outcome]]) -> int | None
     for number, batch in enumerate(batches):
         try:
             limit.check(batch)
+            limit.check(batch)  # again, after an abort
+            limit.committed(batch)
         except Halted:
             return number
     return None

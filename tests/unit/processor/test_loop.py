@@ -1,7 +1,9 @@
 """The loop on Kafka in memory: whatever fails, and whatever moves, each event comes out exactly once and in order."""
 
+import gc
 import itertools
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -524,3 +526,75 @@ def test_partitions_are_given_up_only_when_what_is_in_flight_is_finished(
     assert kafka.offsets == {0: 1}
     assert HeldUp.then_owned == {0, 1, 2}
     loop.close()
+
+
+def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To replace the producer under it would leave two threads with one producer."""
+    go, calls = threading.Event(), []
+
+    class Slow(FakeSink):
+        def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
+            go.wait(10)
+            calls.append("commit ended")
+            raise Aborted("lost")
+
+        def abort(self) -> None:
+            calls.append("abort")
+            super().abort()
+
+    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Slow)
+    one = member(kafka)
+    one.start()
+    loop, source = one.loop, one.source
+    assert loop is not None
+    assert source is not None
+    loop.turn()
+    kafka.append(raw(event_id="a"))
+    while loop._in_flight is None:
+        loop.turn()
+    source.lose = True
+    one.assign(set())
+    threading.Timer(0.2, go.set).start()
+    with structlog.testing.capture_logs():
+        loop.turn()
+    assert calls == ["commit ended", "abort"]
+    loop.close()
+
+
+@pytest.mark.parametrize("where", ["in the loop", "while partitions are revoked"])
+def test_an_aborted_commit_leaves_nothing_behind(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """What its error held by its traceback, the batch and the producer, is free with no one looking for cycles."""
+    errors: list[weakref.ref[Aborted]] = []
+
+    class Aborting(FakeSink):
+        def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
+            if errors:
+                super().commit(offsets, group_metadata)
+                return
+            aborted = Aborted("cause")
+            errors.append(weakref.ref(aborted))
+            try:
+                raise aborted
+            finally:
+                del aborted
+
+    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Aborting)
+    one = member(kafka)
+    one.turns(2)
+    assert one.loop is not None
+    gc.disable()
+    try:
+        with structlog.testing.capture_logs():
+            kafka.append(raw(event_id="a"))
+            while not errors:
+                one.turn()
+            if where != "in the loop":
+                one.assign(set())
+            one.turns(2)
+        (error,) = errors
+        assert error() is None
+    finally:
+        gc.enable()
+    one.loop.close()
