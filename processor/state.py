@@ -16,6 +16,7 @@ import errno
 import os
 import shutil
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -49,7 +50,11 @@ _NONE: Final = -1
 
 _PAIR = struct.Struct(">qq")
 
-_REFUSALS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+_REFUSALS: Final = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+)
+"""What the system refuses: the files are not to blame."""
 
 _WRITE_BUFFER_BYTES: Final = 16 << 20
 """Of one generation: what a crash leaves to be read again from the topic, some 150,000 records a partition."""
@@ -62,7 +67,8 @@ class StateError(Exception):
         super().__init__(reason)
         self.folder = folder
         self.disk = disk
-        """Whether the disk refuses, being full for one: to build it anew would not help. Otherwise files are bad."""
+        """Whether the disk or the system refuses, being full for one: to build it anew would not help. Otherwise files
+        are bad."""
 
 
 class StateMemory:
@@ -135,6 +141,9 @@ class PartitionState:
     def write(self, memories: Mapping[bytes, Memory], complete_up_to: int, newest_ms: int) -> None:
         """See `deduplication.State`. Raises StateError."""
         with self._faults():
+            # Brokers of before Kafka 4.0 take records with any date: one far ahead must not begin a generation that
+            # never ends.
+            newest_ms = min(newest_ms, time.time_ns() // 1_000_000 + DISORDER_MS)
             if not self._generations or newest_ms >= self._generations[-1].start_ms + self._span_ms:
                 self._begin_generation(newest_ms)
             batch = WriteBatch(raw_mode=True)

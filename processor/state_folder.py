@@ -46,8 +46,8 @@ class StateFolder:
         except OSError as error:
             raise self._unusable(str(error)) from None
 
-    def open(self, partition: int, position: int, *, discard: bool = False) -> PartitionState:
-        """The state of a partition, complete up to `position` at most; with `discard`, an empty one.
+    def open(self, partition: int, position: int) -> PartitionState:
+        """The state of a partition, complete up to `position` at most.
 
         Raises DependencyError where the disk refuses.
         """
@@ -56,9 +56,8 @@ class StateFolder:
         except OSError as error:
             raise self._unusable(str(error)) from None
         try:
-            if not discard:
-                with contextlib.suppress(_Unusable):
-                    return self._opened(claim, position)
+            with contextlib.suppress(_Unusable):
+                return self._opened(claim, position)
             shutil.rmtree(claim.folder, ignore_errors=True)
             return self._opened(claim, position)
         except (StateError, OSError, _Unusable) as error:
@@ -86,12 +85,12 @@ class StateFolder:
             if error.disk:
                 raise
             log.warning("state is corrupt, building it anew", folder=str(claim.folder), reason=str(error))
-            raise _Unusable from None
+            raise _Unusable(str(error)) from None
         if state.complete_up_to > position:
             # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.
             log.warning("state is ahead of the group, building it anew", folder=str(claim.folder))
             state.close(release=False)
-            raise _Unusable
+            raise _Unusable("it is ahead of the group")
         return state
 
     def _claim(self, partition: int) -> "_Claim":
@@ -109,11 +108,10 @@ class StateFolder:
         oldest = time.time() - (self._window_ms + 2 * DISORDER_MS) / 1000
         for lock in self._folder.glob("*.lock"):
             spare = _SPARE in lock.name
-            if spare or lock.stat().st_mtime < oldest:
-                claim = _Claim(lock.with_suffix(""), spare)
-                if claim.take():
-                    shutil.rmtree(claim.folder, ignore_errors=True)
-                    claim.release()
+            claim = _Claim(lock.with_suffix(""), spare)
+            if (spare or claim.written_s() < oldest) and claim.take():
+                shutil.rmtree(claim.folder, ignore_errors=True)
+                claim.release()
 
     def _unusable(self, reason: str) -> DependencyError:
         return DependencyError(
@@ -160,14 +158,18 @@ class _Claim:
         self._file.write(json.dumps(identity))
         self._file.flush()
 
+    def written_s(self) -> float:
+        """When something was last written to the state, as Unix time; a process that has it open may do so now."""
+        try:
+            return max(path.stat().st_mtime for path in (self._path, *self.folder.rglob("*")))
+        except FileNotFoundError:
+            return time.time()
+
     def release(self) -> None:
         if self._file is None:
             return
         if self._spare:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._path.unlink(missing_ok=True)
-        else:
-            with contextlib.suppress(OSError):
-                os.utime(self._path)
         self._file.close()
         self._file = None

@@ -13,6 +13,7 @@ SIGHUP is passed on.
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -220,6 +221,13 @@ def supervise(
         listener.close()
 
 
+def raise_file_limit() -> None:
+    """Lets the process open as many files as it may: thousands of connections, and files of each partition's state, are
+    more than the 1,024 of most shells and services."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _final_codes() -> set[int]:
     """Exit codes after which starting the worker again would not help: those of our own errors but the plain 1."""
     return {error.exit_code for error in SternpostError.__subclasses__()} - {1}
@@ -229,6 +237,7 @@ def _run(service: str, target: Target, index: int, settings: Settings, pipe: Any
     """A worker process."""
     from runtime import logs
 
+    raise_file_limit()
     worker = Worker(index, settings, pipe, heartbeat)
     worker.watch()
     logs.configure(settings.log, service=service, worker=index)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -150,3 +151,14 @@ def test_a_working_service_is_alive_and_ready(start: Callable[..., Service]) -> 
     service = start()
     until(lambda: service.admin("/readyz") == (200, "ok\n"))
     assert service.admin("/healthz") == (200, "ok\n")
+
+
+def test_workers_may_open_as_many_files_as_the_system_lets_them(start: Callable[..., Service]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        service = start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    until(lambda: service.admin("/readyz")[0] == 200)
+    assert psutil.Process(service.pid(0)).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
