@@ -96,7 +96,7 @@ class Deduplicator:
                 record = records[index]
                 timestamp_ms = record.timestamp_ms
                 memory = memories.get(key) or sealed.get(key) or memory  # noqa: PLW2901 (the newest counts)
-                if memory is not None and timestamp_ms - memory[1] < self._window_ms:
+                if memory is not None and timestamp_ms - memory[1] < self._window_ms and memory[0] != record.offset:
                     found[index] = memory[0]
                     memories[key] = (memory[0], max(timestamp_ms, memory[1]))
                 else:

@@ -7,13 +7,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from processor.records import Headers, RawRecord
 from processor.state import DISORDER_MS
 from processor.transport import Broken
-from runtime.kafka import consumer_config
+from runtime.kafka import consumer_config, slow
 from runtime.settings import Settings
 
 CHUNK = 10_000
 """Records read at a time."""
 
 CALL_S = 30.0
+
+_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *slow())
+"""Errors that the client goes on after by itself: of a consumer's errors, `retriable()` is never true."""
 
 _NOWHERE = 1 << 63
 
@@ -49,7 +52,7 @@ class KafkaHistory:
         for message in self._connected().consume(CHUNK, timeout_s):
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                if not error.retriable():
+                if error.code() not in _PASSING:
                     raise Broken(error.name())
                 continue
             partition: int = message.partition()  # type: ignore[assignment]
@@ -102,7 +105,7 @@ class KafkaHistory:
                     return int(message.timestamp()[1])
                 if error.code() == KafkaError._PARTITION_EOF:
                     return None
-                if not error.retriable():
+                if error.code() not in _PASSING:
                     break
         raise Broken(f"the record at {self._topic}[{partition}]@{offset} cannot be read")
 

@@ -121,7 +121,7 @@ def unreachable(settings: Settings, error: BaseException) -> DependencyError:
             f"Kafka at {settings.kafka.bootstrap_servers} does not let this user do that ({detail}); `sternpost acls` "
             "prints the rights that each role needs"
         )
-    if hasattr(reason, "code") and reason.code() in _slow():
+    if hasattr(reason, "code") and reason.code() in slow():
         return DependencyError(
             f"Kafka at {settings.kafka.bootstrap_servers} does not answer in time ({detail}): brokers are down, or "
             "have only just come back; `sternpost doctor` says which"
@@ -142,7 +142,7 @@ def moving() -> "tuple[int, ...]":
     )
 
 
-def _slow() -> "tuple[int, ...]":
+def slow() -> "tuple[int, ...]":
     """Errors of clusters of which a part answers."""
     from confluent_kafka import KafkaError
 

@@ -209,3 +209,16 @@ def test_what_is_given_up_while_it_is_committed_is_passed_over(tmp_path: Path) -
     seen.settle([0, 1])
     assert seen.complete_up_to(0) == 1
     seen.remove(0)
+
+
+def test_a_record_is_no_duplicate_of_itself(tmp_path: Path) -> None:
+    """Were a state ever ahead of the group, nothing would be lost by it."""
+    state = PartitionState(tmp_path, WINDOW_MS, MEMORY)
+    record = raw(3, event_id="a")
+    key = identify(record).key
+    state.write({key: (3, NOW_MS)}, 10, NOW_MS)
+    deduplicator = Deduplicator(WINDOW_MS)
+    deduplicator.add(0, state)
+    assert deduplicator.first_offsets([record], [key]) == [None]
+    assert deduplicator.first_offsets([record._replace(offset=9)], [key]) == [3]
+    deduplicator.remove(0)

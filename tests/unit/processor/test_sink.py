@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from processor import sink as of_sink
 from processor.records import Event
 from processor.sink import KafkaSink
-from processor.transport import Aborted, Broken
+from processor.transport import Aborted, Broken, ProducerFenced
 from runtime.errors import DependencyError
 from runtime.settings import Settings
 from tests.unit.processor.raw_records import raw
@@ -148,7 +148,7 @@ def test_reports_of_an_aborted_transaction_are_not_the_next_ones(made: list[Scri
         (error(KafkaError.ILLEGAL_GENERATION, abort=True), Aborted),
         (error(KafkaError.UNKNOWN_MEMBER_ID, abort=True), Aborted),
         (error(KafkaError.FENCED_INSTANCE_ID, abort=True), Aborted),
-        (error(KafkaError._FENCED, fatal=True), Broken),
+        (error(KafkaError._FENCED, fatal=True), ProducerFenced),
         (error(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, abort=True, fatal=True), Broken),
         (error(KafkaError._STATE), Broken),
         (error(KafkaError.UNKNOWN), Broken),
@@ -163,6 +163,7 @@ def test_what_an_error_means(made: list[ScriptedProducer], reason: KafkaExceptio
     ScriptedProducer.script = [("offsets", reason)]
     with pytest.raises(expected) as raised:
         sink.commit({0: 1}, None)
+    assert type(raised.value) is expected
     assert getattr(raised.value, "record_fault", None) is None, "no record is to blame"
     assert made[0].calls.count("offsets") == 1
 
