@@ -65,8 +65,8 @@ SINGLY_A_TURN = 200
 Position = tuple[int, int]
 """Partition and offset."""
 
-OpenState = Callable[[int, int], State]
-"""The state of a partition, complete up to an offset at most."""
+OpenState = Callable[[int, int, bool], State]
+"""The state of a partition, complete up to an offset at most; and whether that offset is the group's own."""
 
 
 class Health(Protocol):
@@ -176,7 +176,7 @@ class Loop:
         metrics.PROCESSOR_REBALANCES.labels("assigned").inc()
         log.info("assigned", partitions=sorted(positions))
         for partition, position in positions.items():
-            self._deduplicator.add(partition, self._open_state(partition, position))
+            self._take_on(partition, position)
         self._start(positions)
 
     def revoked(self, partitions: Sequence[int]) -> None:
@@ -288,9 +288,13 @@ class Loop:
             if self._deduplicator.complete_up_to(partition) > position:
                 # The group was moved back: the state would take records for duplicates of themselves.
                 self._deduplicator.remove(partition)
-                self._deduplicator.add(partition, self._open_state(partition, position))
+                self._take_on(partition, position)
             if self._catch_up.begin(partition, position):
                 self._source.resume([partition])
+
+    def _take_on(self, partition: int, position: int) -> None:
+        state = self._open_state(partition, position, self._source.has_offset(partition))
+        self._deduplicator.add(partition, state)
 
     def _give_up(self, partitions: Sequence[int]) -> None:
         for partition in partitions:

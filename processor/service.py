@@ -169,8 +169,8 @@ class _States:
                 StateMemory(processor.state_memory_bytes),
             )
 
-    def open(self, partition: int, position: int) -> State:
-        return self._folder.open(partition, position) if self._folder else Forgetful(position)
+    def open(self, partition: int, position: int, has_offset: bool) -> State:
+        return self._folder.open(partition, position, has_offset) if self._folder else Forgetful(position)
 
     def unusable(self, error: StateError) -> DependencyError:
         assert self._folder is not None  # noqa: S101 (nothing else raises StateError)

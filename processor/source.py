@@ -48,6 +48,7 @@ class KafkaSource:
         self._max_records, self._max_bytes = processor.batch_max_records, processor.batch_max_bytes
         self._listener = listener
         self.is_member = False
+        self._without_offset: set[int] = set()
         self._gathered: list[Message] = []
         """The batch that `poll` is putting together."""
         self._consumer = Consumer(
@@ -118,7 +119,12 @@ class KafkaSource:
         for tp in answered:
             if tp.error is not None:
                 raise Broken(tp.error.name())
+        self._without_offset -= set(partitions)
+        self._without_offset |= {tp.partition for tp in answered if tp.offset < 0}
         return {tp.partition: self._position(tp, low, high) for tp, (low, high) in zip(answered, ends, strict=True)}
+
+    def has_offset(self, partition: int) -> bool:
+        return partition not in self._without_offset
 
     def _position(self, committed: TopicPartition, low: int, high: int) -> int:
         if committed.offset < 0:

@@ -17,7 +17,7 @@ from typing import TextIO
 import structlog
 
 from processor.state import DISORDER_MS, PartitionState, StateError, StateMemory
-from runtime.errors import DependencyError
+from runtime.errors import DependencyError, Halted
 
 log = structlog.get_logger()
 
@@ -36,6 +36,7 @@ class StateFolder:
         Raises DependencyError where the folder cannot be used.
         """
         self._root = root
+        self._topic = topic
         self._folder = root / topic
         self._window_ms = window_ms
         self._memory = memory
@@ -46,10 +47,11 @@ class StateFolder:
         except OSError as error:
             raise self._unusable(str(error)) from None
 
-    def open(self, partition: int, position: int) -> PartitionState:
+    def open(self, partition: int, position: int, has_offset: bool = True) -> PartitionState:
         """The state of a partition, complete up to `position` at most.
 
-        Raises DependencyError where the disk refuses.
+        Raises DependencyError where the disk refuses, and Halted where the group has no offset of its own, though the
+        state shows that it had.
         """
         try:
             claim = self._claim(partition)
@@ -57,9 +59,9 @@ class StateFolder:
             raise self._unusable(str(error)) from None
         try:
             with contextlib.suppress(_Unusable):
-                return self._opened(claim, position)
+                return self._opened(claim, position, has_offset)
             shutil.rmtree(claim.folder, ignore_errors=True)
-            return self._opened(claim, position)
+            return self._opened(claim, position, has_offset)
         except (StateError, OSError, _Unusable) as error:
             claim.release()
             raise self._unusable(str(error)) from None
@@ -71,7 +73,7 @@ class StateFolder:
         """The error for a disk that refuses."""
         return self._unusable(str(error))
 
-    def _opened(self, claim: "_Claim", position: int) -> PartitionState:
+    def _opened(self, claim: "_Claim", position: int, has_offset: bool) -> PartitionState:
         if claim.identity() != self._identity:
             shutil.rmtree(claim.folder, ignore_errors=True)
         try:
@@ -86,6 +88,16 @@ class StateFolder:
                 raise
             log.warning("state is corrupt, building it anew", folder=str(claim.folder), reason=str(error))
             raise _Unusable(str(error)) from None
+        if state.complete_up_to > position and not has_offset:
+            known_up_to = state.complete_up_to
+            state.close(release=False)
+            raise Halted(
+                f"the group has no offset in {self._topic}[{claim.partition}], but it had: this machine's state knows "
+                f"the records before {known_up_to}. Brokers forget the offsets of a group that was away for "
+                "offsets.retention.minutes. To go on from there, set the group's offset with Kafka's own tool "
+                f"(kafka-consumer-groups --reset-offsets --to-offset {known_up_to}); to process again what is left "
+                f"of the partition, delete {claim.folder}. Nothing was lost or doubled"
+            )
         if state.complete_up_to > position:
             # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.
             log.warning("state is ahead of the group, building it anew", folder=str(claim.folder))
@@ -132,6 +144,10 @@ class _Claim:
         self._spare = spare
         self._path = folder.with_name(folder.name + ".lock")
         self._file: TextIO | None = None
+
+    @property
+    def partition(self) -> str:
+        return self.folder.name.partition(".")[0]
 
     def take(self) -> bool:
         file = self._path.open("a+", encoding="utf-8")

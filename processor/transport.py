@@ -69,6 +69,10 @@ class Source(Protocol):
         ended. Raises Broken, and Halted where the topic ends before that offset."""
         ...
 
+    def has_offset(self, partition: int) -> bool:
+        """Whether the group had an offset when `committed` asked for it last."""
+        ...
+
     def rewind(self, positions: Mapping[int, int]) -> None:
         """Pauses partitions, and has them read from these offsets when they are resumed."""
         ...

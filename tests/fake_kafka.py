@@ -150,6 +150,9 @@ class FakeSource:
                 raise Halted(f"the group is at offset {offset} of raw[{partition}], which ends at {end}")
         return offsets
 
+    def has_offset(self, partition: int) -> bool:
+        return partition in self._kafka.offsets
+
     def rewind(self, positions: Mapping[int, int]) -> None:
         self._positions |= positions
         self._running -= positions.keys()

@@ -265,6 +265,7 @@ class TransportContract:
         again = world.member("one")
         poll_until(lambda: again.positions.keys() == {0, 1}, again)
         assert again.positions == {0: 3, 1: 0}
+        assert [again.source.has_offset(partition) for partition in (0, 1)] == [True, False]
         poll_until(lambda: len(again.received) >= 3, again)
         assert sorted(again.received) == sorted(sent[3:])
 

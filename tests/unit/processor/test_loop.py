@@ -109,7 +109,8 @@ class Member:
         self.source.share = self.share
         return self.source
 
-    def open_state(self, partition: int, position: int) -> DictState:
+    def open_state(self, partition: int, position: int, has_offset: bool) -> DictState:
+        del has_offset
         state = self.states.setdefault(partition, DictState())
         if state.complete_up_to > position:
             state = self.states[partition] = DictState()

@@ -14,7 +14,7 @@ import structlog
 from processor.deduplication import Memory
 from processor.state import DISORDER_MS, KEPT, PartitionState, StateError, StateMemory
 from processor.state_folder import StateFolder
-from runtime.errors import DependencyError
+from runtime.errors import DependencyError, Halted
 
 WINDOW_MS = 1000
 SPAN_MS = WINDOW_MS + 2 * DISORDER_MS
@@ -171,6 +171,20 @@ def test_a_state_ahead_of_the_group_is_built_anew(tmp_path: Path) -> None:
     state = folder(tmp_path).open(0, 9)
     assert state.complete_up_to == -1
     assert state.get([b"\1a"]) == [None]
+    state.close()
+
+
+def test_a_group_whose_offsets_the_brokers_forgot_is_not_started_from_the_beginning(tmp_path: Path) -> None:
+    state = folder(tmp_path).open(0, 10)
+    state.write(entries("a"), 10, 0)
+    state.close()
+    with pytest.raises(Halted, match=r"raw\[0\].*--to-offset 10\b"):
+        folder(tmp_path).open(0, 0, has_offset=False)
+    state = folder(tmp_path).open(0, 10)
+    assert state.complete_up_to == 10, "nothing was thrown away"
+    state.close()
+    state = folder(tmp_path).open(1, 0, has_offset=False)
+    assert state.complete_up_to == -1, "a partition that is new to it"
     state.close()
 
 
