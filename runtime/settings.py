@@ -324,6 +324,16 @@ class Settings(BaseSettings):
     log: Log = Log()
 
     @model_validator(mode="after")
+    def _window_is_kept(self) -> Self:
+        kept_ms, window_s = self.topics.raw_retention_ms, self.processor.dedup_window_s
+        if 0 <= kept_ms < 1000 * window_s:
+            raise ValueError(
+                f"topics.raw_retention_ms ({kept_ms}) must be -1 or at least processor.dedup_window_s ({window_s} s): "
+                "a deduplication state that was lost, or goes to another machine, is rebuilt from the raw topic"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sources_differ(self) -> Self:
         names = [source.name for source in self.sources]
         keys = [key.get_secret_value() for source in self.sources for key in source.write_keys]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from runtime.kafka import admin_client
 from runtime.settings import Settings
 from sternpost import reader, schema
 from sternpost.local_stack.services import environment_for
@@ -266,3 +267,24 @@ def test_dead_letters_and_duplicates(
     assert Counter(event["messageId"] for _, event in events(kafka, settings)) == expected
     after = Counter(headers["event_id"] for _, headers in letters(settings))
     assert after == Counter([*dead, *(f"bad-{number}".encode() for number in range(200))])
+
+
+def test_a_group_whose_offsets_are_gone_is_not_started_from_the_beginning(
+    kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, start: Start
+) -> None:
+    settings = settings_for(make_topics, make_settings)
+    group = Group(settings)
+    sent = send(settings, of_people(0, 100))
+    first = start(settings, "one")
+    until(lambda: group.done() >= sent, START_S)
+    first.stop(PATIENCE_S)
+    admin = admin_client(settings)
+    group_id = settings.processor.group_id
+    until(lambda: not admin.delete_consumer_groups([group_id])[group_id].exception(), START_S)  # its session is over
+    second = start(settings, "one")
+    until(lambda: second.pid is None, START_S)
+    assert second.exit_code == 70, second.output()
+    assert "--to-offset" in second.output()
+    assert "Traceback" not in second.output()
+    assert len(events(kafka, settings)) == 100
+    group.close()

@@ -68,6 +68,7 @@ def test_what_is_read_again_is_the_same_file_with_the_same_options(tmp_path: Pat
         ("STERNPOST_TOPICS__RAW", "rudderstack.events", ["three different topics"]),
         ("STERNPOST_TOPICS__MIN_INSYNC_REPLICAS", "4", ["topics.min_insync_replicas (4)", "replication_factor (3)"]),
         ("STERNPOST_PROCESSOR__TRANSACTION_TIMEOUT_MS", "45000", ["processor.transaction_timeout_ms", "below"]),
+        ("STERNPOST_TOPICS__RAW_RETENTION_MS", "3600000", ["topics.raw_retention_ms (3600000)", "(86400 s)"]),
         ("STERNPOST_INGEST__TLS_KEY", "/k", ["ingest.tls_certificate and ingest.tls_key go together"]),
     ],
 )
