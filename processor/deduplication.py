@@ -46,17 +46,17 @@ class Pending:
 
     __slots__ = ("memories", "newest_ms", "position")
 
-    def __init__(self, position: int) -> None:
+    def __init__(self) -> None:
         self.memories: dict[bytes, Memory] = {}
-        self.position = position
-        """The offset after the last of these records."""
         self.newest_ms = 0
+        self.position = 0
+        """The offset after the last of these records, once they are sealed."""
 
 
 class _Partition:
     def __init__(self, state: State) -> None:
         self.state = state
-        self.open = Pending(state.complete_up_to)
+        self.open = Pending()
         self.sealed: Pending | None = None
 
 
@@ -103,14 +103,13 @@ class Deduplicator:
                     memories[key] = (record.offset, timestamp_ms)
                 newest_ms = max(newest_ms, timestamp_ms)
             pending.newest_ms = newest_ms
-            pending.position = records[indexes[-1]].offset + 1
         return found
 
     def seal(self, positions: Mapping[int, int]) -> None:
         """What is open of these partitions belongs to a transaction that moves the group there, one at a time each."""
         for number, position in positions.items():
             partition = self._partitions[number]
-            partition.sealed, partition.open = partition.open, Pending(position)
+            partition.sealed, partition.open = partition.open, Pending()
             partition.sealed.position = position
 
     def settle(self, partitions: Iterable[int]) -> None:
@@ -127,7 +126,7 @@ class Deduplicator:
     def forget(self) -> None:
         """What was not settled was aborted."""
         for partition in self._partitions.values():
-            partition.open = Pending(partition.state.complete_up_to)
+            partition.open = Pending()
             partition.sealed = None
 
     def complete_up_to(self, partition: int) -> int:
