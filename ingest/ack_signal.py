@@ -27,17 +27,22 @@ def descriptor(producer: Producer) -> int | None:
     librdkafka's threads write to it for as long as there is the producer: close it after that, or not at all.
     """
     library = _library()
-    if library is None or Producer.__basicsize__ != _PRODUCER_BYTES:
+    known = handle(producer)
+    if library is None or known is None:
         return None
-    handle = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__).value
-    if handle is None:
-        return None
-    queue = library.rd_kafka_queue_get_main(handle)
+    queue = library.rd_kafka_queue_get_main(known)
     event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     library.rd_kafka_queue_io_event_enable(queue, event, _ONE, len(_ONE))
     library.rd_kafka_queue_destroy(queue)
     producer.poll(0)  # only what comes to an empty queue is told of
     return event
+
+
+def handle(producer: Producer) -> int | None:
+    """librdkafka's own; None where it is not to be found."""
+    if Producer.__basicsize__ != _PRODUCER_BYTES:
+        return None
+    return ctypes.c_void_p.from_address(id(producer) + object.__basicsize__).value
 
 
 @cache

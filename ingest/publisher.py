@@ -107,7 +107,6 @@ class Publisher:
                     "message.timeout.ms": ingest.produce_deadline_ms,
                     "queue.buffering.max.messages": ingest.max_in_flight_requests,
                     "queue.buffering.max.kbytes": min(2 * ingest.max_in_flight_bytes // 1024 + 1, 2_097_151),
-                    "error_cb": self._on_error,
                 },
             )
         )
@@ -157,6 +156,9 @@ class Publisher:
             )
         except BufferError:
             raise Busy from None
+        except KafkaException as error:
+            self._failed(error.args[0])
+            raise
         self._waiting.add(delivery)
         self._bytes += size
         if self._event is None and not self._poll_due:
@@ -175,7 +177,7 @@ class Publisher:
         """What is to be done every now and then: gauges, events of an idle producer, a broken producer."""
         self._in_flight.set(len(self._waiting))
         self._in_flight_bytes.set(self._bytes)
-        self._producer.poll(0)
+        self._serve(self._producer)
         if self._fatal is not None and self._loop.time() >= self._replace_at:
             self._replace()
 
@@ -210,14 +212,14 @@ class Publisher:
 
     def _poll(self) -> None:
         self._poll_due = False
-        self._producer.poll(0)
+        self._serve(self._producer)
         if self._waiting and not self._timer_due:
             self._timer_due = True
             self._loop.call_later(POLL_INTERVAL_S, self._tick)
 
     def _acknowledged(self, event: int, producer: Producer) -> None:
         os.eventfd_read(event)
-        producer.poll(0)
+        self._serve(producer)
 
     def _tick(self) -> None:
         self._timer_due = False
@@ -245,18 +247,27 @@ class Publisher:
             self._errors[name] = metrics.INGEST_PRODUCE_ERRORS.labels(name)
         self._errors[name].inc()
 
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
+    def _serve(self, producer: Producer) -> None:
+        """Takes what the producer has to report. A fatal error comes out of `poll`, and is not told otherwise."""
+        try:
+            producer.poll(0)
+        except KafkaException as error:
+            self._failed(error.args[0])
+
+    def _failed(self, error: KafkaError) -> None:
+        self._count_error(error.name())
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._last_failure = self._loop.time()
             self._fatal = error.name()
 
     def _replace(self) -> None:
         """A producer after a fatal error never writes again; what waits in it is answered 503, and a new one begins."""
         log.error("producer failed for good, making a new one", error=self._fatal)
-        self._fatal = None
         self._replace_at = self._loop.time() + REPLACE_INTERVAL_S
         broken, event = [self._producer], self._event
         self._producer.purge()
-        self._producer.poll(0)
+        self._serve(self._producer)
+        self._fatal = None
         for delivery in list(self._waiting):  # had it been purged, it would have been reported
             self._reported(delivery, KafkaError(KafkaError._PURGE_INFLIGHT))
         if event is not None:

@@ -21,7 +21,7 @@ from ingest.server import Server, listen
 from ingest.webhook import Webhook
 from runtime import logs, metrics
 from runtime.configuration import reload, settings_file
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka import check_topics
 from runtime.settings import Ingest, Settings
 from runtime.supervisor import Worker, supervise
@@ -59,6 +59,8 @@ def run(settings: Settings) -> int:
             admin=(ingest.admin_host, ingest.admin_port),
             stop_timeout_s=(ingest.drain_delay_ms + ingest.drain_timeout_ms) / 1000 + STOP_MARGIN_S,
             liveness_timeout_s=LIVENESS_TIMEOUT_S,
+            # Kafka may be away when a worker that crashed begins anew: others go on answering 503 meanwhile.
+            passing=[DependencyError.exit_code],
         )
 
 

@@ -17,7 +17,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -135,12 +135,13 @@ def supervise(
     admin: tuple[str, int],
     stop_timeout_s: float,
     liveness_timeout_s: float = 60.0,
+    passing: Collection[int] = (),
 ) -> int:
     """Runs `target` in `workers` processes until SIGTERM or SIGINT, and gives the exit code.
 
     `target` is a module-level function, called in each process with its Worker; it returns once `stopping` is set.
     Workers still there `stop_timeout_s` after the request to stop are killed. `admin` is host and port of the
-    admin listener.
+    admin listener. A worker that ends with one of the codes `passing` is started again where one was ready before.
     """
     from runtime import admin as admin_listener
     from runtime import metrics
@@ -178,12 +179,13 @@ def supervise(
     signal.signal(signal.SIGHUP, pass_on)
     listener = admin_listener.serve(*admin, ready=ready, alive=alive)
     log.info("started", workers=workers, admin_port=listener.port, pid=os.getpid())
-    code = 0
+    code, been_ready = 0, False
     try:
         while True:
             now = time.monotonic()
             for slot in slots:
                 slot.read()
+                been_ready = been_ready or slot.ready
                 if (ended := slot.ended()) is not None:
                     pid, worker_code = ended
                     log_at = log.info if stop_at and worker_code == 0 else log.error
@@ -191,7 +193,7 @@ def supervise(
                     metrics.forget_process(pid)
                     if stop_at:
                         code = code or max(0, worker_code)
-                    elif worker_code in _final_codes():
+                    elif worker_code in _final_codes() and not (worker_code in passing and been_ready):
                         code = worker_code
                         stop(signal.SIGTERM, None)
                     else:
@@ -201,6 +203,8 @@ def supervise(
                         slot.pause_s = min(2 * slot.pause_s, LONGEST_PAUSE_S)
                 if not stop_at and slot.start_at is not None and now >= slot.start_at:
                     slot.start()
+                    if stop_at:  # asked for while it had no process id yet
+                        slot.signal(signal.SIGTERM)
             running = [slot for slot in slots if slot.process is not None]
             if stop_at and not running:
                 return code

@@ -99,9 +99,11 @@ def committed(settings: Settings, partitions: list[int]) -> dict[int, int]:
 def partitions(settings: Settings, now_ms: int) -> list[Partition]:
     """Every partition of the raw topic. Raises DependencyError."""
     topic = settings.topics.raw
-    spans = reader.committed(settings, topic)
+    numbers = reader.topic_partitions(settings, topic)
+    # Before the last stable offsets: what comes in meanwhile must not look like an open transaction.
+    high = reader.offsets(settings, topic, dict.fromkeys(numbers, reader.FROM_END), stable=False)
+    spans = reader.committed(settings, topic, numbers)
     offsets = committed(settings, [span.partition for span in spans])
-    high = reader.offsets(settings, topic, {span.partition: reader.FROM_END for span in spans}, stable=False)
     found = [
         Partition(span.partition, span.start, span.end, high[span.partition], offsets.get(span.partition), None)
         for span in spans

@@ -1,10 +1,11 @@
 """The publisher alone, where the endpoint gives no handle on what happens when."""
 
 import asyncio
+import ctypes
 import os
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from ingest import ack_signal
 from ingest.publisher import Busy, Outcome, Publisher
@@ -86,7 +87,12 @@ def test_producers_that_fail_for_good_are_replaced_one_after_the_other(settings:
     """With a pause, since brokers may refuse each; and none stays behind with its threads and connections."""
 
     def fail(publisher: Publisher) -> None:
-        publisher._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True))
+        library, handle = ack_signal._library(), ack_signal.handle(publisher._producer)
+        assert library is not None
+        library.rd_kafka_test_fatal_error.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
+        library.rd_kafka_test_fatal_error(handle, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, b"as brokers may cause it")
+        with pytest.raises(KafkaException):
+            publish(publisher)
         publisher.tend()
 
     async def run() -> None:

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from runtime.errors import Halted
+from runtime.errors import DependencyError, Halted
 from runtime.logs import configure
 from runtime.settings import Log, LogFormat, Settings
 from runtime.supervisor import Worker, supervise
@@ -22,6 +22,19 @@ def work(worker: Worker) -> None:
     if order == "crash-once" and worker.index == 0:
         (FOLDER / "order").write_text("run")
         raise ValueError("a fault")
+    if order == "dependency-once" and worker.index == 0:
+        if not (FOLDER / "was-there").exists():
+            (FOLDER / "was-there").touch()
+            worker.ready(True)
+            until_other = FOLDER / "crash"
+            while not until_other.exists():
+                worker.beat()
+                time.sleep(0.02)
+            raise ValueError("a fault")
+        (FOLDER / "order").write_text("run")
+        raise DependencyError("no broker answers")
+    if order == "dependency":
+        raise DependencyError("no broker answers")
     worker.ready(True)
     while not worker.stopping.wait(0.02) or order == "ignore-stop":
         if order != "hang":
@@ -41,5 +54,6 @@ if __name__ == "__main__":
             admin=("127.0.0.1", 0),
             stop_timeout_s=float(os.environ.get("SUPERVISED_STOP_TIMEOUT_S", "20")),
             liveness_timeout_s=float(os.environ.get("SUPERVISED_LIVENESS_TIMEOUT_S", "60")),
+            passing=[DependencyError.exit_code],
         )
     )

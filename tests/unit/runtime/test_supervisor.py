@@ -133,6 +133,21 @@ def test_a_worker_that_stops_itself_ends_the_service_with_its_code(start: Callab
     assert {line["worker"] for line in service.lines() if line["event"] == "worker ended"} == {0, 1}
 
 
+def test_a_worker_that_finds_nothing_to_depend_on_does_not_end_others_that_did(start: Callable[..., Service]) -> None:
+    service = start("dependency-once")
+    until(lambda: service.admin("/readyz")[0] == 200)
+    other = service.pid(1)
+    (service.folder / "crash").touch()
+    until(lambda: len([line for line in service.lines() if line["event"] == "worker ended"]) == 2)
+    until(lambda: service.admin("/readyz")[0] == 200)
+    assert [line["exit_code"] for line in service.lines() if line["event"] == "worker ended"] == [1, 69]
+    assert service.pid(1) == other
+
+
+def test_a_service_that_never_had_what_it_depends_on_ends(start: Callable[..., Service]) -> None:
+    assert start("dependency").process.wait(PATIENCE_S) == 69
+
+
 def test_a_worker_that_does_not_stop_is_killed_and_that_is_said(start: Callable[..., Service]) -> None:
     service = start("ignore-stop", SUPERVISED_STOP_TIMEOUT_S="0.3")
     until(lambda: service.admin("/readyz")[0] == 200)
