@@ -215,7 +215,8 @@ def _write(
     try:
         # First, so that what an earlier run left undecided is decided.
         transactions = Transactions(settings, name)
-        spans = None if again else progress.find(reader.topic_partitions(settings, topics.raw))
+        found = progress.find(reader.topic_partitions(settings, topics.raw))
+        spans = None if again else found
         resumed = spans is not None
         if spans is None:
             spans = resolve()

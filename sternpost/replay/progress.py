@@ -52,14 +52,13 @@ class Progress:
         return spans or None
 
     def begin(self, spans: list[Span]) -> None:
-        """Notes the spans down, over whatever was there before. Raises DependencyError."""
+        """Notes the spans down, and what `find` found of an earlier run as done. Raises DependencyError."""
         from confluent_kafka import KafkaException
 
-        self._ends = {span.partition: span.end for span in spans}
+        positions = self._ends | {span.partition: span.start for span in spans}
+        self._ends |= {span.partition: span.end for span in spans}
         try:
-            self._consumer.commit(
-                offsets=self.offsets({span.partition: span.start for span in spans}), asynchronous=False
-            )
+            self._consumer.commit(offsets=self.offsets(positions), asynchronous=False)
         except KafkaException as error:
             raise DependencyError(
                 f"the progress of the replay cannot be kept in the group {self.name}: {error.args[0].str()}; "

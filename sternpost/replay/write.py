@@ -44,7 +44,9 @@ def write(
     for mapped in mapping.batches(most):
         if interrupted:
             return counts
-        if time.monotonic() - looked > LOOK_EVERY_S:
+        passed = sum(position - left[partition].start for partition, position in mapped.positions.items())
+        # Offsets without a record are a transaction's marker, or what retention has just removed.
+        if passed > len(mapped.outcomes) + mapped.passed_over or time.monotonic() - looked > LOOK_EVERY_S:
             check_kept(settings, left.values())
             looked = time.monotonic()
         expiring = 0
@@ -67,6 +69,7 @@ def write(
         while rate and not interrupted and (early := begun + done / rate - time.monotonic()) > 0:
             time.sleep(min(early, 0.2))
     if not interrupted:
+        check_kept(settings, left.values())
         with transactions.one(progress.offsets(progress.ended()), progress.group):
             pass  # the markers at the ends of the spans are no records, and yet they are behind us
         for partition, end in progress.ended().items():

@@ -25,6 +25,7 @@ from sternpost import reader, samples
 from sternpost.cli import cli
 from sternpost.positions import parse
 from sternpost.reader import Span
+from sternpost.replay.progress import Progress
 from sternpost.replay.span import check_kept, resolve
 from sternpost.topics import retention_ms
 from tests.kafka import SettingsMaker, TopicMaker
@@ -277,6 +278,19 @@ def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Set
     assert resolve(settings, parse("1h"), parse("now"), [1]) == [rest[1]]
     with pytest.raises(DependencyError, match="nothing in that range"):
         resolve(settings, parse("end"), parse("end"))
+
+
+def test_a_new_run_leaves_nothing_of_an_interrupted_one_to_go_on_with(settings: Settings) -> None:
+    receive(settings, bodies(10))
+    name = f"{settings.processor.group_id}.replay.again"
+    for spans in ([Span(0, 0, 3), Span(1, 0, 3)], [Span(0, 1, 4)]):
+        progress = Progress(settings, name)
+        progress.find([0, 1])
+        progress.begin(spans)
+        progress.close()
+    progress = Progress(settings, name)
+    assert progress.find([0, 1]) == [Span(0, 1, 4), Span(1, 3, 3)]
+    progress.close()
 
 
 def test_a_target_that_would_not_keep_the_events_is_refused(settings: Settings, make_topics: TopicMaker) -> None:

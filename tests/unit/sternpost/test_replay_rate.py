@@ -1,6 +1,6 @@
 """The throttle of a replay, by a clock of the test's own."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,3 +78,33 @@ def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> N
     assert sum(done) / rate <= clock.now + 1e-6
     assert clock.now <= sum(done) / rate + 0.2
     assert of.largest <= max(1, rate / 2), "a batch is half a second's, so that others get their turn"
+
+
+def test_a_gap_is_looked_into_before_anything_behind_it_counts_as_done() -> None:
+    class WithAGap:
+        def batches(self, _: int) -> Iterator[Mapped]:
+            yield Mapped([], 10, {0: 10})
+            yield Mapped([], 10, {0: 20})
+            yield Mapped([], 5, {0: 50})
+
+    looked_from: list[int] = []
+
+    def look(_: Settings, spans: Collection[Span]) -> None:
+        looked_from.extend(span.start for span in spans)
+
+    nowhere = Nowhere()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "check_kept", look)
+        module.write(
+            Settings(),
+            "topic",
+            WithAGap(),  # type: ignore[arg-type]
+            [Span(0, 0, 60)],
+            nowhere,  # type: ignore[arg-type]
+            nowhere,  # type: ignore[arg-type]
+            rate=None,
+            kept_from_ms=0,
+            interrupted=Interrupted(),
+            on_done=lambda _: None,
+        )
+    assert looked_from == [0, 20, 50], "at the beginning, before the gap and before the end"
