@@ -121,9 +121,9 @@ def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable
 
 
 def read_spans(
-    settings: Settings, topic: str, spans: Sequence[Span], batch: int = BATCH
+    settings: Settings, topic: str, spans: Sequence[Span], batch: int = BATCH, *, first_only: bool = False
 ) -> Generator[list["Message"], None, None]:
-    """The committed records of the spans, at most `batch` at a time, each partition in order.
+    """The committed records of the spans, or the first of each, at most `batch` at a time, each partition in order.
 
     A span may end anywhere up to the last stable offset. Records that retention removed on the way are passed over.
     Raises DependencyError where the brokers stop answering for good.
@@ -145,7 +145,7 @@ def read_spans(
                     offset = message.offset() or 0
                     if offset < ends[partition]:
                         within.append(message)
-                        if offset + 1 < ends[partition]:
+                        if offset + 1 < ends[partition] and not first_only:
                             continue
                 elif error is None or (error.code() != KafkaError._PARTITION_EOF and error.retriable()):
                     continue
@@ -161,15 +161,11 @@ def read_spans(
 
 def first_messages(settings: Settings, topic: str, spans: Sequence[Span]) -> "dict[int, Message]":
     """By partition: the first committed record of each span that has any. Raises DependencyError."""
-    first: dict[int, Message] = {}
-    records = read_spans(settings, topic, spans, batch=100)
-    for messages in records:
-        for message in messages:
-            first.setdefault(message.partition() or 0, message)
-        if len(first) == len(spans):
-            records.close()
-            break
-    return first
+    return {
+        message.partition() or 0: message
+        for messages in read_spans(settings, topic, spans, batch=100, first_only=True)
+        for message in messages
+    }
 
 
 def headers_of(message: "Message") -> list[tuple[str, bytes | None]]:
