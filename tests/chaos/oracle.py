@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.load import Sent
 from tests.chaos.pipeline import Pipeline
+from tests.waiting import until
 
 EVENTS, DEAD_LETTERS = "rudderstack.events", "customerio.dead-letters"
 
@@ -115,12 +117,20 @@ def read_all(pipeline: Pipeline, topic: str) -> Iterator[Message]:
 
 
 def decoder(registry_url: str) -> Callable[[bytes], dict[str, Any]]:
-    """Confluent's wire format, by the schema that a value names."""
+    """Confluent's wire format, by the schema that a value names. As a sink would, it waits for a registry that is away."""
+
+    def asked(schema_id: int) -> bytes | None:
+        try:
+            with urllib.request.urlopen(f"{registry_url}/schemas/ids/{schema_id}", timeout=10) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            return None
 
     @cache
     def schema(schema_id: int) -> Any:
-        with urllib.request.urlopen(f"{registry_url}/schemas/ids/{schema_id}", timeout=10) as answer:
-            return fastavro.parse_schema(json.loads(json.load(answer)["schema"]))
+        return fastavro.parse_schema(json.loads(json.loads(until(lambda: asked(schema_id), 60))["schema"]))
 
     def decode(value: bytes) -> dict[str, Any]:
         assert value[0] == 0
