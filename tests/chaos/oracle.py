@@ -117,7 +117,7 @@ def read_all(pipeline: Pipeline, topic: str) -> Iterator[Message]:
 
 
 def decoder(registry_url: str) -> Callable[[bytes], dict[str, Any]]:
-    """Confluent's wire format, by the schema that a value names. As a sink would, it waits for a registry that is away."""
+    """Confluent's wire format, by the schema that a value names; waits for a registry that is away, as a sink would."""
 
     def asked(schema_id: int) -> bytes | None:
         try:
