@@ -1,4 +1,4 @@
-"""Where letters lie and what they have in common, in some twenty bytes each: a topic may hold millions of them."""
+"""Where letters lie and what they have in common, in some thirty bytes each: a topic may hold millions of them."""
 
 import heapq
 from array import array
@@ -26,6 +26,7 @@ class Entry(NamedTuple):
     offset: int
     failed_at_ms: int
     """Unix milliseconds."""
+    received_at_ms: int
     kind: Kind
     attempt: int
     redriven: bool
@@ -55,6 +56,7 @@ class Index:
                 letter.partition,
                 letter.offset,
                 letter.failed_at_ms,
+                letter.received_at_ms,
                 Kind(letter.code, letter.source, letter.field),
                 letter.attempt,
                 letter.redriven,
@@ -119,6 +121,7 @@ class Index:
             number,
             partition.offsets[at],
             partition.failed_at_ms[at],
+            partition.received_at_ms[at],
             self._kinds[partition.kinds[at]],
             partition.attempts[at],
             bool(partition.redriven[at]),
@@ -128,11 +131,12 @@ class Index:
 class _Partition:
     """Column by column; offsets ascend."""
 
-    __slots__ = ("attempts", "failed_at_ms", "kinds", "offsets", "redriven")
+    __slots__ = ("attempts", "failed_at_ms", "kinds", "offsets", "received_at_ms", "redriven")
 
     def __init__(self) -> None:
         self.offsets = array("q")
         self.failed_at_ms = array("q")
+        self.received_at_ms = array("q")
         self.kinds = array("I")
         self.attempts = array("Q")  # what a header says, and so anything that is a number
         self.redriven = bytearray()
@@ -140,6 +144,7 @@ class _Partition:
     def append(self, entry: Entry, kind: int) -> None:
         self.offsets.append(entry.offset)
         self.failed_at_ms.append(entry.failed_at_ms)
+        self.received_at_ms.append(entry.received_at_ms)
         self.kinds.append(kind)
         self.attempts.append(entry.attempt)
         self.redriven.append(entry.redriven)

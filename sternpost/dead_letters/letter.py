@@ -21,6 +21,8 @@ class Letter(NamedTuple):
     offset: int
     failed_at_ms: int
     """Unix milliseconds."""
+    received_at_ms: int
+    """When its body came in, before it failed for the first time."""
     code: str
     stage: str
     field: str | None
@@ -70,11 +72,13 @@ def letter_of(message: "Message") -> Letter | None:
     found = texts(message)
     if headers.ERROR_CODE not in found:
         return None
+    failed_at_ms = message.timestamp()[1]
     same = sys.intern  # a topic of a million letters has few different codes, messages and sources
     return Letter(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
-        failed_at_ms=message.timestamp()[1],
+        failed_at_ms=failed_at_ms,
+        received_at_ms=min(failed_at_ms, number(found.get(headers.RECEIVED_AT), failed_at_ms)),
         code=same(found[headers.ERROR_CODE]),
         stage=same(found.get(headers.ERROR_STAGE, "")),
         field=same(field) if (field := found.get(headers.ERROR_FIELD)) else None,

@@ -75,7 +75,7 @@ def redrive(
     transactions = Transactions(settings, f"{settings.processor.group_id}.redrive")
     planned = plan(settings, selection, max_attempts, look_up)
     if planned.letters and not may_expire:
-        age_ms = time.time_ns() // 1_000_000 - min(letter.failed_at_ms for letter in planned.letters)
+        age_ms = time.time_ns() // 1_000_000 - min(letter.received_at_ms for letter in planned.letters)
         retention.check(settings, settings.topics.events, age_ms, "send those back that are younger (--since)")
     on_plan(planned)
     partitions = set(reader.topic_partitions(settings, settings.topics.raw)) if planned.letters else set()

@@ -240,6 +240,14 @@ def test_events_that_the_output_topic_would_not_keep_are_not_made_unasked(settin
     assert json.loads(run(settings, "redrive", "--may-expire", "--json").stdout)["sent"] == 1
 
 
+def test_a_letter_that_failed_again_is_as_old_as_its_body(settings: Settings) -> None:
+    long_ago_ms = int(time.time() * 1000) - 8 * 86_400_000
+    bury(settings, [{"headers": {"received_at": str(long_ago_ms), "attempt": "1"}}])
+    refused = CliRunner().invoke(cli, [*options(settings), "dead-letters", "redrive"])
+    assert "--add-config retention.ms=" in str(refused.exception)
+    assert raw(settings) == []
+
+
 def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -> None:
     bury(settings, [{"headers": {"attempt": str(attempt)}} for attempt in range(7)])
     sent = json.loads(run(settings, "redrive", "--json", "--max-attempts", "3").stdout)

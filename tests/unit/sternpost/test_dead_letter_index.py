@@ -34,7 +34,8 @@ def models(draw: st.DrawFn) -> Model:
                 model.entries[step] = model.entries[step]._replace(redriven=True)
             continue
         partition, at, code, where, attempt = step
-        entry = Entry(partition, 2 * ends[partition], at, Kind(code, "s", where), attempt, redriven=False)
+        kind = Kind(code, "s", where)
+        entry = Entry(partition, 2 * ends[partition], at, at // 2, kind, attempt, redriven=False)
         ends[partition] += 1
         model.index.add(letter(entry))
         model.entries[partition, entry.offset] = entry
@@ -44,7 +45,7 @@ def models(draw: st.DrawFn) -> Model:
 def letter(entry: Entry) -> Letter:
     kind = entry.kind
     fixed = ("map", kind.field, "why", kind.source, "id", entry.attempt, "raw", 0, 0, 1)
-    return Letter(entry.partition, entry.offset, entry.failed_at_ms, kind.code, *fixed)
+    return Letter(entry.partition, entry.offset, entry.failed_at_ms, entry.received_at_ms, kind.code, *fixed)
 
 
 @given(models())
