@@ -12,8 +12,7 @@ def in_background(name: str, call: Callable[[], T]) -> "Future[T]":
     """One that hangs keeps the process neither from going on nor ending: an executor's thread would be waited for."""
     future: Future[T] = Future()
 
-    def run() -> None:
-        nonlocal future
+    def run(future: "Future[T]") -> None:
         try:
             result = call()
         except BaseException as error:
@@ -22,6 +21,5 @@ def in_background(name: str, call: Callable[[], T]) -> "Future[T]":
         else:
             future.set_result(result)
 
-    returned = future
-    Thread(target=run, name=name, daemon=True).start()
-    return returned
+    Thread(target=run, name=name, args=(future,), daemon=True).start()
+    return future
