@@ -19,7 +19,6 @@ from processor.garbage import collect_seldom
 from processor.identification import identify
 from processor.mapping import CONSTANTS, Mapper
 from processor.records import Event, RawRecord
-from processor.shortcut import Made, Shortcut
 from processor.state import PartitionState, StateMemory
 from schemas.avro_writer import Writer
 from schemas.paths import nested
@@ -39,7 +38,7 @@ class _AllNew:
 
 
 def measure(events: int) -> list[Result]:
-    """One run: identification, mapping, encoding (and by fastavro), the shortcut past both, and the core as a whole."""
+    """One run: identification, mapping, encoding (and by fastavro), and the core as a whole."""
     records = _records(events)
     mapper, parsed = Mapper("rudderstack"), fastavro.parse_schema(load_schema())
     write = Writer(load_schema(), CONSTANTS)
@@ -55,12 +54,7 @@ def measure(events: int) -> list[Result]:
     tracks = [mapped(record) for record in records]
     trees = [nested({**CONSTANTS, **track}) for track in tracks[: max(1_000, events // 4)]]
     differing = sum(write(track) != by_fastavro(tree) for track, tree in zip(tracks[:1_000], trees, strict=False))
-    shortcut = Shortcut(mapper, write)
-
-    def shortened(record: RawRecord) -> Made | None:
-        return shortcut(record.value or b"", record.timestamp_ms, None, "01HD")
-
-    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write, 10_000_000, shortcut)
+    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write, 10_000_000)
     outcomes = core(records[:1_000])  # warm
     thresholds = gc.get_threshold()
     collect_seldom(BATCH)
@@ -70,7 +64,6 @@ def measure(events: int) -> list[Result]:
             "parse_json_us": _us(lambda record: orjson.loads(record.value or b""), records),
             "parse_and_map_us": _us(mapped, records),
             "encode_us": _us(write, tracks),
-            "parse_map_and_encode_by_shortcut_us": _us(shortened, records),
             "encode_by_fastavro_us": _us(by_fastavro, trees),
             "core_us": _us(core, [records[at : at + BATCH] for at in range(0, events, BATCH)])
             * _batches(events)
@@ -81,7 +74,6 @@ def measure(events: int) -> list[Result]:
         gc.unfreeze()
     figures["events_share"] = sum(type(outcome) is Event for outcome in outcomes) / len(outcomes)
     figures["differing_from_fastavro"] = differing
-    figures["shortcut_share"] = sum(shortened(record) is not None for record in records) / events
     return [Result("parts", OURS, {"events": events}, figures)]
 
 

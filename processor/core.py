@@ -18,7 +18,6 @@ import structlog
 
 from processor.identification import Identified, identify
 from processor.records import DeadLetter, Duplicate, Event, Headers, Outcome, RawRecord
-from processor.shortcut import Made
 from schemas import headers
 from schemas.avro_writer import Unencodable
 from schemas.rejection import ErrorCode, Rejection, Stage
@@ -45,14 +44,6 @@ class Maps(Protocol):
     ) -> dict[str, Any]: ...
 
 
-Shortcuts = Callable[[bytes, int, int | None, str], Made | None]
-"""A `processor.shortcut.Shortcut`."""
-
-
-def _no_shortcut(*_: object) -> None:
-    return None
-
-
 class Core:
     """Deduplicates, maps and encodes."""
 
@@ -63,18 +54,13 @@ class Core:
         frame: bytes,
         encode: Callable[[dict[str, Any]], bytes],
         max_event_bytes: int,
-        shortcut: Shortcuts = _no_shortcut,
     ) -> None:
-        """`frame` goes before each encoded event; `max_event_bytes` is the largest record the topic of events takes.
-
-        `shortcut` spares the way by mapper and encoder where it can: see `processor.shortcut`.
-        """
+        """`frame` goes before each encoded event; `max_event_bytes` is the largest record the topic of events takes."""
         self._seen = seen
         self._fields = mapper.fields
         self._frame = frame
         self._encode = encode
         self._room = max_event_bytes - _FRAMING_BYTES
-        self._shortcut = shortcut
         self._origins: dict[tuple[str, int], Headers] = {}
         self._reported: set[tuple[str, int]] = set()
 
@@ -92,22 +78,18 @@ class Core:
         """The record's event, whether it is a duplicate or not."""
         topic, partition, offset, raw_ms, _, body, _ = record
         _, event_id, received_at_ms, request_timestamp_s, traceparent = identified
-        made = self._shortcut(body or b"", received_at_ms, request_timestamp_s, event_id)
-        if made is None:
-            stage = Stage.MAP
-            try:
-                fields = self._fields(body or b"", received_at_ms, request_timestamp_s, event_id)
-                key = (fields.get("userId") or fields["anonymousId"]).encode()
-                stage = Stage.ENCODE
-                made = key, self._encode(fields), fields["timestamp"]
-            except Rejection as rejection:
-                return DeadLetter(rejection.code, rejection.stage, rejection.field, rejection.message)
-            except Unencodable as misfit:
-                return DeadLetter(ErrorCode.UNENCODABLE, stage, None, f"the event's {misfit}")
-            except Exception as fault:
-                return self._internal_error(fault, stage)
-        key, encoded, occurred_ms = made
-        value = self._frame + encoded
+        stage = Stage.MAP
+        try:
+            fields = self._fields(body or b"", received_at_ms, request_timestamp_s, event_id)
+            key = (fields.get("userId") or fields["anonymousId"]).encode()
+            stage = Stage.ENCODE
+            value = self._frame + self._encode(fields)
+        except Rejection as rejection:
+            return DeadLetter(rejection.code, rejection.stage, rejection.field, rejection.message)
+        except Unencodable as misfit:
+            return DeadLetter(ErrorCode.UNENCODABLE, stage, None, f"the event's {misfit}")
+        except Exception as fault:
+            return self._internal_error(fault, stage)
         id_bytes = event_id.encode()
         if len(key) + len(value) + len(id_bytes) + len(traceparent or b"") > self._room:
             return DeadLetter(
@@ -128,8 +110,8 @@ class Core:
             of_event.append((headers.TRACEPARENT, traceparent))
         # Brokers refuse a record dated ahead of their clock; the raw record's date they have accepted.
         timestamp_ms = received_at_ms if raw_ms < 0 or received_at_ms < raw_ms else raw_ms
-        if 0 <= occurred_ms < timestamp_ms:
-            timestamp_ms = occurred_ms
+        if 0 <= fields["timestamp"] < timestamp_ms:
+            timestamp_ms = fields["timestamp"]
         # What Event(…) comes to, in half the time.
         return tuple.__new__(Event, (key, value, of_event, timestamp_ms))
 

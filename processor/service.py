@@ -16,7 +16,6 @@ from processor.garbage import collect_seldom
 from processor.history import KafkaHistory
 from processor.loop import Loop
 from processor.mapping import CONSTANTS, Mapper
-from processor.shortcut import Shortcut
 from processor.sink import KafkaSink
 from processor.source import KafkaSource
 from processor.state import Forgetful, StateError, StateMemory
@@ -75,14 +74,12 @@ def run_worker(worker: Worker) -> None:
     if registered is None:
         return
     deduplicator = Deduplicator(processor.dedup_window_s * 1000)
-    mapper, writer = Mapper(processor.profile), Writer(schema, CONSTANTS)
     core = Core(
         deduplicator,
-        mapper,
+        Mapper(processor.profile),
         frame(registered.id),
-        writer,
+        Writer(schema, CONSTANTS),
         record_limits(settings).events,
-        Shortcut(mapper, writer),
     )
     states = _States(settings)
     collect_seldom(settings.processor.batch_max_records)

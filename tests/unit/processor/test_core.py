@@ -13,7 +13,6 @@ from processor.core import Core
 from processor.identification import identify
 from processor.mapping import CONSTANTS, Mapper
 from processor.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
-from processor.shortcut import Shortcut
 from schemas.avro_writer import Writer
 from schemas.rejection import ErrorCode, Rejection, Stage
 from schemas.track_event import load_schema
@@ -196,9 +195,6 @@ def test_any_batch_gives_one_outcome_each_and_the_same_again(records: list[RawRe
     assert len(outcomes) == len(records)
     assert all(isinstance(outcome, Event | DeadLetter) for outcome in outcomes)
     assert outcomes == core()(records)
-    mapper = Mapper("rudderstack")
-    shortened = Core(Known(), mapper, frame(7), WRITER, 1_000_000, Shortcut(mapper, WRITER))
-    assert outcomes == shortened(records)
     for record, outcome in zip(records, outcomes, strict=True):
         if isinstance(outcome, Event) and record.timestamp_ms >= 0:
             assert outcome.timestamp_ms <= record.timestamp_ms

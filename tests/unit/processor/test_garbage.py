@@ -8,7 +8,6 @@ from processor.core import Core
 from processor.garbage import OBJECTS_A_RECORD, collect_seldom
 from processor.mapping import CONSTANTS, Mapper
 from processor.records import DeadLetter, Event, RawRecord
-from processor.shortcut import Shortcut
 from schemas.avro_writer import Writer
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
@@ -38,12 +37,9 @@ def records() -> list[RawRecord]:
 
 
 @pytest.mark.usefixtures("uncollected")
-@pytest.mark.parametrize("by_shortcut", [True, False])
-def test_records_make_no_cycles(by_shortcut: bool) -> None:
+def test_records_make_no_cycles() -> None:
     """Or what they leave would stay in memory for long."""
-    mapper, writer = Mapper("rudderstack"), Writer(load_schema(), CONSTANTS)
-    shortcut = {"shortcut": Shortcut(mapper, writer)} if by_shortcut else {}
-    core = Core(Known(), mapper, frame(7), writer, 1_000_000, **shortcut)
+    core = Core(Known(), Mapper("rudderstack"), frame(7), Writer(load_schema(), CONSTANTS), 1_000_000)
     kinds = {type(outcome) for outcome in core(records())}  # makes functions, once
     assert kinds == {Event, DeadLetter}
     gc.collect()
