@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import Counter
 
-from ingest import signature
+from ingest import signature, write_key
 from runtime import metrics, settings
 
 NO_SOURCE = "-"
@@ -46,17 +46,17 @@ class Sources:
         self._secret = secrets.token_bytes(32)
         self._by_digest: dict[bytes, tuple[bytes, Source]] = {}
         for one in configured:
-            source = Source(one.name, (key.get_secret_value().encode() for key in one.signing_keys), outcomes)
+            source = Source(one.name, (key.get_secret_value().strip().encode() for key in one.signing_keys), outcomes)
             for secret in one.write_keys:
-                key = secret.get_secret_value().encode()
+                key = write_key.comparable(secret.get_secret_value().encode())
                 self._by_digest[self._digest(key)] = (key, source)
 
-    def find(self, write_key: bytes | None) -> Source | None:
-        """Whose key it is, if anyone's."""
-        if write_key is None:
+    def find(self, key: bytes | None) -> Source | None:
+        """Whose key it is, if anyone's; `key` is in the form of `write_key.comparable`."""
+        if key is None:
             return None
-        known = self._by_digest.get(self._digest(write_key))
-        if known is None or not hmac.compare_digest(known[0], write_key):
+        known = self._by_digest.get(self._digest(key))
+        if known is None or not hmac.compare_digest(known[0], key):
             return None
         return known[1]
 

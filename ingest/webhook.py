@@ -27,6 +27,7 @@ from confluent_kafka import KafkaException
 from ingest import signature, traceparent, write_key
 from ingest.answers import Answer, Answers
 from ingest.body import Incomplete, NoRoom, Reader, TooLarge, TooSlow, gunzip
+from ingest.path import is_endpoint
 from ingest.publisher import Busy, Outcome, Publisher
 from ingest.sources import Source, Sources
 from runtime import metrics
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PATH = "/v1/webhook"
 LONGEST_CONTENT_TYPE = 1024
 
 
@@ -86,7 +86,7 @@ class Webhook:
     def _admit(self, scope: "Scope", sources: Sources) -> tuple[Source, Answer | None]:
         """Whose request it is, and the answer where it is refused without its body."""
         answers, header = self.answers, scope.headers.get
-        if scope.path != PATH:
+        if not is_endpoint(scope.path):
             return sources.nobody, answers.not_found
         if scope.method != "POST":
             return sources.nobody, answers.wrong_method

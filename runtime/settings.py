@@ -336,7 +336,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _sources_differ(self) -> Self:
         names = [source.name for source in self.sources]
-        keys = [key.get_secret_value() for source in self.sources for key in source.write_keys]
+        keys = [key.get_secret_value().strip() for source in self.sources for key in source.write_keys]
         if len(set(names)) < len(names):
             raise ValueError("sources: two of them have the same name; the name tells their events apart")
         if len(set(keys)) < len(keys):

@@ -1,4 +1,8 @@
+import hmac
+
+from ingest import signature
 from ingest.sources import Sources
+from ingest.write_key import presented
 from runtime.settings import Source
 from tests.unit.ingest import OUTCOMES
 
@@ -28,3 +32,14 @@ def test_keys_outside_ascii_are_compared_as_utf8() -> None:
     found = sources(Source.model_validate({"name": "one", "write_keys": ["clé"]}))
     assert found.find("clé".encode()) is not None
     assert found.find(b"cl\xe9") is None
+
+
+def test_blanks_around_a_configured_key_are_no_part_of_it() -> None:
+    found = sources(Source.model_validate({"name": "one", "write_keys": [" a+b\n"], "signing_keys": ["k\n"]}))
+    source = found.find(presented("writeKey=+a%2Bb", None))
+    assert source is not None
+    assert found.find(presented("writeKey=a+b", None)) is source
+    assert found.find(presented("writeKey=ab", None)) is None
+    body = b"{}"
+    made = hmac.new(b"k", b"v0:1:" + body, "sha256").hexdigest()
+    assert signature.matches(source.signers, "1", made, body)
