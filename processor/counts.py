@@ -1,32 +1,59 @@
 """What the loop counts: series looked up once, counted a batch at a time."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from processor.records import DeadLetter, Event, Outcome
+from processor.identification import source_of
+from processor.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
 from runtime import metrics
+from schemas import headers
+
+OTHER_SOURCE = "other"
+"""Stands for every source that is not configured: anyone who may write to the raw topic can invent names."""
+
+
+class Tally(NamedTuple):
+    """What a batch comes to, without the batch."""
+
+    records: int
+    events: int
+    duplicates: int
+    dead_letters: Counter[tuple[str, str]]
+    """By code and source."""
 
 
 class Counts:
     """Of one worker; only what was committed counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Collection[str] = ()) -> None:
+        """`sources`: names that dead letters are counted by; all others count as `other`."""
+        self._sources = frozenset({*sources, headers.DEFAULT_SOURCE})
         self._events = metrics.PROCESSOR_EVENTS.labels()
         self._duplicates = metrics.PROCESSOR_DUPLICATES.labels()
         self._records = metrics.PROCESSOR_TRANSACTION_RECORDS.labels()
         self._state_bytes = metrics.PROCESSOR_STATE_BYTES.labels()
 
-    def committed(self, outcomes: Sequence[Outcome]) -> None:
-        """A transaction was."""
+    def tally(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> Tally:
+        """Count a batch, so that nothing of it needs to be kept until it is committed."""
         kinds = Counter(map(type, outcomes))
-        self._events.inc(kinds[Event])
-        self._records.observe(len(outcomes))
-        if kinds[Event] == len(outcomes):
+        dead: Counter[tuple[str, str]] = Counter()
+        if kinds[DeadLetter]:
+            for record, outcome in zip(records, outcomes, strict=True):
+                if type(outcome) is DeadLetter:
+                    source = source_of(record)
+                    dead[outcome.code.value, source if source in self._sources else OTHER_SOURCE] += 1
+        return Tally(len(outcomes), kinds[Event], kinds[Duplicate], dead)
+
+    def committed(self, tally: Tally) -> None:
+        """A transaction was; one without records, which only passes over transaction markers, is not counted."""
+        if not tally.records:
             return
-        dead = Counter(outcome.code.value for outcome in outcomes if type(outcome) is DeadLetter)
-        for code, number in dead.items():
-            metrics.PROCESSOR_DEAD_LETTERS.labels(code).inc(number)
-        self._duplicates.inc(len(outcomes) - kinds[Event] - dead.total())
+        self._records.observe(tally.records)
+        self._events.inc(tally.events)
+        self._duplicates.inc(tally.duplicates)
+        for (code, source), number in tally.dead_letters.items():
+            metrics.PROCESSOR_DEAD_LETTERS.labels(code, source).inc(number)
 
     def now(self, lag: Mapping[int, int], state_bytes: int) -> None:
         """How far each partition is behind, and what their states take up."""

@@ -57,6 +57,16 @@ def identify(record: RawRecord) -> Identified:
     )
 
 
+def attempt_of(record: RawRecord) -> int:
+    """How often the record was sent back as a dead letter; 0 if its header is absent or no number. Never raises."""
+    return _attempt(dict(record.headers).get(headers.ATTEMPT))
+
+
+def source_of(record: RawRecord) -> str:
+    """The source's name as the record's headers have it, `default` if they name none. Never raises."""
+    return (dict(record.headers).get(headers.SOURCE) or b"").decode("utf-8", "replace") or headers.DEFAULT_SOURCE
+
+
 @lru_cache(1024)
 def _prefix(source: bytes | None, attempt: bytes | None) -> bytes:
     """Says where it ends: two of them are equal, or neither begins the other."""
@@ -65,7 +75,11 @@ def _prefix(source: bytes | None, attempt: bytes | None) -> bytes:
         named = bytes([len(source)]) + source
     else:
         named = bytes([HASHED_SOURCE]) + hashlib.sha512(source).digest()
-    return named + (_number(attempt, 2**32 - 1) or 0).to_bytes(4, "big")
+    return named + _attempt(attempt).to_bytes(4, "big")
+
+
+def _attempt(text: bytes | None) -> int:
+    return _number(text, 2**32 - 1) or 0
 
 
 def _number(text: bytes | None, largest: int) -> int | None:

@@ -22,7 +22,7 @@ What can happen                            and what is done
 - partitions *lost*                        what is in flight counts as failed, and the brokers have fenced it
 - brokers refuse a record for good         from the group's offset on one record a transaction, until that record is
                                            found and becomes a dead letter
-- too many dead letters                    leave for good, before the batch is written
+- too many dead letters by our own fault   leave for good, before the batch is written
 
 Liveness: poll is called at least every few seconds, whatever the state of things, except while a commit, an abort or
 the group's offsets are waited for, which is bounded by a few times the transaction time-out.
@@ -30,7 +30,7 @@ the group's offsets are waited for, which is bounded by a few times the transact
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -42,7 +42,7 @@ import structlog
 from processor.background import in_background
 from processor.catch_up import CatchUp
 from processor.core import Core
-from processor.counts import Counts
+from processor.counts import Counts, Tally
 from processor.dead_letter_limit import DeadLetterLimit
 from processor.deduplication import Deduplicator, State
 from processor.records import DeadLetter, Event, Outcome, RawRecord
@@ -81,7 +81,7 @@ class Health(Protocol):
 
 class _InFlight(NamedTuple):
     commit: Future[None]
-    outcomes: list[Outcome]
+    tally: Tally
     positions: dict[int, int]
 
 
@@ -98,15 +98,16 @@ class Loop:
         history: History,
         make_sink: Callable[[], Sink],
         make_source: Callable[[Listener], Source],
+        sources: Collection[str] = (),
     ) -> None:
-        """Joins the group. Raises Broken."""
+        """Join the group. `sources`: names that dead letters are counted by. Raises Broken."""
         self._health = health
         self._core = core
         self._deduplicator = deduplicator
         self._open_state = open_state
         self._catch_up = CatchUp(deduplicator, history)
         self._limit = DeadLetterLimit(settings.dead_letter_limit_ratio, settings.dead_letter_limit_window)
-        self._counts = Counts()
+        self._counts = Counts(sources)
         self._in_flight: _InFlight | None = None
         self._failed: Exception | None = None
         """What went wrong within a callback, where it could not be dealt with."""
@@ -219,13 +220,16 @@ class Loop:
             code = ErrorCode.TOO_LARGE if fault.endswith("TOO_LARGE") else ErrorCode.REFUSED
             reason = f"the brokers refuse the event's record for good: {fault}"
             outcomes = [DeadLetter(code, Stage.PRODUCE, None, reason)]
-        self._limit.check(outcomes)
+        self._limit.check(records, outcomes)
+        self._commit(records, outcomes, {record.partition: record.offset + 1 for record in records})
+
+    def _commit(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome], positions: dict[int, int]) -> None:
+        """Write the outcomes and begin to commit them, together with the group's next offsets."""
         self._sink.write(records, outcomes)
-        positions = {record.partition: record.offset + 1 for record in records}
         metadata = self._source.group_metadata()
         self._deduplicator.seal(positions)
         commit = in_background("commit", lambda: self._sink.commit(positions, metadata))
-        self._in_flight = _InFlight(commit, outcomes, positions)
+        self._in_flight = _InFlight(commit, self._counts.tally(records, outcomes), positions)
 
     def _committing(self) -> bool:
         """Raises Broken where the commit hangs."""
@@ -247,14 +251,14 @@ class Loop:
         self._await_commit()
         if self._in_flight is None:
             return
-        commit, outcomes, positions = self._in_flight
+        commit, tally, positions = self._in_flight
         self._in_flight = None
         try:
             commit.result()
         finally:
             del commit  # or its error would hold itself by this frame
-        self._counts.committed(outcomes)
-        self._limit.committed(outcomes)
+        self._counts.committed(tally)
+        self._limit.committed()
         self._deduplicator.settle(positions)
 
     def _go_back(self, aborted: Aborted) -> None:

@@ -97,6 +97,7 @@ def run_worker(worker: Worker) -> None:
                 KafkaHistory(settings),
                 lambda: KafkaSink(settings, f"{processor.group_id}-{member}"),
                 lambda listener: KafkaSource(settings, member, listener),
+                [source.name for source in settings.sources],
             )
             loop.run()
         except Broken as error:

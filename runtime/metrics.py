@@ -237,7 +237,11 @@ PROCESSOR_DUPLICATES = counter(
     "sternpost_processor_duplicates_total", "Raw records that were duplicates of an earlier one, and so no event."
 )
 PROCESSOR_DEAD_LETTERS = counter(
-    "sternpost_processor_dead_letters_total", "Raw records committed to the dead letters, by their code.", "code"
+    "sternpost_processor_dead_letters_total",
+    "Raw records committed to the dead letters, by their code and source. `default` is the source of records that name "
+    "none, and `other` stands for all that were not in this process' settings when it started.",
+    "code",
+    "source",
 )
 PROCESSOR_TRANSACTION_SECONDS = histogram(
     "sternpost_processor_transaction_seconds",

@@ -258,10 +258,13 @@ class Processor(Section):
     """A member that asks for no records for this long loses its partitions."""
 
     dead_letter_limit_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Stop when more than this share of the records in the window became dead letters. 1 never stops."""
+    """Stop if more than this share of the records in the window became dead letters by a fault of Sternpost's own:
+    `internal_error` or `unencodable`, of records that are no redriven dead letters. 1 never stops. What senders cause
+    never counts."""
 
     dead_letter_limit_window: Positive = 1_000
-    """Records that the share is measured over; fewer than this never stop the processor."""
+    """Records that the share is measured over: the last that became an event or failed by a fault of Sternpost's own.
+    Fewer than this never stop the processor."""
 
     shutdown_timeout_ms: Positive = 15_000
     """Longest wait for the batch in hand on SIGTERM, before the worker is ended (nothing is lost by it)."""

@@ -93,14 +93,22 @@ class Index:
             chosen._add(entry)
         return chosen
 
+    def by_code_and_source(self) -> Counter[tuple[str, str]]:
+        """How many of each."""
+        numbers: Counter[int] = Counter()
+        for partition in self._partitions.values():
+            numbers.update(partition.kinds)
+        counts: Counter[tuple[str, str]] = Counter()
+        for number, count in numbers.items():
+            kind = self._kinds[number]
+            counts[kind.code, kind.source] += count
+        return counts
+
     def by_code(self) -> Counter[str]:
         """How many of each."""
-        counts: Counter[int] = Counter()
-        for partition in self._partitions.values():
-            counts.update(partition.kinds)
         codes: Counter[str] = Counter()
-        for number, count in counts.items():
-            codes[self._kinds[number].code] += count
+        for (code, _), count in self.by_code_and_source().items():
+            codes[code] += count
         return codes
 
     def spans(self) -> list[Span]:

@@ -1,7 +1,7 @@
-"""How many dead letters there are, by code: of the newest, where there are very many."""
+"""How many dead letters there are, by code and source: of the newest, if there are very many."""
 
 import collections
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runtime.settings import Settings
 from sternpost import reader
@@ -13,12 +13,32 @@ MOST = 100_000
 
 
 class DeadLetters(NamedTuple):
-    by_code: collections.Counter[str]
+    by_code_and_source: collections.Counter[tuple[str, str]]
     """Those that were not sent back."""
     redriven: int
     """Those that were."""
     complete: bool
     """Whether all were read, and not the newest alone."""
+
+    def by_code(self) -> collections.Counter[str]:
+        """Those that were not sent back, of all sources."""
+        counts: collections.Counter[str] = collections.Counter()
+        for (code, _), number in self.by_code_and_source.items():
+            counts[code] += number
+        return counts
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        by_source: dict[str, dict[str, int]] = {}
+        for (code, source), number in self.by_code_and_source.items():
+            by_source.setdefault(source, {})[code] = number
+        return {
+            "open": self.by_code_and_source.total(),
+            "by_code": dict(self.by_code()),
+            "by_source": by_source,
+            "redriven": self.redriven,
+            "complete": self.complete,
+        }
 
 
 class Counter:
@@ -48,4 +68,4 @@ class Counter:
                     self._letters.mark_redriven(*position)
         self._read_up_to = {span.partition: span.end for span in spans}
         still_there = self._letters.where(lambda letter: not letter.redriven)
-        return DeadLetters(still_there.by_code(), len(self._letters) - len(still_there), self._complete)
+        return DeadLetters(still_there.by_code_and_source(), len(self._letters) - len(still_there), self._complete)

@@ -77,12 +77,7 @@ class Snapshot:
                 "processed_per_s": round(self.throughput.processed, 2),
                 "interval_s": round(self.throughput.interval_s, 3),
             },
-            "dead_letters": {
-                "open": self.dead_letters.by_code.total(),
-                "by_code": dict(self.dead_letters.by_code),
-                "redriven": self.dead_letters.redriven,
-                "complete": self.dead_letters.complete,
-            },
+            "dead_letters": self.dead_letters.as_json(),
             "schema": self.schema._asdict(),
             "services": {found.name: found.as_json() for found in self.services},
         }

@@ -9,6 +9,9 @@ from sternpost.status.service import Service
 from sternpost.status.snapshot import Snapshot
 from sternpost.terminal import counted, text
 
+MOST_KINDS = 10
+"""Pairs of code and source that are shown: whoever writes to the raw topic can invent sources."""
+
 
 def view(snapshot: Snapshot) -> RenderableType:
     """The whole of it; colours say where to look."""
@@ -57,10 +60,15 @@ def _partitions(snapshot: Snapshot) -> RenderableType:
 def _rest(snapshot: Snapshot) -> RenderableType:
     rows = Table.grid(padding=(0, 2))
     dead = snapshot.dead_letters
-    letters = ", ".join(f"{number} {code}" for code, number in dead.by_code.most_common()) or "none"
+    counts = dead.by_code_and_source.most_common()
+    letters = ", ".join(f"{number} {code} of {source}" for (code, source), number in counts[:MOST_KINDS]) or "none"
+    if more := counts[MOST_KINDS:]:
+        letters += (
+            f", and {sum(number for _, number in more)} of {len(more)} more kinds (`sternpost dead-letters list`)"
+        )
     sent_back = f" ({dead.redriven} were sent back)" if dead.redriven else ""
     among = "" if dead.complete else f"; of the newest {MOST} records: `sternpost dead-letters list` counts all"
-    rows.add_row(Text("dead letters", "bold"), text(letters + sent_back + among, "yellow" if dead.by_code else "green"))
+    rows.add_row(Text("dead letters", "bold"), text(letters + sent_back + among, "yellow" if counts else "green"))
     schema = snapshot.schema
     if schema.problem:
         rows.add_row(Text("schema", "bold"), text(schema.problem, "red"))

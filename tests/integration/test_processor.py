@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from runtime.kafka import admin_client
-from runtime.settings import Settings
+from runtime.settings import Settings, Source
 from sternpost import reader, schema
 from sternpost.local_stack.services import environment_for
 from tests.chaos.oracle import decoder, origin
@@ -244,29 +245,53 @@ def test_dead_letters_and_duplicates(
     one, headers = dead[b"large"]
     assert (one.value(), headers["error_code"], headers["error_stage"]) == (large, b"too_large", b"produce")
 
-    # Another run, whose state on disk is no longer what RocksDB wrote, and which meets mostly dead letters.
+    # Another run, whose state on disk is no longer what RocksDB wrote.
     corrupted = [path for path in (tmp_path / "state-one").rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert corrupted
     for path in corrupted:
         path.write_bytes(os.urandom(64))
     sent += send(settings, of_people(0, 200))
-    sent += send(settings, [("bob", f"bad-{number}".encode(), b"{", {}) for number in range(200)])
-    limited = {"dead_letter_limit_ratio": 0.3, "dead_letter_limit_window": 50}
-    second = start(settings, "one", **limited)
-    until(lambda: second.pid is None, START_S)
-    assert second.exit_code == 70, second.output()
-    assert "processor.dead_letter_limit_ratio" in second.output()
-    assert "Traceback" not in second.output()
-    assert group.done() < sent
-    assert len(letters(settings)) - len(dead) < 50
-
-    third = start(settings, "one")
+    second = start(settings, "one")
     until(lambda: group.done() >= sent, START_S)
-    third.stop(PATIENCE_S)
+    second.stop(PATIENCE_S)
     group.close()
+    assert "Traceback" not in second.output()
     assert Counter(event["messageId"] for _, event in events(kafka, settings)) == expected
-    after = Counter(headers["event_id"] for _, headers in letters(settings))
-    assert after == Counter([*dead, *(f"bad-{number}".encode() for number in range(200))])
+    assert len(letters(settings)) == len(dead)
+
+
+def test_what_one_source_sends_stops_no_other(
+    kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, start: Start
+) -> None:
+    """And no letters that are sent back and fail again."""
+    settings = settings_for(make_topics, make_settings)
+    settings = settings.model_copy(update={"sources": [Source(name=name, write_keys=[name]) for name in "ab"]})
+    nonsense = b'{"type":"order.created"}'
+    of_b = [(f"{number}", f"b-{number}".encode(), nonsense, {"source": "b"}) for number in range(3_000)]
+    again = [(f"{number}", f"c-{number}".encode(), b"[]", {"source": "c", "attempt": "1"}) for number in range(1_200)]
+    of_a = [
+        (f"{number}", f"a-{number}".encode(), payload(f"a-{number}", f"{number}"), {"source": "a"})
+        for number in range(300)
+    ]
+    sent = send(settings, [*of_b, *again, *of_a])
+    group = Group(settings)
+    one = start(settings, "one")
+    until(lambda: group.done() >= sent or one.pid is None, START_S)
+    group.close()
+    assert one.pid is not None, one.output()
+    until(lambda: 'processor_dead_letters_total{code="not_an_object",source="other"} 1200' in exposed(one))
+    assert 'processor_dead_letters_total{code="missing_identity",source="b"} 3000' in exposed(one)
+    one.stop(PATIENCE_S)
+    assert one.exit_code == 0, one.output()
+    assert Counter(event["messageId"] for _, event in events(kafka, settings)) == {f"a-{n}": 1 for n in range(300)}
+    assert Counter(found["source"] for _, found in letters(settings)) == {b"b": 3_000, b"c": 1_200}
+
+
+def exposed(service: Service) -> str:
+    """Its metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.admin_port}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode().replace(".0\n", "\n")
+        return text
 
 
 def test_a_group_whose_offsets_are_gone_is_not_started_from_the_beginning(

@@ -67,7 +67,13 @@ def test_the_shape_for_scripts_with_no_processor_at_all(settings: Settings) -> N
         "expired": 0,
     }
     assert set(found["throughput"]) == {"received_per_s", "processed_per_s", "interval_s"}
-    assert found["dead_letters"] == {"open": 0, "by_code": {}, "redriven": 0, "complete": True}
+    assert found["dead_letters"] == {
+        "open": 0,
+        "by_code": {},
+        "by_source": {},
+        "redriven": 0,
+        "complete": True,
+    }
     assert set(found["schema"]) == {"subject", "id", "version", "newest_event_id", "problem"}
     assert "sternpost schema register" in found["schema"]["problem"]
     assert set(found["services"]) == {"ingest", "processor"}
@@ -139,9 +145,19 @@ def test_dead_letters_that_were_sent_back_are_not_open_and_none_is_read_twice(se
     letters = dead_letters.Counter(settings)
     for code, count in (("malformed_json", 2), ("invalid_field", 1)):
         write(settings, topic, count, value=b"{", headers={headers.ERROR_CODE: code})
-    assert letters.count() == ({"malformed_json": 2, "invalid_field": 1}, 0, True)
+    write(settings, topic, 2, value=b"{", headers={headers.ERROR_CODE: "malformed_json", headers.SOURCE: "shop"})
+    before = {("malformed_json", "default"): 2, ("invalid_field", "default"): 1, ("malformed_json", "shop"): 2}
+    assert letters.count() == (before, 0, True)
     write(settings, topic, 1, headers={headers.REDRIVEN_OFFSET: "0"})
-    assert letters.count() == ({"malformed_json": 1, "invalid_field": 1}, 1, True)
+    found = letters.count()
+    assert found == ({**before, ("malformed_json", "default"): 1}, 1, True)
+    assert found.as_json() == {
+        "open": 4,
+        "by_code": {"malformed_json": 3, "invalid_field": 1},
+        "by_source": {"default": {"malformed_json": 1, "invalid_field": 1}, "shop": {"malformed_json": 2}},
+        "redriven": 1,
+        "complete": True,
+    }
 
 
 def test_of_very_many_dead_letters_the_newest_are_counted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,9 +166,9 @@ def test_of_very_many_dead_letters_the_newest_are_counted(settings: Settings, mo
     letters = dead_letters.Counter(settings)
     write(settings, topic, 5, value=b"{", headers={headers.ERROR_CODE: "malformed_json"})
     write(settings, topic, 1, value=b"{", headers={headers.ERROR_CODE: "invalid_field"}, partition=1)
-    assert letters.count() == ({"malformed_json": 2, "invalid_field": 1}, 0, False)
+    assert letters.count() == ({("malformed_json", "default"): 2, ("invalid_field", "default"): 1}, 0, False)
     write(settings, topic, 1, headers={headers.REDRIVEN_OFFSET: "4"})
-    assert letters.count() == ({"malformed_json": 1, "invalid_field": 1}, 1, False)
+    assert letters.count() == ({("malformed_json", "default"): 1, ("invalid_field", "default"): 1}, 1, False)
 
 
 def test_schema_and_the_newest_events_schema(settings: Settings) -> None:
@@ -177,10 +193,15 @@ def test_services_say_how_they_are(settings: Settings, make_settings: SettingsMa
 
 def test_watching_and_the_view_for_people(settings: Settings) -> None:
     write(settings, settings.topics.raw, 3)
+    for number in range(12):
+        of_letter = {headers.ERROR_CODE: "malformed_json", headers.SOURCE: f"source-{number}"}
+        write(settings, settings.topics.dead_letters, 20 - number, value=b"{", headers=of_letter)
     assert [line["lag"]["records"] for line in status(settings, "--watch", "--count", "2", "--json")] == [3, 3]
     ((shown,),) = [found.values() for found in status(settings)]
     assert "no processor is running" in shown
     assert "3 records" in shown
+    assert "20 malformed_json of source-0, 19 malformed_json of source-1" in " ".join(shown.split())
+    assert "and 19 of 2 more kinds" in " ".join(shown.split())
 
 
 def test_watching_goes_on_while_brokers_are_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
