@@ -41,6 +41,7 @@ def events() -> list[Event]:
             1_700_000_000_000 + index,
             1_700_000_000,
             f"01E4V2SBHYK4TNTG8W{index:08d}",
+            "bench",
         )
         for index, payload in enumerate(samples.one_of_each())
     ]

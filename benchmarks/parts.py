@@ -44,7 +44,7 @@ def measure(events: int) -> list[Result]:
     write = Writer(load_schema(), CONSTANTS)
 
     def mapped(record: RawRecord) -> dict[str, Any]:
-        return mapper.fields(record.value or b"", record.timestamp_ms, None, "01HD")
+        return mapper.fields(record.value or b"", record.timestamp_ms, None, "01HD", "bench")
 
     def by_fastavro(event: dict[str, Any]) -> bytes:
         out = io.BytesIO()

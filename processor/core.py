@@ -40,7 +40,7 @@ class Maps(Protocol):
     """A `processor.mapping.Mapper`."""
 
     def fields(
-        self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str
+        self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
     ) -> dict[str, Any]: ...
 
 
@@ -77,10 +77,13 @@ class Core:
     def event(self, record: RawRecord, identified: Identified) -> Event | DeadLetter:
         """The record's event, whether it is a duplicate or not."""
         topic, partition, offset, raw_ms, _, body, _ = record
-        _, event_id, received_at_ms, request_timestamp_s, traceparent = identified
+        _, source, event_id, received_at_ms, request_timestamp_s, traceparent = identified
         stage = Stage.MAP
         try:
-            fields = self._fields(body or b"", received_at_ms, request_timestamp_s, event_id)
+            fields = self._fields(body or b"", received_at_ms, request_timestamp_s, event_id, source)
+            fields["context.origin.topic"] = topic
+            fields["context.origin.partition"] = partition
+            fields["context.origin.offset"] = offset
             key = (fields.get("userId") or fields["anonymousId"]).encode()
             stage = Stage.ENCODE
             value = self._frame + self._encode(fields)

@@ -22,6 +22,8 @@ HASHED_SOURCE = 255
 class Identified(NamedTuple):
     key: bytes
     """Of (source, attempt, event id): equal for two records if and only if these are."""
+    source: str
+    """As `source_of` has it."""
     event_id: str
     received_at_ms: int
     request_timestamp_s: int | None
@@ -45,10 +47,12 @@ def identify(record: RawRecord) -> Identified:
     if received_at_ms is None:
         received_at_ms = max(record.timestamp_ms, 0)
     request_timestamp = get(headers.REQUEST_TIMESTAMP)
+    prefix, source = _prefix(get(headers.SOURCE), get(headers.ATTEMPT))
     return tuple.__new__(  # what Identified(…) comes to, in half the time
         Identified,
         (
-            _prefix(get(headers.SOURCE), get(headers.ATTEMPT)) + plain,
+            prefix + plain,
+            source,
             event_id,
             received_at_ms,
             None if request_timestamp is None else _number(request_timestamp, MAX_S),
@@ -63,19 +67,27 @@ def attempt_of(record: RawRecord) -> int:
 
 
 def source_of(record: RawRecord) -> str:
-    """The source's name as the record's headers have it, `default` if they name none. Never raises."""
-    return (dict(record.headers).get(headers.SOURCE) or b"").decode("utf-8", "replace") or headers.DEFAULT_SOURCE
+    """The source's name as the record's headers have it, `default` if they name none; bytes that are no UTF-8 as
+    escapes. Never raises."""
+    return _name(dict(record.headers).get(headers.SOURCE))
 
 
 @lru_cache(1024)
-def _prefix(source: bytes | None, attempt: bytes | None) -> bytes:
-    """Says where it ends: two of them are equal, or neither begins the other."""
+def _prefix(source: bytes | None, attempt: bytes | None) -> tuple[bytes, str]:
+    """What a key begins with, and the name of the source.
+
+    The prefix says where it ends: two of them are equal, or neither begins the other.
+    """
     source = source or headers.DEFAULT_SOURCE.encode()
     if len(source) < HASHED_SOURCE:
         named = bytes([len(source)]) + source
     else:
         named = bytes([HASHED_SOURCE]) + hashlib.sha512(source).digest()
-    return named + _attempt(attempt).to_bytes(4, "big")
+    return named + _attempt(attempt).to_bytes(4, "big"), _name(source)
+
+
+def _name(source: bytes | None) -> str:
+    return (source or b"").decode("utf-8", "backslashreplace") or headers.DEFAULT_SOURCE
 
 
 def _attempt(text: bytes | None) -> int:

@@ -11,6 +11,7 @@ other code look at it, `Mapper.map` gives the tree.
 from typing import Any, NamedTuple
 
 from schemas import catalogue, values
+from schemas.headers import DEFAULT_SOURCE
 from schemas.json_body import Inexact, read, read_exactly
 from schemas.paths import nested
 from schemas.recipient import is_email, is_phone
@@ -31,6 +32,7 @@ CONSTANTS: Fields = {
     "context.library.name": "unknown",
     "context.library.version": "unknown",
     "context.integration.name": "Customer.io",
+    "context.sourceType": "Customer.io",
     "integrations": {"Customer.io": False},
 }
 """What all events have in common. Not to be changed."""
@@ -74,26 +76,38 @@ class Mapper:
         }
         """By object type and metric as they mostly come: what `catalogue.event_name` has for them."""
 
-    def map(self, body: bytes, *, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
+    def map(
+        self,
+        body: bytes,
+        *,
+        received_at_ms: int,
+        request_timestamp_s: int | None,
+        event_id: str,
+        source: str = DEFAULT_SOURCE,
+    ) -> Event:
         """The event that the body is, whatever the bytes: a tree. Arguments and errors as of `fields`."""
-        return _tree(self.fields(body, received_at_ms, request_timestamp_s, event_id))
+        return _tree(self.fields(body, received_at_ms, request_timestamp_s, event_id, source))
 
     def map_payload(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
         """The same of a body that was read. Raises Rejection, and Inexact where it must be read exactly."""
-        return _tree(self._fields(payload, received_at_ms, request_timestamp_s, event_id))
+        return _tree(self._fields(payload, received_at_ms, request_timestamp_s, event_id, DEFAULT_SOURCE))
 
-    def fields(self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Fields:
-        """The event that the body is, whatever the bytes.
+    def fields(
+        self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
+    ) -> Fields:
+        """The event that the body is, whatever the bytes; all of it but `context.origin`, which no body can tell.
 
         `received_at_ms`: Unix milliseconds. `request_timestamp_s`: X-CIO-Timestamp, None where unknown. `event_id`:
-        as `schemas.identity` has it. Raises Rejection, and nothing else.
+        as `schemas.identity` has it. `source`: the name of the source. Raises Rejection, and nothing else.
         """
         try:
-            return self._fields(read(body), received_at_ms, request_timestamp_s, event_id)
+            return self._fields(read(body), received_at_ms, request_timestamp_s, event_id, source)
         except Inexact:
-            return self._fields(read_exactly(body), received_at_ms, request_timestamp_s, event_id)
+            return self._fields(read_exactly(body), received_at_ms, request_timestamp_s, event_id, source)
 
-    def _fields(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Fields:
+    def _fields(
+        self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
+    ) -> Fields:
         if type(payload) is not dict:
             raise Rejection(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but no object")
         data = mapping(payload.get("data"), "data")
@@ -121,6 +135,7 @@ class Mapper:
             "messageId": event_id,
             "timestamp": received_at_ms if occurred is None else occurred,
             "receivedAt": received_at_ms,
+            "context.sourceId": source,
         }
         if object_type is not None:
             fields["properties.objectType"] = object_type

@@ -37,7 +37,8 @@ class FieldRow(NamedTuple):
     """Paths in the body: the first that is neither absent nor null is taken."""
     type: str
     """`text`, `identity` (text; blank counts as absent), `whole` (64-bit integer), `boolean`, `devices`, `headers`; of
-    the event itself `time`, `constant`, `event`, `event id`."""
+    the event itself `time`, `constant`, `event`, `event id`; of the raw record `source`, `topic`, `partition`,
+    `offset`."""
     profile: str
     """`both`, or the one that it holds for."""
     condition: str

@@ -284,7 +284,8 @@ def _fields() -> list[str]:
 
 
 def _sources(row: catalogue.FieldRow) -> str:
-    in_words = {"when received", "SHA-256 of the body"}
+    in_words = {"when received", "SHA-256 of the body", "name of the source"}
+    in_words |= {f"{part} of the raw record" for part in ("topic", "partition", "offset")}
     written = [source if source in in_words else f"`{source}`" for source in row.sources]
     sources = " and ".join(written) if row.type == "event" else "<br>else ".join(written)
     return f"{sources}<br>({row.condition})" if row.condition else sources

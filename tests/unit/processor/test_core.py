@@ -63,6 +63,9 @@ def test_a_record_becomes_an_event() -> None:
     event = fastavro.schemaless_reader(io.BytesIO(outcome.value[5:]), PARSED, None)
     assert isinstance(event, dict)
     assert event["messageId"] == "abc"
+    assert event["context"]["sourceId"] == "production"
+    assert event["context"]["sourceType"] == "Customer.io"
+    assert event["context"]["origin"] == {"topic": "raw", "partition": 3, "offset": 12}
     assert outcome.headers == [
         ("raw_topic", b"raw"),
         ("raw_partition", b"3"),

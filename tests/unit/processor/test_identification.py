@@ -1,5 +1,6 @@
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,15 @@ def test_without_headers_the_body_tells() -> None:
     assert identify(record).event_id == "from-the-body"
     assert identify(record).received_at_ms == NOW_MS
     assert identify(record).key == identify(raw(event_id="from-the-body", source="default")).key
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [(b"eu", "eu"), (None, "default"), (b"", "default"), ("größe".encode(), "größe"), (b"eu\xff", "eu\\xff")],
+)
+def test_the_source_is_named_by_its_header(header: bytes | None, name: str) -> None:
+    assert identify(raw(headers=[(SOURCE, header)])).source == name
+    assert identify(raw(headers=[])).source == "default"
 
 
 def test_without_an_event_id_anywhere_the_bytes_tell() -> None:

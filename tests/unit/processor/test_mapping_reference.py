@@ -167,6 +167,8 @@ def test_what_the_reference_puts_around_every_event(profile: str) -> None:
     assert made["context"] == {
         "library": {"name": "unknown", "version": "unknown"},
         "integration": {"name": "Customer.io"},
+        "sourceType": "Customer.io",
+        "sourceId": "default",
     }
     assert made["integrations"] == {"Customer.io": False}
 
@@ -303,6 +305,8 @@ def test_customerios_examples_become_these_events_and_nothing_more(
         "context": {
             "library": {"name": "unknown", "version": "unknown"},
             "integration": {"name": "Customer.io"},
+            "sourceType": "Customer.io",
+            "sourceId": "default",
             **({"traits": traits} if traits else {}),
         },
         "integrations": {"Customer.io": False},

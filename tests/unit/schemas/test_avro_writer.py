@@ -487,7 +487,7 @@ def test_whatever_the_mapping_lets_through_is_encodable(payload: dict[str, Any])
         return
     by_oracle = by_fastavro(load_schema(), event)
     assert WRITE(event) == by_oracle
-    assert WRITE_FLAT(mapper.fields(body, 0, None, "x")) == by_oracle
+    assert WRITE_FLAT(mapper.fields(body, 0, None, "x", "default")) == by_oracle
 
 
 def test_more_shapes_than_are_remembered_are_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

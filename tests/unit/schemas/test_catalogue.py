@@ -18,6 +18,10 @@ AVRO: dict[str, Any] = {
     "constant": "string",
     "event": "string",
     "event id": "string",
+    "source": "string",
+    "topic": "string",
+    "partition": "int",
+    "offset": "long",
     "whole": "long",
     "boolean": "boolean",
     "time": {"type": "long", "logicalType": "timestamp-millis"},
@@ -61,7 +65,8 @@ def test_the_avro_schema_has_exactly_the_fields_of_the_catalogue() -> None:
             for other in rows
         )
         of = AVRO["map of flags"] if row.target == "integrations" else AVRO.get(row.type, row.type)
-        required = row.target in REQUIRED or row.target.startswith(("context.library", "context.integration"))
+        required = row.target in REQUIRED or row.target.startswith("context.")
+        required = required and not row.target.startswith("context.traits.")
         expected[row.target] = (of, not required, doc)
     assert _leaves(load_schema()) == expected
 

@@ -52,6 +52,8 @@ def test_the_event_is_in_rudderstacks_form() -> None:
             "context": {
                 "library": {"name": "unknown", "version": "unknown"},
                 "integration": {"name": "Customer.io"},
+                "sourceType": "Customer.io",
+                "sourceId": "default",
             },
             "integrations": {"Customer.io": False},
             "properties": {"objectType": "email", "metric": "sent", "eventId": "e"},
