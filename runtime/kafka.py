@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 HEADROOM_BYTES = 65_536
 """Room for headers, framing, and what the broker adds to a batch."""
 
-RAW_EXPANSION = 3
-"""A raw record holds a body at most three times: as value, as key (a person's id) and as `event_id` header."""
+RAW_EXPANSION = 2
+"""A raw record holds a body as its value, and two different parts of it as its key (a person's id) and as its
+`event_id` header: no byte of a body more than twice."""
 
-EVENT_EXPANSION = 8
-"""An event holds no part of its body more than eight times: an event id, for one, is `messageId`, `properties.eventId`
-and a header; a person's email can be user id, trait, recipient and key. Held by a property test."""
+EVENT_EXPANSION = 3
+"""An event's record holds no byte of its body more than three times: an email can be `context.traits.email`,
+`anonymousId` and the record's key. tests/unit/processor/test_sizes.py holds this bound and the one of raw records."""
 
 ADMIN_TIMEOUT_S = 15
 

@@ -1,0 +1,120 @@
+"""What was accepted fits into every topic: the bounds of `runtime.kafka.record_limits`, held against real records."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from processor.core import Core
+from processor.mapping import CONSTANTS, Mapper
+from processor.records import DeadLetter, Event, RawRecord
+from processor.sink import _of_dead_letter
+from runtime.configuration import load
+from runtime.kafka import EVENT_EXPANSION, HEADROOM_BYTES, RAW_EXPANSION, record_limits
+from schemas.avro_writer import Writer
+from schemas.identity import identify
+from schemas.track_event import load_schema
+from schemas.wire_format import frame
+from tests.unit.processor.mapped import PROFILES
+from tests.unit.processor.paths import put
+from tests.unit.processor.payloads import SOURCES, bodies, webhooks
+from tests.unit.processor.test_core import Known
+
+AROUND_BYTES = 4_096
+"""More than what a record holds beside its body (names of fields, constants, numbers); far less than the headroom."""
+
+LONG = 50_000
+WRITER = Writer(load_schema(), CONSTANTS)
+CORES = {profile: Core(Known(), Mapper(profile), frame(7), WRITER, 2**40) for profile in PROFILES}
+
+Headers = list[tuple[str, bytes | None]]
+
+
+def raw_record(body: bytes) -> RawRecord:
+    """As ingest writes it."""
+    identity = identify(body)
+    headers: Headers = [("source", b"s"), ("event_id", identity.event_id.encode())]
+    key = None if identity.person is None else identity.person.encode()
+    return RawRecord("raw", 0, 0, 0, key, body, headers)
+
+
+def size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    return len(key or b"") + len(value or b"") + sum(len(name) + len(held or b"") for name, held in headers)
+
+
+def check(body: bytes, profile: str) -> float:
+    """Gives how many times as large as its body the event is, 0 for a dead letter."""
+    record = raw_record(body)
+    raw_bytes = size(record.key, record.value, record.headers)
+    assert raw_bytes <= RAW_EXPANSION * len(body) + AROUND_BYTES
+    [outcome] = CORES[profile]([record])
+    if isinstance(outcome, DeadLetter):
+        letter_bytes = size(record.key, record.value, _of_dead_letter(record, outcome))
+        assert letter_bytes <= raw_bytes + AROUND_BYTES
+        return 0
+    assert isinstance(outcome, Event)
+    event_bytes = size(outcome.key, outcome.value, outcome.headers)
+    assert event_bytes <= EVENT_EXPANSION * len(body) + AROUND_BYTES
+    return event_bytes / len(body)
+
+
+def longer(value: Any, times: int) -> Any:
+    """The same JSON value with each text, and each name that is data, so many times as long."""
+    match value:
+        case str():
+            return value * times
+        case list():
+            return [longer(item, times) for item in value]
+        case dict():
+            return {name if name in KNOWN_NAMES else name * times: longer(item, times) for name, item in value.items()}
+    return value
+
+
+KNOWN_NAMES = {part for source in SOURCES for part in source.split(".")} | {
+    *("data", "identifiers", "recipients", "device_id", "device_platform", "failure_message")
+}
+
+
+@given(bodies(), st.sampled_from(PROFILES))
+def test_any_body_fits(body: bytes, profile: str) -> None:
+    check(body, profile)
+
+
+@given(webhooks(odd=True) | webhooks(), st.sampled_from(PROFILES), st.booleans())
+@example({"data": {"recipient": "é@⚓"}}, "rudderstack", False)
+@example({"data": {"recipient": "é@⚓"}}, "corrected", True)
+@example(
+    {"data": {"identifiers": {"id": "⚓", "email": "x"}, "recipients": {"failure_message": "é"}}}, "corrected", False
+)
+def test_a_body_of_long_texts_fits(payload: Any, profile: str, escaped: bool) -> None:
+    body = json.dumps(longer(payload, 2_000), ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    check(body, profile)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("character", ["a", "é", "⚓", "\U0001f6a2", "\0", '"', "7"])
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize("known", [{}, {"customer_id": "42"}, {"identifiers": {"cio_id": "c"}}])
+def test_wherever_a_long_text_is_the_event_fits(
+    profile: str, character: str, escaped: bool, known: dict[str, Any]
+) -> None:
+    for source in SOURCES:
+        payload: dict[str, Any] = {"data": json.loads(json.dumps(known))}
+        put(payload, source, character * LONG)
+        check(json.dumps(payload, ensure_ascii=escaped).encode(), profile)
+
+
+def test_the_bounds_are_no_larger_than_they_must_be() -> None:
+    email = json.dumps({"data": {"identifiers": {"email": "a" * LONG}}}).encode()
+    assert check(email, "rudderstack") > EVENT_EXPANSION - 0.1
+    parts = json.dumps({"event_id": "e" * LONG, "data": {"customer_id": "a" * LONG}}).encode()
+    record = raw_record(parts)
+    assert size(record.key, record.value, record.headers) / len(parts) > RAW_EXPANSION - 0.1
+
+
+def test_managed_clusters_take_the_largest_records_there_can_be_by_default() -> None:
+    """8 MiB: https://docs.aws.amazon.com/msk/latest/developerguide/serverless-config.html"""
+    assert max(record_limits(load(None, {}))) < 8_388_608
+    assert HEADROOM_BYTES > 4 * AROUND_BYTES
