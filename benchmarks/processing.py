@@ -15,10 +15,10 @@ from benchmarks.process_tree import ProcessTree
 from benchmarks.raw_topic import RawTopic
 from benchmarks.result import Result
 from runtime.kafka import consumer_config
+from runtime.schema_registry import Registry
 from runtime.settings import Settings
 from schemas.event_reader import EventReader
 from sternpost.local_stack.process import Process
-from sternpost.schema import open_registry
 
 STALL_S = 60.0
 SAMPLE = 1_000
@@ -111,7 +111,7 @@ def _watch(settings: Settings, process: Process, events: int) -> tuple[dict[str,
 
 def _decoded(settings: Settings, sample: list[Message]) -> float:
     """The share of the sample that reads back by the registry's schema."""
-    with open_registry(settings) as registry:
+    with Registry(settings.schema_registry) as registry:
         read = EventReader(registry.schema)
         return sum(_reads(read, message.value() or b"") for message in sample) / len(sample)
 

@@ -24,10 +24,10 @@ from processor.transport import Broken, Fenced
 from runtime import metrics
 from runtime.errors import ConfigurationError, DependencyError, Halted
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, record_limits
+from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings import Settings
 from runtime.supervisor import Worker, supervise
 from schemas.avro_writer import Writer
-from schemas.registry import Registered, Registry, SchemaRefused, subject_of
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 
@@ -131,12 +131,11 @@ def run_worker(worker: Worker) -> None:
 def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
     """The schema's id, as soon as the registry gives it; None where the worker is to stop before that.
 
-    Raises DependencyError where the registry refuses: asking again would not help.
+    Raises RegistryMisconfiguredError and RegistryRefusedError: asking again would not help.
     """
     settings = worker.settings
-    registry = Registry(**settings.schema_registry.options())
     worker.ready(False, "waiting for the schema registry")
-    try:
+    with Registry(settings.schema_registry) as registry:  # from then on, what is known is enough
         return registry.wait_for(
             subject_of(settings.topics.events),
             schema,
@@ -144,12 +143,6 @@ def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
             register=settings.schema_registry.auto_register,
             waiting=worker.beat,
         )
-    except SchemaRefused as error:
-        raise DependencyError(
-            f"the schema registry refuses the events' schema ({error}); `sternpost schema check` says why"
-        ) from None
-    finally:
-        registry.close()  # from here on, what is known is enough
 
 
 class _States:

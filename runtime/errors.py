@@ -2,7 +2,12 @@
 
 SternpostError
  ├── ConfigurationError   a setting or a file of settings is wrong          exit 78 (EX_CONFIG)
+ │    └── RegistryMisconfiguredError   what answers at schema_registry.url is no registry, or wants other credentials
  ├── DependencyError      Kafka or the registry lacks something it needs    exit 69 (EX_UNAVAILABLE)
+ │    ├── RegistryUnavailableError     it does not answer for now: the only one of these that passes by itself
+ │    ├── RegistryRefusedError         it answers, and does not let us
+ │    │    └── SchemaIncompatibleError
+ │    └── SchemaNotFoundError          it answers, and has not got the schema
  ├── CheckFailed          a check ran and found a problem                   exit 1
  └── Halted               the processor stopped itself rather than go on    exit 70 (EX_SOFTWARE)
 
@@ -16,6 +21,11 @@ class SternpostError(Exception):
 
     exit_code = 1
 
+    def __init__(self, problem: str, mend: str = "") -> None:
+        """`mend`: what to do about it, where the problem's own sentence does not say so."""
+        super().__init__(f"{problem}; {mend}" if mend else problem)
+        self.problem, self.mend = problem, mend
+
 
 class ConfigurationError(SternpostError):
     """A setting has no, or an unusable, value."""
@@ -27,6 +37,26 @@ class DependencyError(SternpostError):
     """Something outside (a broker, a topic, the registry, a download) is missing or refuses us."""
 
     exit_code = 69
+
+
+class RegistryMisconfiguredError(ConfigurationError):
+    """What answers at `schema_registry.url` is no schema registry, or wants other credentials or certificates."""
+
+
+class RegistryUnavailableError(DependencyError):
+    """The schema registry does not answer, or answers with a passing fault of its own; trying again may help."""
+
+
+class RegistryRefusedError(DependencyError):
+    """The schema registry answers, and does not do what was asked: no right to it, read-only, invalid."""
+
+
+class SchemaIncompatibleError(RegistryRefusedError):
+    """The schema breaks the compatibility that its subject promises."""
+
+
+class SchemaNotFoundError(DependencyError):
+    """The schema registry answers, and has no such schema, version or subject."""
 
 
 class CheckFailed(SternpostError):

@@ -7,7 +7,7 @@ then `sternpost.toml` (`[kafka]` / `bootstrap_servers`). The reference in docs/s
 import socket
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -69,11 +69,6 @@ class SchemaRegistry(Section):
 
     auto_register: bool = False
     """Have the processor register the schema it was built with at start, instead of only looking it up."""
-
-    def options(self) -> dict[str, Any]:
-        """The arguments of `schemas.registry.Registry`."""
-        basic_auth = self.basic_auth.get_secret_value() if self.basic_auth else None
-        return {"url": self.url, "basic_auth": basic_auth, "ca_file": self.ca_file, "timeout_ms": self.timeout_ms}
 
 
 class Topics(Section):

@@ -91,14 +91,14 @@ def command(
 
 
 def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, as_json: bool) -> None:
-    from schemas.registry import Registry
+    from runtime.schema_registry import Registry
     from sternpost.progress import Progress
     from sternpost.replay.compare import Present, compare
     from sternpost.replay.mapping import Mapping
     from sternpost.retention import kept_from_ms
     from sternpost.transactions import ending_in_good_order
 
-    registry = Registry(**settings.schema_registry.options())
+    registry = Registry(settings.schema_registry)
     present = Present(settings, settings.topics.events, spans)
     try:
         with (
@@ -113,7 +113,7 @@ def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, 
             difference = compare(
                 mapping,
                 present,
-                _schemas(settings, registry),
+                registry.schema,
                 kept_from_ms=kept_from_ms(settings, settings.topics.events),
                 show_values=show_values,
                 on_done=progress.advance,
@@ -131,21 +131,6 @@ def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, 
         _show(settings, difference)
     if interrupted:
         raise click.exceptions.Exit(130)
-
-
-def _schemas(settings: "Settings", registry: Any) -> Any:
-    from runtime.errors import DependencyError
-    from schemas.registry import RegistryUnavailable, SchemaMissing, SchemaRefused
-
-    def schema(schema_id: int) -> Any:
-        try:
-            return registry.schema(schema_id)
-        except (RegistryUnavailable, SchemaMissing, SchemaRefused) as error:
-            raise DependencyError(
-                f"the schema {schema_id} of events in {settings.topics.events} could not be fetched: {error}"
-            ) from None
-
-    return schema
 
 
 def _show(settings: "Settings", difference: "Difference") -> None:

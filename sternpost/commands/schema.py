@@ -22,7 +22,7 @@ def register(settings: "Settings", as_json: bool) -> None:
     """Register the newest version under the events topic's subject, and keep it compatible (FULL_TRANSITIVE)."""
     from sternpost import schema
 
-    found = schema.register(settings)
+    found = schema.register(settings, warn=lambda text: click.echo(f"warning: {text}", err=True))
     if as_json:
         common.echo_json(found._asdict())
     else:
@@ -37,7 +37,9 @@ def check(settings: "Settings", as_json: bool) -> None:
     from runtime.errors import CheckFailed
     from sternpost import schema
 
-    found, findings = schema.check(settings)
+    found, findings, notes = schema.check(settings)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     if as_json:
         common.echo_json({"registered": found._asdict() if found else None, "findings": findings})
     elif found and not findings:

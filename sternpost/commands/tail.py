@@ -26,10 +26,10 @@ def command(
     """
     from itertools import islice
 
+    from runtime.schema_registry import Registry
     from schemas.event_reader import EventReader
     from schemas.track_event import track_json
     from sternpost import reader
-    from sternpost.schema import open_registry
 
     messages = reader.read(
         settings,
@@ -38,7 +38,7 @@ def command(
         follow=not no_follow,
         idle_s=idle_s,
     )
-    with open_registry(settings) as registry:
+    with Registry(settings.schema_registry) as registry:
         decode = EventReader(registry.schema)
         for message in islice(messages, count):
             event: dict[str, Any] = track_json(decode(message.value() or b""))

@@ -2,58 +2,46 @@
 
 from collections.abc import Iterator
 
+from runtime.errors import SchemaNotFoundError, SternpostError
+from runtime.schema_registry import COMPATIBILITY, Registry, subject_of
 from runtime.settings import Settings
-from schemas.registry import (
-    COMPATIBILITY,
-    Registry,
-    RegistryUnavailable,
-    SchemaMissing,
-    SchemaRefused,
-    subject_of,
-)
 from schemas.track_event import load_schema
-from sternpost.doctor.check import Check, fault, ok, warning
+from sternpost.doctor.check import Check, fault, ok, skipped, warning
 
 
 def check(settings: Settings) -> Iterator[Check]:
+    """Asks as the processor and `sternpost schema` do; each failure has the mend of its own kind."""
     subject, schema = subject_of(settings.topics.events), load_schema()
-    registry = Registry(**settings.schema_registry.options())
     try:
-        try:
-            found = registry.lookup(subject, schema)
-        except SchemaMissing:
-            yield from _missing(registry, subject)
-            return
-        yield ok("schema", f"{subject} version {found.version}, id {found.id}")
-        level = registry.compatibility(subject)
-        if level == COMPATIBILITY:
-            yield ok("compatibility", f"{subject} is {level}")
-        else:
-            yield warning(
-                "compatibility",
-                f"{subject} is {level or 'at the registry’s default'}, and should be {COMPATIBILITY}: a schema that "
-                "breaks sinks could be registered",
-                "`sternpost schema register` sets it",
-            )
-    except RegistryUnavailable as error:
-        yield fault("schema registry", f"it does not answer: {error}", "start it, or mend schema_registry.url")
-    except SchemaRefused as error:
-        yield fault("schema registry", f"it refuses us: {error}", "check schema_registry.basic_auth and .ca_file")
-    finally:
-        registry.close()
+        with Registry(settings.schema_registry) as registry:
+            try:
+                found = registry.lookup(subject, schema)
+            except SchemaNotFoundError:
+                yield _missing(subject, compatible=registry.is_compatible(subject, schema))
+                return
+            yield ok("schema", f"{subject} version {found.version}, id {found.id}")
+            yield _compatibility(subject, registry.compatibility(subject))
+    except SternpostError as error:
+        yield fault("schema registry", error.problem, error.mend)
 
 
-def _missing(registry: Registry, subject: str) -> Iterator[Check]:
-    """Whether it could be registered, where other versions are there."""
-    try:
-        compatible = registry.is_compatible(subject, load_schema())
-    except SchemaMissing:
-        compatible = True  # the subject is new
+def _missing(subject: str, *, compatible: bool) -> Check:
     if compatible:
-        yield fault("schema", f"this version's schema is not under {subject}", "`sternpost schema register`")
-    else:
-        yield fault(
-            "schema",
-            f"this version's schema is not under {subject}, and is incompatible with one that is",
-            "was the subject written by something else? Use another topic, or delete the foreign versions",
-        )
+        return fault("schema", f"this version's schema is not under {subject}", "`sternpost schema register`")
+    return fault(
+        "schema",
+        f"this version's schema is not under {subject}, and is incompatible with one that is",
+        "was the subject written by something else? Use another topic, or delete the foreign versions",
+    )
+
+
+def _compatibility(subject: str, level: str | None) -> Check:
+    if level == COMPATIBILITY:
+        return ok("compatibility", f"{subject} is {level}")
+    if level is None:
+        return skipped("compatibility", f"the registry does not tell the level of {subject}")
+    return warning(
+        "compatibility",
+        f"{subject} is {level}, and should be {COMPATIBILITY}: a schema that breaks sinks could be registered",
+        "`sternpost schema register` sets it, as a user who may",
+    )

@@ -2,8 +2,8 @@
 
 from runtime.errors import DependencyError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, missing_topics, topic_configs
+from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
-from schemas.registry import Registry, RegistryUnavailable, SchemaMissing, SchemaRefused, subject_of
 from schemas.track_event import load_schema
 from sternpost import reader, retention
 
@@ -31,16 +31,6 @@ def ensure(settings: Settings, target: str, age_ms: int) -> None:
 
 
 def schema_id(settings: Settings) -> int:
-    """The id that frames events: the one under the output topic's subject. Raises DependencyError."""
-    subject = subject_of(settings.topics.events)
-    registry = Registry(**settings.schema_registry.options())
-    try:
-        return registry.lookup(subject, load_schema()).id
-    except SchemaMissing:
-        raise DependencyError(
-            f"the registry has not got this version's schema under {subject}: `sternpost schema register` registers it"
-        ) from None
-    except (RegistryUnavailable, SchemaRefused) as error:
-        raise DependencyError(f"the schema registry does not tell this version's schema: {error}") from None
-    finally:
-        registry.close()
+    """The id that frames events: the one under the output topic's subject. Raises the registry's errors."""
+    with Registry(settings.schema_registry) as registry:
+        return registry.lookup(subject_of(settings.topics.events), load_schema()).id

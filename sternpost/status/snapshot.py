@@ -4,9 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from runtime.errors import SternpostError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
+from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
-from schemas.registry import Registry, RegistryUnavailable, SchemaMissing, SchemaRefused, subject_of
 from schemas.timestamps import iso
 from schemas.track_event import load_schema
 from schemas.wire_format import split
@@ -139,18 +140,12 @@ class Looker:
         settings = self._settings
         subject = subject_of(settings.topics.events)
         newest = _newest_schema_id(settings)
-        registry = Registry(**settings.schema_registry.options())
         try:
-            found = registry.lookup(subject, load_schema())
-        except SchemaMissing:
-            problem = f"the registry has not got this version's schema under {subject}: `sternpost schema register`"
-        except (RegistryUnavailable, SchemaRefused) as error:
-            problem = f"the registry does not tell: {error}"
-        else:
-            return Schema(subject, found.id, found.version, newest, None)
-        finally:
-            registry.close()
-        return Schema(subject, None, None, newest, problem)
+            with Registry(settings.schema_registry) as registry:
+                found = registry.lookup(subject, load_schema())
+        except SternpostError as error:
+            return Schema(subject, None, None, newest, str(error))
+        return Schema(subject, found.id, found.version, newest, None)
 
 
 def _newest_schema_id(settings: Settings) -> int | None:

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings, Topics
-from schemas.registry import Registry, subject_of
 from sternpost import reader, topics
 from sternpost.acls import Role
 from sternpost.cli import cli
@@ -187,10 +187,9 @@ def test_rights_are_seen_where_there_is_no_authorizer(settings: Settings) -> Non
 
 
 def test_a_registry_that_would_let_sinks_be_broken(settings: Settings) -> None:
-    client = Registry(settings.schema_registry.url)
-    subject = subject_of(settings.topics.events)
-    client.register(subject, {"type": "record", "name": "Foreign", "fields": [{"name": "a", "type": "int"}]})
-    client.close()
+    with Registry(settings.schema_registry) as client:
+        foreign_schema = {"type": "record", "name": "Foreign", "fields": [{"name": "a", "type": "int"}]}
+        client.register(subject_of(settings.topics.events), foreign_schema)
     [foreign] = registry.check(settings)
     assert foreign.verdict is Verdict.FAULT
     assert "incompatible" in foreign.detail

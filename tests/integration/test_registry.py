@@ -18,8 +18,10 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from runtime.errors import RegistryUnavailableError, SchemaIncompatibleError, SchemaNotFoundError
+from runtime.schema_registry import Registry, subject_of
+from runtime.settings import SchemaRegistry
 from schemas.event_reader import EventReader
-from schemas.registry import Registry, RegistryUnavailable, SchemaMissing, SchemaRefused, subject_of
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 from sternpost.cli import cli
@@ -75,7 +77,7 @@ def _pipe(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def registry(kafka: Kafka) -> Iterator[Registry]:
-    registry = Registry(kafka.registry_url)
+    registry = Registry(SchemaRegistry(url=kafka.registry_url))
     yield registry
     registry.close()
 
@@ -86,7 +88,7 @@ def subject() -> str:
 
 
 def test_what_is_registered_is_found_and_registering_again_changes_nothing(registry: Registry, subject: str) -> None:
-    with pytest.raises(SchemaMissing):
+    with pytest.raises(SchemaNotFoundError):
         registry.lookup(subject, V1)
     first = registry.register(subject, V1)
     assert registry.register(subject, V1) == first == registry.lookup(subject, V1)
@@ -102,7 +104,7 @@ def test_a_compatible_version_is_taken_and_a_breaking_one_refused(registry: Regi
     assert (second.version, second.id != first.id) == (2, True)
     assert registry.lookup(subject, V1) == first
     assert not registry.is_compatible(subject, BREAKING)
-    with pytest.raises(SchemaRefused):
+    with pytest.raises(SchemaIncompatibleError):
         registry.register(subject, BREAKING)
 
 
@@ -111,7 +113,7 @@ def test_a_breaking_version_is_refused_where_the_registry_had_no_level_yet(
 ) -> None:
     with closing(SchemaRegistryClient({"url": kafka.registry_url})) as client:
         client.register_schema(subject, Schema(json.dumps(V1), "AVRO"))
-    with pytest.raises(SchemaRefused):
+    with pytest.raises(SchemaIncompatibleError):
         registry.register(subject, BREAKING)
 
 
@@ -124,7 +126,7 @@ def test_a_schema_is_found_however_its_json_is_laid_out_and_no_other_for_it(
     assert registry.lookup(subject, load_schema()).id == schema_id
     fields = load_schema()["fields"]
     for others in (fields[::-1], fields[:-1], [{**fields[0], "type": "bytes"}, *fields[1:]]):
-        with pytest.raises(SchemaMissing):
+        with pytest.raises(SchemaNotFoundError):
             registry.lookup(subject, {**load_schema(), "fields": others})
 
 
@@ -133,13 +135,14 @@ def test_the_event_schema_is_found_as_it_was_registered(registry: Registry, subj
 
 
 def test_an_id_that_is_not_there_is_said_to_be_missing(registry: Registry) -> None:
-    with pytest.raises(SchemaMissing):
+    with pytest.raises(SchemaNotFoundError):
         registry.schema(2_000_000_000)
 
 
 def test_a_registry_that_is_away_is_told_from_one_that_has_not_got_the_schema() -> None:
-    away = Registry(f"http://user:hush@127.0.0.1:{choose(0, 'nobody', '')}", timeout_ms=1_000)
-    with pytest.raises(RegistryUnavailable) as caught:
+    url = f"http://user:hush@127.0.0.1:{choose(0, 'nobody', '')}"
+    away = Registry(SchemaRegistry(url=url, timeout_ms=1_000))
+    with pytest.raises(RegistryUnavailableError) as caught:
         away.lookup("a-value", V1)
     assert "hush" not in str(caught.value)
     away.close()
@@ -158,7 +161,7 @@ def test_waiting_ends_when_the_schema_comes(registry: Registry, subject: str) ->
 def test_a_registry_that_comes_later_is_waited_for_and_one_that_goes_is_not_missed(
     kafka: Kafka, registry: Registry, subject: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("schemas.registry.RETRY_S", 0.05)
+    monkeypatch.setattr("runtime.schema_registry.RETRY_S", 0.05)
     registered = registry.register(subject, V1)
     address = ("127.0.0.1", choose(0, "registry", ""))
     tries: list[None] = []
@@ -170,21 +173,22 @@ def test_a_registry_that_comes_later_is_waited_for_and_one_that_goes_is_not_miss
         if len(tries) == 3:
             relay = Relay(address, kafka.registry_url)
 
-    later = Registry(kafka.registry_url.replace(urlsplit(kafka.registry_url).netloc, f"{address[0]}:{address[1]}"))
+    url = kafka.registry_url.replace(urlsplit(kafka.registry_url).netloc, f"{address[0]}:{address[1]}")
+    later = Registry(SchemaRegistry(url=url))
     with structlog.testing.capture_logs() as logs:
         assert later.wait_for(subject, V1, threading.Event(), waiting=come_after_three) == registered
     assert [line["event"] for line in logs] == ["waiting: the schema registry does not answer", "schema found"]
     assert later.schema(registered.id) == V1
     assert relay is not None
     relay.close()
-    with pytest.raises(RegistryUnavailable):
+    with pytest.raises(RegistryUnavailableError):
         later.lookup(subject, V2)
     assert later.schema(registered.id) == V1
     later.close()
 
 
 def test_waiting_ends_when_it_is_to_stop() -> None:
-    away = Registry(f"http://127.0.0.1:{choose(0, 'nobody', '')}", timeout_ms=1_000)
+    away = Registry(SchemaRegistry(url=f"http://127.0.0.1:{choose(0, 'nobody', '')}", timeout_ms=1_000))
     stopping = threading.Event()
     timer = threading.Timer(0.3, stopping.set)
     timer.start()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from schemas.registry import Registry, subject_of
+from runtime.schema_registry import Registry, subject_of
 from sternpost.local_stack.services import environment_for
 from tests.kafka import Kafka, SettingsMaker, TopicMaker
 
@@ -16,9 +16,8 @@ def test_a_refused_schema_ends_the_processor(
 ) -> None:
     topics = make_topics()
     settings = make_settings(topics, schema_registry={"url": kafka.registry_url, "auto_register": True})
-    registry = Registry(kafka.registry_url)
-    registry.register(subject_of(topics.events), ANOTHER)
-    registry.close()
+    with Registry(settings.schema_registry) as registry:
+        registry.register(subject_of(topics.events), ANOTHER)
     ended = subprocess.run(
         [Path(sys.executable).with_name("sternpost"), "process"],
         env=environment_for(settings),
@@ -29,5 +28,6 @@ def test_a_refused_schema_ends_the_processor(
         timeout=90,
     )
     assert ended.returncode == 69
-    assert "sternpost schema check" in ended.stderr
+    assert "incompatible" in ended.stderr
+    assert "topics.events" in ended.stderr
     assert "Traceback" not in ended.stderr

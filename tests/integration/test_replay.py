@@ -17,9 +17,9 @@ from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.errors import CheckFailed, ConfigurationError, DependencyError, SternpostError
+from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
 from schemas import headers
-from schemas.registry import Registry, subject_of
 from schemas.track_event import load_schema
 from sternpost import reader, samples
 from sternpost.cli import cli
@@ -37,7 +37,7 @@ PROGRAM = (sys.executable, "-c", "from sternpost.cli import main; main()")
 @pytest.fixture
 def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
     settings = make_settings(make_topics(partitions=2))
-    registry = Registry(settings.schema_registry.url)
+    registry = Registry(settings.schema_registry)
     registry.register(subject_of(settings.topics.events), load_schema())
     registry.close()
     return settings

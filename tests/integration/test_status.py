@@ -10,9 +10,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from runtime import admin
 from runtime.errors import DependencyError
+from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
 from schemas import headers
-from schemas.registry import Registry, subject_of
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 from sternpost.cli import cli
@@ -172,7 +172,7 @@ def test_of_very_many_dead_letters_the_newest_are_counted(settings: Settings, mo
 
 
 def test_schema_and_the_newest_events_schema(settings: Settings) -> None:
-    registry = Registry(settings.schema_registry.url)
+    registry = Registry(settings.schema_registry)
     registered = registry.register(subject_of(settings.topics.events), load_schema())
     registry.close()
     write(settings, settings.topics.events, 1, value=frame(7) + b"rest")

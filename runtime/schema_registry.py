@@ -1,0 +1,269 @@
+"""The schema registry: looks the event schema up, registers it, and fetches others by their id.
+
+A thin layer over confluent_kafka's client that knows our subject and our compatibility level. Each failure is one of
+the errors of `runtime.errors`, with a sentence of its own (`runtime.schema_registry_failures`).
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+import structlog
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+
+from runtime import schema_registry_failures as failures
+from runtime.errors import (
+    ConfigurationError,
+    DependencyError,
+    RegistryRefusedError,
+    RegistryUnavailableError,
+    SchemaNotFoundError,
+    SternpostError,
+)
+from runtime.settings import SchemaRegistry
+
+Answer = TypeVar("Answer")
+
+COMPATIBILITY = "FULL_TRANSITIVE"
+"""Every version can read every other's records: sinks and producers may be upgraded in any order, and old records stay
+readable."""
+
+LARGEST_ID = 2**31 - 1
+"""The wire format has four bytes for a schema's id, and registries take it for a Java int."""
+
+RETRY_S = 2.0
+SAY_AGAIN_S = 60.0
+
+
+class Registered(NamedTuple):
+    """A schema as the registry has it."""
+
+    subject: str
+    id: int
+    version: int
+
+
+def subject_of(topic: str) -> str:
+    """The subject of a topic's values (Confluent's TopicNameStrategy)."""
+    return f"{topic}-value"
+
+
+class Registry:
+    """One registry, as a context manager.
+
+    Every method raises RegistryUnavailableError, which may pass by itself, and RegistryMisconfiguredError and
+    RegistryRefusedError, which do not.
+    """
+
+    def __init__(self, settings: SchemaRegistry) -> None:
+        """Asks nothing yet. Raises ConfigurationError if the client does not take the settings."""
+        self._settings = settings
+        config: dict[str, Any] = {"url": settings.url, "timeout": settings.timeout_ms / 1_000, "max.retries": 0}
+        if settings.basic_auth is not None:
+            config["basic.auth.user.info"] = settings.basic_auth.get_secret_value()
+        if settings.ca_file is not None:
+            config["ssl.ca.location"] = str(settings.ca_file)
+        try:
+            self._client = SchemaRegistryClient(config)
+        except Exception as error:  # ValueError, TypeError, OSError, and the HTTP library's own
+            raise ConfigurationError(
+                f"the schema registry's client does not take the settings ({type(error).__name__})",
+                "check schema_registry.url (http://… or https://…), schema_registry.basic_auth (user:password) and "
+                "schema_registry.ca_file (a PEM file)",
+            ) from None
+        self.schema = lru_cache(maxsize=1_024)(self._schema)
+        """`schema(id)`: that schema as JSON, kept once it was fetched. Raises SchemaNotFoundError if there is none."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._client.close()
+
+    def lookup(self, subject: str, schema: dict[str, Any]) -> Registered:
+        """Under which id and version the subject has exactly this schema. Raises SchemaNotFoundError if it has not."""
+        try:
+            found = self._ask(lambda: self._client.lookup_schema(subject, _avro(schema)))
+        except SchemaNotFoundError as error:
+            raise SchemaNotFoundError(
+                f"{failures.name(self._settings)} has not got this version's schema under {subject} ({error})",
+                "`sternpost schema register` registers it",
+            ) from None
+        schema_id, version = found.schema_id, found.version
+        if schema_id is None or version is None or not (_is_id(schema_id) and _is_id(version)):
+            raise failures.not_a_registry(self._settings, "JSON without the id and version of a schema")
+        return Registered(subject, schema_id, version)
+
+    def register(
+        self, subject: str, schema: dict[str, Any], warn: Callable[[str], None] = lambda _: None
+    ) -> Registered:
+        """Adds the schema unless it is there, and sets the subject's compatibility to FULL_TRANSITIVE.
+
+        `warn` is told if the schema is registered, but the compatibility could not be set. Raises
+        SchemaIncompatibleError if an earlier version cannot read it, or cannot be read by it; RegistryRefusedError if
+        the compatibility can neither be set nor is right, and so would not be checked.
+        """
+        try:
+            found = self.lookup(subject, schema)
+        except SchemaNotFoundError:
+            # The level first: under the registry's own, which may be NONE, it would take a breaking schema.
+            refused = self._guard(subject)
+            self._ask(lambda: self._client.register_schema(subject, _avro(schema)))
+            found = self.lookup(subject, schema)
+        else:
+            refused = self._set_compatibility(subject)
+        if refused is not None:
+            warn(
+                f"the schema is registered, but the compatibility of {subject} could not be set to {COMPATIBILITY}: "
+                f"{refused.problem}. Have someone set it who may: a schema that breaks sinks could be registered"
+            )
+        return found
+
+    def compatibility(self, subject: str) -> str | None:
+        """The level in force: the subject's own, else the registry's; None if the registry tells neither."""
+        for of in (subject, None):
+            try:
+                return self._level(of)
+            except (RegistryRefusedError, SchemaNotFoundError):
+                continue
+        return None
+
+    def is_compatible(self, subject: str, schema: dict[str, Any]) -> bool:
+        """Whether the registry would take the schema as the subject's next version."""
+        try:
+            answer = self._ask(lambda: self._client.test_compatibility(subject, _avro(schema)))
+        except SchemaNotFoundError:
+            # Confluent says so of a subject without versions, Karapace of one that it does not know:
+            # https://docs.confluent.io/platform/current/schema-registry/develop/api.html#compatibility
+            return True
+        if not isinstance(answer, bool):
+            raise failures.not_a_registry(self._settings, "JSON that does not say whether a schema is compatible")
+        return answer
+
+    def wait_for(
+        self,
+        subject: str,
+        schema: dict[str, Any],
+        stopping: threading.Event,
+        *,
+        register: bool = False,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> Registered | None:
+        """`lookup`, or `register`, waiting while the registry is away or has not got the schema.
+
+        None if `stopping` ends it. `waiting` is called between two tries. The log says once what is waited for, and
+        again every minute. Raises the errors that do not pass by themselves.
+        """
+        log = structlog.get_logger()
+        said: tuple[str, int] | None = None
+        tries = 0
+        while not stopping.is_set():
+            try:
+                found = self.register(subject, schema, log.warning) if register else self.lookup(subject, schema)
+            except RegistryUnavailableError as error:
+                reason, hint = "the schema registry does not answer", str(error)
+            except SchemaNotFoundError as error:
+                reason, hint = f"the schema registry has no such schema under {subject}", str(error)
+            else:
+                if said:
+                    log.info("schema found", subject=subject, schema_id=found.id)
+                return found
+            minute = int(tries * RETRY_S / SAY_AGAIN_S)
+            if said != (reason, minute):
+                said = (reason, minute)
+                log.warning(f"waiting: {reason}", hint=hint)
+            tries += 1
+            waiting()
+            stopping.wait(RETRY_S)
+        return None
+
+    def _guard(self, subject: str) -> SternpostError | None:
+        """Sees to it that the registry refuses what breaks the subject's earlier versions, if there are any.
+
+        Gives the error if the level could not be set and the subject is safe all the same.
+        """
+        refused = self._set_compatibility(subject)
+        if isinstance(refused, RegistryUnavailableError):
+            raise refused
+        if refused is None or self.compatibility(subject) == COMPATIBILITY or not self._has_versions(subject):
+            return refused
+        raise RegistryRefusedError(
+            f"the compatibility of {subject} is not {COMPATIBILITY} and could not be set: {refused.problem}",
+            "have someone set it who may, then register: until then, the registry takes a schema that breaks sinks",
+        )
+
+    def _set_compatibility(self, subject: str) -> SternpostError | None:
+        """Sets the subject's level to ours; gives the error if the registry does not let us."""
+        try:
+            if self._level(subject) == COMPATIBILITY:
+                return None
+        except SternpostError:
+            pass  # setting it will tell
+        try:
+            self._ask(lambda: self._client.set_compatibility(subject, COMPATIBILITY))
+        except SternpostError as error:  # 403, 404, 405, read-only: other questions may be answered all the same
+            return error
+        return None
+
+    def _level(self, subject: str | None) -> str:
+        level = self._ask(lambda: self._client.get_compatibility(subject))
+        if not isinstance(level, str):
+            raise failures.not_a_registry(self._settings, "JSON without a compatibility level")
+        return level
+
+    def _has_versions(self, subject: str) -> bool:
+        try:
+            return bool(self._ask(lambda: self._client.get_versions(subject)))
+        except SchemaNotFoundError:
+            return False
+
+    def _schema(self, schema_id: int) -> dict[str, Any]:
+        try:
+            text = self._ask(lambda: self._client.get_schema(schema_id)).schema_str
+        except SchemaNotFoundError as error:
+            raise SchemaNotFoundError(
+                f"{failures.name(self._settings)} has no schema {schema_id} ({error})",
+                "check schema_registry.url: events are read with the registry that they were written with",
+            ) from None
+        if not isinstance(text, str):
+            raise failures.not_a_registry(self._settings, "JSON without a schema")
+        try:
+            schema = json.loads(text)
+        except ValueError:
+            schema = None
+        if not isinstance(schema, dict):
+            raise DependencyError(f"the schema {schema_id} of {failures.name(self._settings)} is no Avro record")
+        return schema
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        try:
+            return question()
+        except Exception as error:
+            failure = failures.explain(self._settings, error, self._is_registry)
+            if failure is None:
+                raise
+            raise failure from None
+
+    def _is_registry(self) -> bool:
+        """Whether the address answers a question that every registry answers."""
+        try:
+            return isinstance(self._client.get_subjects(), list)
+        except Exception:
+            return False
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_ID
+
+
+def _avro(schema: dict[str, Any]) -> Schema:
+    return Schema(json.dumps(schema, separators=(",", ":")), "AVRO")

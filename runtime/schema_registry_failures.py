@@ -1,0 +1,184 @@
+"""What is wrong with the schema registry, and what to set: a sentence for each way in which a request can fail.
+
+Only RegistryUnavailableError passes by itself, so services wait for that alone.
+"""
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+
+from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
+
+from runtime.errors import (
+    RegistryMisconfiguredError,
+    RegistryRefusedError,
+    RegistryUnavailableError,
+    SchemaIncompatibleError,
+    SchemaNotFoundError,
+    SternpostError,
+)
+from runtime.settings import SchemaRegistry
+
+READ_ONLY = 42205
+"""Confluent's and Redpanda's code for a registry or subject in the mode READONLY:
+https://docs.confluent.io/platform/current/schema-registry/develop/api.html#mode"""
+
+ADDRESS = (
+    "check schema_registry.url, its scheme and its path: Apicurio needs /apis/ccompat/v7, most others need no path"
+)
+LONGEST_QUOTE = 300
+HOSTNAME_MISMATCH, CERTIFICATE_EXPIRED = 62, 10
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL's x509_vfy.h."""
+
+
+def name(settings: SchemaRegistry) -> str:
+    """The registry and its address, without the password that may be in it."""
+    return f"the schema registry at {re.sub(r'(?<=://)[^/@]*@', '', settings.url)}"
+
+
+def not_a_registry(settings: SchemaRegistry, what: str) -> RegistryMisconfiguredError:
+    """The error for an address where something else answers. `what` it answers: `JSON without an id`."""
+    return RegistryMisconfiguredError(f"{name(settings)} is not one: it answers with {what}", ADDRESS)
+
+
+def explain(settings: SchemaRegistry, error: Exception, is_registry: Callable[[], bool]) -> SternpostError | None:
+    """Our error for one of the client's; None for what is no failure of a request, but a fault of ours.
+
+    `is_registry` is asked where a 404 does not say what is missing: the schema, or everything.
+    """
+    if isinstance(error, SchemaRegistryError):
+        return _answered(settings, error, is_registry)
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return _tls(settings, cause)
+    if any(_is_of_http(cause) for cause in causes):
+        return _no_answer(settings, causes)
+    if isinstance(error, OAuthTokenError) or (type(error) is ValueError and "bearer" in str(error)):
+        return RegistryMisconfiguredError(
+            f"no token could be had for {name(settings)}", "check bearer.auth.… in schema_registry.properties"
+        )
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return not_a_registry(settings, "a page or text that is not JSON, a proxy's or a login's perhaps")
+    if isinstance(error, AttributeError | KeyError | TypeError | ValueError):  # where the client looks for its fields
+        return not_a_registry(settings, "nothing, or with JSON of another shape")
+    return None
+
+
+def _answered(settings: SchemaRegistry, error: SchemaRegistryError, is_registry: Callable[[], bool]) -> SternpostError:
+    """For an answer that is not 2xx."""
+    status, code = error.http_status_code, error.error_code
+    who, said = name(settings), _quote(error)
+    if type(code) is int and 40_400 < code < 40_500:
+        return SchemaNotFoundError(said)
+    if status == 404:
+        if is_registry():
+            return SchemaNotFoundError(said)
+        return RegistryMisconfiguredError(f"{who} does not know the path (HTTP 404)", ADDRESS)
+    if code == READ_ONLY:
+        return RegistryRefusedError(
+            f"{who} is read-only, or the subject is ({said})",
+            "write to the registry that it is a copy of, or have its mode set to READWRITE",
+        )
+    if status == 409:
+        return SchemaIncompatibleError(
+            f"{who} finds the schema incompatible with what is there ({said})",
+            "is the subject another topic's? See topics.events",
+        )
+    if status == 401:
+        given = "does not take the credentials" if settings.basic_auth else "wants credentials"
+        return RegistryMisconfiguredError(f"{who} {given} ({said})", "set schema_registry.basic_auth to user:password")
+    if status == 403:
+        return RegistryRefusedError(
+            f"{who}, or a proxy on the way, does not let this user do that ({said})",
+            "have its user granted the right to the subject, or set another in schema_registry.basic_auth",
+        )
+    if status == 407:
+        return RegistryMisconfiguredError(
+            f"a proxy on the way to {who} wants credentials (HTTP 407)",
+            "put them into HTTPS_PROXY or HTTP_PROXY, or the registry's host into NO_PROXY",
+        )
+    if 300 <= status < 400:
+        return RegistryMisconfiguredError(
+            f"{who} sends us elsewhere (HTTP {status}), and redirections are not followed",
+            "set schema_registry.url to where it leads: `curl -I` shows it, and often it is https:// instead of http://",
+        )
+    if status == 429:
+        return RegistryUnavailableError(f"{who} takes no more requests for now ({said})")
+    if status in (408, 425) or (status >= 500 and status not in (501, 505)):
+        return RegistryUnavailableError(f"{who}, or a proxy before it, has a fault ({said})", "see its log")
+    if type(code) is int and code > 0:
+        return RegistryRefusedError(f"{who} refuses the request ({said})")
+    return not_a_registry(settings, f"HTTP {status}")
+
+
+def _quote(error: SchemaRegistryError) -> str:
+    """The registry's own words, if they are its own: a page of a proxy's is none."""
+    words = error.error_message if type(error.error_code) is int and error.error_code > 0 else None
+    text = " ".join(words.split())[:LONGEST_QUOTE] if isinstance(words, str) else ""
+    return f"HTTP {error.http_status_code}: {text}" if text else f"HTTP {error.http_status_code}"
+
+
+def _tls(settings: SchemaRegistry, error: ssl.SSLError) -> SternpostError:
+    who = name(settings)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code == HOSTNAME_MISMATCH:
+            mend = "set schema_registry.url to the name that the certificate is for"
+        elif error.verify_code == CERTIFICATE_EXPIRED:
+            mend = "have the registry's certificate renewed"
+        else:
+            mend = "set schema_registry.ca_file to the certificate of the authority that signed it"
+        return RegistryMisconfiguredError(f"the certificate of {who} is not trusted: {error.verify_message}", mend)
+    reason = (error.reason or "").replace("_", " ").lower()
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        return RegistryUnavailableError(f"{who} ended the connection while TLS was set up", "see its log")
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"):
+        return RegistryMisconfiguredError(
+            f"{who} does not speak TLS at that port", "set schema_registry.url to http://…, or to its port for TLS"
+        )
+    return RegistryMisconfiguredError(
+        f"no TLS connection to {who} can be made ({reason or 'no reason given'})",
+        "check schema_registry.url, and whether it wants a client's certificate",
+    )
+
+
+def _no_answer(settings: SchemaRegistry, causes: list[BaseException]) -> SternpostError:
+    """For a request that came to no answer."""
+    who, kinds = name(settings), {type(cause).__name__ for cause in causes}
+    if kinds & {"InvalidURL", "UnsupportedProtocol", "LocalProtocolError"}:
+        return RegistryMisconfiguredError(f"{who} cannot be asked: that is no address", "mend schema_registry.url")
+    if "ProxyError" in kinds:
+        return RegistryUnavailableError(
+            f"the proxy on the way to {who} does not let us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        )
+    if "DecodingError" in kinds:
+        return not_a_registry(settings, "a body that cannot be decoded")
+    if "RemoteProtocolError" in kinds and any("illegal" in str(cause) for cause in causes):
+        return RegistryMisconfiguredError(
+            f"{who} does not speak HTTP at that port", "set schema_registry.url to https://…, or to its port for HTTP"
+        )
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            return RegistryUnavailableError(f"the name of {who} does not resolve", "check schema_registry.url")
+    if any("Timeout" in kind for kind in kinds):
+        why = f"gives no answer within schema_registry.timeout_ms ({settings.timeout_ms})"
+    elif "ConnectionRefusedError" in kinds:
+        why = "refuses the connection"
+    else:
+        why = "ended the connection without an answer"
+    return RegistryUnavailableError(f"{who} {why}", "start it, or check schema_registry.url")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, the first cause last."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, SternpostError):  # ours came before it, and did not cause it
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _is_of_http(error: BaseException) -> bool:
+    """Whether the request did not get through: the HTTP library's own errors, or the system's."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0].startswith(("httpx", "httpcore"))
