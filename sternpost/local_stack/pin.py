@@ -1,6 +1,6 @@
-"""Resolve the local stack's artifacts anew and write `artifacts.txt`: `python -m sternpost.local_stack.pin`.
+"""Resolve the local stack's artifacts and write `artifacts.txt`: `python -m sternpost.local_stack.pin`.
 
-Change a version below, run it, and look at the difference before it is committed.
+Change a version below, run it, and look at the difference before you commit it.
 """
 
 import hashlib
@@ -8,7 +8,10 @@ import logging
 import tempfile
 from pathlib import Path
 
-from sternpost.local_stack.artifacts import Artifact, maven_context
+from jgo.config import GlobalSettings
+from jgo.maven import MavenContext, PythonResolver
+
+from sternpost.local_stack.artifacts import Artifact
 
 KAFKA = "4.4.0"
 REGISTRY = "3.3.3"
@@ -29,8 +32,13 @@ _HEADER = """\
 
 
 def main() -> None:
+    """Write `artifacts.txt`."""
     with tempfile.TemporaryDirectory() as folder:
-        context = maven_context(Path(folder))
+        context = MavenContext(
+            resolver=PythonResolver(),
+            repo_cache=Path(folder),
+            remote_repos={**MavenContext().remote_repos, **GlobalSettings.load().repositories},
+        )
         # It compares the SHA-1 that the repository publishes while it downloads, and only warns of a difference.
         logging.basicConfig(level=logging.WARNING)
         logging.getLogger("jgo").setLevel(logging.WARNING)
