@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos bench lint format docs requirements clean
+.PHONY: setup demo test chaos bench lint format docs codegen requirements clean
 
 setup: .venv/.installed
 
@@ -38,6 +38,10 @@ format: setup
 # The pages of docs/ that are generated from code and tables.
 docs: setup
 	$(BIN)/python docs/generate.py
+
+# The encoder of events, from the newest schema in schemas/avro/.
+codegen: setup
+	$(BIN)/python -m tools.codegen
 
 # Resolve the pinned, hashed requirement files anew from pyproject.toml.
 requirements: setup

@@ -20,7 +20,7 @@ from processor.identification import identify
 from processor.mapping import CONSTANTS, Mapper
 from processor.records import Event, RawRecord
 from processor.state import PartitionState, StateMemory
-from schemas.avro_writer import Writer
+from schemas.event_writer import write_event
 from schemas.paths import nested
 from schemas.track_event import load_schema
 
@@ -41,7 +41,6 @@ def measure(events: int) -> list[Result]:
     """One run: identification, mapping, encoding (and by fastavro), and the core as a whole."""
     records = _records(events)
     mapper, parsed = Mapper("rudderstack"), fastavro.parse_schema(load_schema())
-    write = Writer(load_schema(), CONSTANTS)
 
     def mapped(record: RawRecord) -> dict[str, Any]:
         return mapper.fields(record.value or b"", record.timestamp_ms, None, "01HD", "bench")
@@ -53,8 +52,8 @@ def measure(events: int) -> list[Result]:
 
     tracks = [mapped(record) for record in records]
     trees = [nested({**CONSTANTS, **track}) for track in tracks[: max(1_000, events // 4)]]
-    differing = sum(write(track) != by_fastavro(tree) for track, tree in zip(tracks[:1_000], trees, strict=False))
-    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write, 10_000_000)
+    differing = sum(write_event(track) != by_fastavro(tree) for track, tree in zip(tracks[:1_000], trees, strict=False))
+    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write_event, 10_000_000)
     outcomes = core(records[:1_000])  # warm
     thresholds = gc.get_threshold()
     collect_seldom(BATCH)
@@ -63,7 +62,7 @@ def measure(events: int) -> list[Result]:
             "identify_us": _us(identify, records),
             "parse_json_us": _us(lambda record: orjson.loads(record.value or b""), records),
             "parse_and_map_us": _us(mapped, records),
-            "encode_us": _us(write, tracks),
+            "encode_us": _us(write_event, tracks),
             "encode_by_fastavro_us": _us(by_fastavro, trees),
             "core_us": _us(core, [records[at : at + BATCH] for at in range(0, events, BATCH)])
             * _batches(events)

@@ -19,7 +19,7 @@ import structlog
 from processor.identification import Identified, identify
 from processor.records import DeadLetter, Duplicate, Event, Headers, Outcome, RawRecord
 from schemas import headers
-from schemas.avro_writer import Unencodable
+from schemas.event_writer import Unencodable
 from schemas.rejection import ErrorCode, Rejection, Stage
 
 log = structlog.get_logger()

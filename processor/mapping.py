@@ -26,15 +26,7 @@ milliseconds, absent fields left out."""
 Event = dict[str, Any]
 """The same, and CONSTANTS, as nested dicts."""
 
-CONSTANTS: Fields = {
-    "type": "track",
-    "channel": "server",
-    "context.library.name": "unknown",
-    "context.library.version": "unknown",
-    "context.integration.name": "Customer.io",
-    "context.sourceType": "Customer.io",
-    "integrations": {"Customer.io": False},
-}
+CONSTANTS: Fields = catalogue.constants()
 """What all events have in common. Not to be changed."""
 
 _ORDER = (

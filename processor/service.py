@@ -15,7 +15,7 @@ from processor.deduplication import Deduplicator, State
 from processor.garbage import collect_seldom
 from processor.history import KafkaHistory
 from processor.loop import Loop
-from processor.mapping import CONSTANTS, Mapper
+from processor.mapping import Mapper
 from processor.sink import KafkaSink
 from processor.source import KafkaSource
 from processor.state import Forgetful, StateError, StateMemory
@@ -27,7 +27,7 @@ from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, record_li
 from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings import Settings
 from runtime.supervisor import Worker, supervise
-from schemas.avro_writer import Writer
+from schemas.event_writer import write_event
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 
@@ -78,7 +78,7 @@ def run_worker(worker: Worker) -> None:
         deduplicator,
         Mapper(processor.profile),
         frame(registered.id),
-        Writer(schema, CONSTANTS),
+        write_event,
         record_limits(settings).events,
     )
     states = _States(settings)

@@ -5,9 +5,10 @@ new metric or field is a row here, and for a field a new version of the schema.
 """
 
 import csv
+import json
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PROFILES = ("rudderstack", "corrected")
 EVERY_OBJECT_TYPE = "*"
@@ -60,6 +61,12 @@ def fields() -> tuple[FieldRow, ...]:
         FieldRow(sources=tuple(source.strip() for source in row.pop("sources").split(";")), **row)
         for row in _rows("fields.csv")
     )
+
+
+@cache
+def constants() -> dict[str, Any]:
+    """The fields that are the same in all events, by their paths. Not to be changed."""
+    return {row.target: json.loads(row.sources[0]) for row in fields() if row.type == "constant"}
 
 
 def event_name(object_type: str | None, metric: str | None) -> str:

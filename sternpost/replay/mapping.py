@@ -13,7 +13,7 @@ from processor.core import Core
 from processor.deduplication import Deduplicator
 from processor.history import KafkaHistory
 from processor.identification import identify
-from processor.mapping import CONSTANTS, Mapper
+from processor.mapping import Mapper
 from processor.records import Duplicate, Outcome, RawRecord
 from processor.state import Forgetful, StateError, StateMemory
 from processor.state_folder import StateFolder
@@ -21,8 +21,7 @@ from processor.transport import Broken
 from runtime.errors import DependencyError
 from runtime.kafka import record_limits
 from runtime.settings import Settings
-from schemas.avro_writer import Writer
-from schemas.track_event import load_schema
+from schemas.event_writer import write_event
 from schemas.wire_format import frame
 from sternpost import reader
 from sternpost.reader import Span
@@ -62,7 +61,7 @@ class Mapping(AbstractContextManager["Mapping"]):
             self._deduplicator,
             Mapper(settings.processor.profile),
             frame(schema_id),
-            Writer(load_schema(), CONSTANTS),
+            write_event,
             record_limits(settings).events,
         )
         self._scratch = tempfile.TemporaryDirectory(prefix="sternpost-replay-")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from processor.core import Core
 from processor.identification import identify
-from processor.mapping import CONSTANTS, Mapper
+from processor.mapping import Mapper
 from processor.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
-from schemas.avro_writer import Writer
+from schemas.event_writer import write_event
 from schemas.rejection import ErrorCode, Rejection, Stage
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
@@ -21,7 +21,6 @@ from tests.unit.processor.raw_records import NOW_MS, payload, raw
 
 SCHEMA = load_schema()
 PARSED = fastavro.parse_schema(SCHEMA)
-WRITER = Writer(SCHEMA, CONSTANTS)
 
 
 class Known:
@@ -37,7 +36,7 @@ class Known:
         return [self.offsets.get(key) for key in keys]
 
 
-def core(seen: Known | None = None, mapper: Any = None, encode: Any = WRITER, room: int = 1_000_000) -> Core:
+def core(seen: Known | None = None, mapper: Any = None, encode: Any = write_event, room: int = 1_000_000) -> Core:
     return Core(seen or Known(), mapper or Mapper("rudderstack"), frame(7), encode, room)
 
 

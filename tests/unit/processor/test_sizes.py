@@ -8,14 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processor.core import Core
-from processor.mapping import CONSTANTS, Mapper
+from processor.mapping import Mapper
 from processor.records import DeadLetter, Event, RawRecord
 from processor.sink import _of_dead_letter
 from runtime.configuration import load
 from runtime.kafka import EVENT_EXPANSION, HEADROOM_BYTES, RAW_EXPANSION, record_limits
-from schemas.avro_writer import Writer
+from schemas.event_writer import write_event
 from schemas.identity import identify
-from schemas.track_event import load_schema
 from schemas.wire_format import frame
 from tests.unit.processor.mapped import PROFILES
 from tests.unit.processor.paths import put
@@ -26,8 +25,7 @@ AROUND_BYTES = 4_096
 """More than what a record holds beside its body (names of fields, constants, numbers); far less than the headroom."""
 
 LONG = 50_000
-WRITER = Writer(load_schema(), CONSTANTS)
-CORES = {profile: Core(Known(), Mapper(profile), frame(7), WRITER, 2**40) for profile in PROFILES}
+CORES = {profile: Core(Known(), Mapper(profile), frame(7), write_event, 2**40) for profile in PROFILES}
 
 Headers = list[tuple[str, bytes | None]]
 

@@ -1,0 +1,45 @@
+"""Encodes track events, and tells which field is at fault if an event does not fit the schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import fastavro
+from fastavro.validation import ValidationError
+
+from schemas import catalogue
+from schemas.avro.encoder import FIELDS, encode
+from schemas.paths import nested
+from schemas.track_event import load_schema
+
+_SCHEMA = fastavro.parse_schema(load_schema())
+
+
+class Unencodable(ValueError):
+    """A value does not fit the schema. The message names the field and its type, and quotes nothing of the value."""
+
+
+def write_event(fields: Mapping[str, Any]) -> bytes:
+    """Avro of the event whose fields these are, by their paths in the schema, without the constants.
+
+    Times are Unix milliseconds. A field that is absent is null. Raises Unencodable; any other exception is a fault of
+    the encoder.
+    """
+    try:
+        return encode([fields.get(path) for path in FIELDS])
+    except UnicodeEncodeError:
+        raise Unencodable("text is not Unicode: it has half of a surrogate pair") from None
+    except Exception:
+        if misfit := _misfit(fields):
+            raise Unencodable(misfit) from None
+        raise
+
+
+def _misfit(fields: Mapping[str, Any]) -> str | None:
+    """What does not fit, in words; None if all does. fastavro is the judge."""
+    try:
+        fastavro.validate(nested({**catalogue.constants(), **fields}), _SCHEMA, raise_errors=True)
+    except ValidationError as invalid:
+        error = invalid.errors[-1]  # of a union's branches the one that is not null
+        kind = error.schema if isinstance(error.schema, str) else error.schema["type"]
+        return f"{str(error.field).removeprefix('sternpost.events.')} must be of type {kind}"
+    return None

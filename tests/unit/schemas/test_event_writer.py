@@ -1,0 +1,248 @@
+"""The generated encoder against fastavro: the same bytes for every event that fits, and a refusal for every other."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processor.mapping import Mapper
+from schemas import catalogue
+from schemas.avro.encoder import FIELDS
+from schemas.event_writer import Unencodable, write_event
+from schemas.paths import nested
+from schemas.rejection import Rejection
+from schemas.track_event import load_schema
+from sternpost import samples
+from tools import codegen
+
+SCHEMA = load_schema()
+PARSED = fastavro.parse_schema(SCHEMA)
+
+Event = dict[str, Any]
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.text("é⚓\0", min_size=60, max_size=70)
+INTS = st.integers(-(2**31), 2**31 - 1)
+LONGS = st.integers(-(2**63), 2**63 - 1)
+
+
+def by_fastavro(event: Event, schema: Any = PARSED) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, event)
+    return out.getvalue()
+
+
+def tree(fields: Event) -> Event:
+    return nested({**catalogue.constants(), **fields})
+
+
+def values_of(schema: Any) -> st.SearchStrategy[Any]:
+    """Values that fit a schema."""
+    if isinstance(schema, list):
+        return st.one_of(*map(values_of, schema))
+    match schema if isinstance(schema, str) else schema["type"]:
+        case "null":
+            return st.none()
+        case "boolean":
+            return st.booleans()
+        case "int":
+            return INTS
+        case "long":
+            return LONGS
+        case "string":
+            return TEXTS
+        case "array":
+            return st.lists(values_of(schema["items"]), max_size=3)
+        case "map":
+            return st.dictionaries(TEXTS, values_of(schema["values"]), max_size=3)
+    return st.fixed_dictionaries({field["name"]: values_of(field["type"]) for field in schema["fields"]})
+
+
+def flat(record: Event, schema: Any, at: str = "") -> Event:
+    """The fields of a record by their paths, those that are null left out."""
+    fields: Event = {}
+    for field in schema["fields"]:
+        path, value = at + field["name"], record[field["name"]]
+        kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+        inner = next((kind for kind in kinds if isinstance(kind, dict) and kind["type"] == "record"), None)
+        if inner and value is not None:
+            fields |= flat(value, inner, f"{path}.")
+        elif value is not None and path not in catalogue.constants():
+            fields[path] = value
+    return fields
+
+
+@settings(deadline=None)
+@given(values_of(SCHEMA))
+def test_an_event_that_fits_is_written_as_fastavro_writes_it(event: Event) -> None:
+    fields = flat(event, SCHEMA)
+    assert write_event(fields) == by_fastavro(tree(fields))
+
+
+EVENT = {"event": "E", "messageId": "m", "timestamp": 1, "receivedAt": 2, "properties.metric": "sent"}
+EVENT |= {path: "x" for path in FIELDS if path == "context.sourceId"}
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.binary(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    max_leaves=6,
+).filter(lambda junk: junk is not None)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(FIELDS), JUNK)
+def test_what_does_not_fit_is_refused(path: str, junk: Any) -> None:
+    fields = {**EVENT, path: junk}
+    try:
+        written = write_event(fields)
+    except Unencodable as misfit:
+        if "Unicode" not in str(misfit):
+            assert not fastavro.validate(tree(fields), PARSED, raise_errors=False)
+    else:
+        assert written == by_fastavro(tree(fields))
+
+
+@pytest.mark.parametrize("profile", catalogue.PROFILES)
+def test_every_kind_of_webhook_is_written_as_fastavro_writes_it(profile: str) -> None:
+    mapper = Mapper(profile)
+    for payload in samples.one_of_each():
+        fields = mapper.fields(json.dumps(payload).encode(), 1_700_000_000_123, 1, "x", "web")
+        assert write_event(fields) == by_fastavro(tree(fields))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["data", "event_id", "object_type", "metric", "timestamp"]),
+        st.recursive(
+            st.none() | st.booleans() | LONGS | TEXTS | st.floats(allow_nan=False),
+            lambda inner: (
+                st.dictionaries(
+                    st.sampled_from(
+                        ["identifiers", "id", "email", "cio_id", "recipient", "recipients", "href", "headers"]
+                    ),
+                    inner,
+                )
+                | st.lists(inner, max_size=3)
+            ),
+            max_leaves=12,
+        ),
+    )
+)
+def test_whatever_the_mapping_lets_through_is_encodable(payload: Event) -> None:
+    try:
+        fields = Mapper("corrected").fields(json.dumps(payload).encode(), 0, None, "x", "web")
+    except Rejection:
+        return
+    assert write_event(fields) == by_fastavro(tree(fields))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("event", None, "TrackEvent.event must be of type string"),
+        ("event", b"someone", "TrackEvent.event must be of type string"),
+        ("timestamp", 2**63, "TrackEvent.timestamp must be of type long"),
+        ("timestamp", True, "TrackEvent.timestamp must be of type long"),
+        ("sentAt", -(2**63) - 1, "TrackEvent.sentAt must be of type long"),
+        ("properties.actionId", "someone", "Properties.actionId must be of type long"),
+        ("properties.actionId", 1.0, "Properties.actionId must be of type long"),
+        ("properties.machine", 1, "Properties.machine must be of type boolean"),
+        ("properties.recipients", "someone", "Properties.recipients must be of type array"),
+        ("properties.recipients", [{"device_id": 1}], "Device.device_id must be of type string"),
+        ("properties.headers", {"someone": "x"}, "Properties.headers must be of type array"),
+        ("properties.headers", {1: ["x"]}, "Properties.headers must be of type map"),
+        ("properties.emailSubject", "someone \ud800", "text is not Unicode: it has half of a surrogate pair"),
+    ],
+)
+def test_the_field_that_does_not_fit_is_named_and_nothing_of_the_value(path: str, value: Any, message: str) -> None:
+    with pytest.raises(Unencodable) as caught:
+        write_event({**EVENT, path: value})
+    assert str(caught.value) == message
+
+
+def test_a_fault_of_the_encoder_is_no_misfit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("schemas.event_writer.encode", faulty)
+    with pytest.raises(ZeroDivisionError):
+        write_event(EVENT)
+
+
+@pytest.mark.parametrize("edge", [0, 2**6, 2**13, 2**14, 2**20, 2**31, 2**41, 2**62, 2**63 - 4])
+def test_longs_around_the_edges_of_their_bytes(edge: int) -> None:
+    for number in [*range(edge - 3, edge + 4), *range(-edge - 4, -edge + 4)]:
+        fields = {**EVENT, "timestamp": number, "properties.actionId": number}
+        assert write_event(fields) == by_fastavro(tree(fields))
+
+
+@pytest.mark.parametrize("length", [0, 63, 64, 8_191, 8_192, 100_000])
+@pytest.mark.parametrize("letter", ["a", "\x7f", "\x80", "\xff", "€", "⚓"])
+def test_texts_of_any_length_and_letters(length: int, letter: str) -> None:
+    fields = {**EVENT, "event": length * letter, "properties.content": length * "a" + letter}
+    assert write_event(fields) == by_fastavro(tree(fields))
+
+
+def test_the_encoder_is_what_the_generator_writes() -> None:
+    assert codegen.ENCODER.read_text("utf-8") == codegen.encoder(), "run `make codegen`"
+
+
+def generated(schema: Any, constants: Event) -> tuple[tuple[str, ...], Callable[[list[Any]], bytes]]:
+    scope: Event = {}
+    exec(codegen.module(schema, constants, "any.avsc"), scope)
+    return scope["FIELDS"], scope["encode"]
+
+
+def record(name: str, /, **types: Any) -> Event:
+    fields = [{"name": field, "type": kind} for field, kind in types.items()]
+    for field in fields:
+        if isinstance(field["type"], list):
+            field["default"] = None
+    return {"type": "record", "name": name, "fields": fields}
+
+
+ALL_KINDS = record(
+    "All",
+    number=["null", "int"],
+    lists={"type": "array", "items": {"type": "array", "items": "long"}},
+    place=record("Place", port="int", flags={"type": "map", "values": ["null", "boolean"]}),
+    origin=["null", record("Origin", topic="string", offset="long", inner=["null", record("Inner", a="int")])],
+    ships=["null", {"type": "array", "items": record("Ship", name="string", masts=["null", "long"])}],
+    fixed={"type": "map", "values": "long"},
+)
+
+
+@settings(deadline=None)
+@given(values_of(ALL_KINDS))
+def test_any_schema_of_types_that_the_generator_knows(event: Event) -> None:
+    event["fixed"] = {"a": 1}
+    paths, encode = generated(ALL_KINDS, {"fixed": event["fixed"]})
+    fields = flat(event, ALL_KINDS)
+    expected = by_fastavro(nested({**fields, "fixed": event["fixed"]}), fastavro.parse_schema(ALL_KINDS))
+    assert encode([fields.get(path) for path in paths]) == expected
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        record("R", a="double"),
+        record("R", a=["null", "string", "long"]),
+        record("R", a=["string", "null"]),
+        record("R", a={"type": "enum", "name": "E", "symbols": ["A"]}),
+        record("R", a={"type": "fixed", "name": "F", "size": 2}),
+        {"type": "record", "name": "R", "fields": [{"name": "a", "type": "string", "default": "x"}]},
+    ],
+)
+def test_the_generator_refuses_what_it_does_not_know(schema: Any) -> None:
+    with pytest.raises(ValueError, match=r"^R\.a"):
+        codegen.module(schema, {}, "any.avsc")
