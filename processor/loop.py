@@ -22,6 +22,7 @@ What can happen                            and what is done
 - partitions *lost*                        what is in flight counts as failed, and the brokers have fenced it
 - brokers refuse a record for good         from the group's offset on one record a transaction, until that record is
                                            found and becomes a dead letter
+- transaction markers at the end           once idle, a transaction that only moves the group past them
 - too many dead letters by our own fault   leave for good, before the batch is written
 
 Liveness: poll is called at least every few seconds, whatever the state of things, except while a commit, an abort or
@@ -199,6 +200,7 @@ class Loop:
         if not batch:
             if not self._committing():
                 self._finish()
+                self._pass_markers()
         elif not self._singly:
             self._transact(batch)
         else:
@@ -230,6 +232,18 @@ class Loop:
         self._deduplicator.seal(positions)
         commit = in_background("commit", lambda: self._sink.commit(positions, metadata))
         self._in_flight = _InFlight(commit, self._counts.tally(records, outcomes), positions)
+
+    def _pass_markers(self) -> None:
+        """Move the group past transaction markers and aborted records, which `poll` never returns.
+
+        Nothing is in hand or in flight. Otherwise the group would stay short of the end of the topic after each
+        redrive, and look behind to everybody who compares offsets.
+        """
+        ours = self._deduplicator.partitions - self._catch_up.partitions
+        read = self._source.positions(ours)
+        ahead = {p: offset for p, offset in read.items() if offset > self._deduplicator.complete_up_to(p)}
+        if ahead:
+            self._commit([], [], ahead)
 
     def _committing(self) -> bool:
         """Raises Broken where the commit hangs."""

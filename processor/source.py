@@ -161,6 +161,11 @@ class KafkaSource:
         with _breaking():
             return self._consumer.consumer_group_metadata()
 
+    def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        with _breaking():
+            return {tp.partition: tp.offset for tp in self._consumer.position(asked) if tp.offset >= 0}
+
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
         behind = {}
         asking = True

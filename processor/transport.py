@@ -89,6 +89,12 @@ class Source(Protocol):
         """Who this member is in the group now; to be fetched anew for each transaction."""
         ...
 
+    def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        """The next offset that `poll` would read of each: past what it returned, and past the transaction markers and
+        aborted records behind that. Partitions that `poll` has not come to since they were assigned or rewound may be
+        missing. Raises Broken."""
+        ...
+
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
         """Records of each partition between what was polled and the last stable offset, as last heard."""
         ...

@@ -5,6 +5,8 @@ partition than the earlier ones, so order between the two holds only if the earl
 deduplication is by partition, so a second try in a new one is not recognised. Hence nothing may be on its way.
 """
 
+import time
+
 from runtime.errors import CheckFailed, DependencyError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics
 from runtime.settings import Settings
@@ -54,9 +56,7 @@ def _check_quiet(settings: Settings) -> None:
             f"ingest is at work ({ingest.address}): a person's events would come into two partitions. Stop every "
             "ingest, or take the risk with --force"
         )
-    raw = reader.committed(settings, settings.topics.raw)
-    committed = consumer_group.committed(settings, [span.partition for span in raw])
-    behind = sum(max(0, span.end - max(span.start, committed.get(span.partition, 0))) for span in raw)
+    behind = sum(partition.lag for partition in consumer_group.partitions(settings, time.time_ns() // 1_000_000))
     if behind:
         raise CheckFailed(
             f"{behind} records of {settings.topics.raw} are not processed: later events of their people could overtake "

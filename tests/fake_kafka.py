@@ -43,7 +43,8 @@ class FakeKafka:
     """The brokers."""
 
     def __init__(self, partitions: int) -> None:
-        self.raw: list[list[RawRecord]] = [[] for _ in range(partitions)]
+        self.raw: list[list[RawRecord | None]] = [[] for _ in range(partitions)]
+        """By offset; None is what no reader gets: a transaction marker, or an aborted record."""
         self.output: list[Written] = []
         """Committed records, in the order of their transactions."""
         self.offsets: dict[int, int] = {}
@@ -59,8 +60,13 @@ class FakeKafka:
     def append(self, record: RawRecord) -> RawRecord:
         """To its partition; the offset is given here."""
         log = self.raw[record.partition]
-        log.append(record._replace(topic="raw", offset=len(log)))
-        return log[-1]
+        appended = record._replace(topic="raw", offset=len(log))
+        log.append(appended)
+        return appended
+
+    def append_unread(self, partition: int, number: int) -> None:
+        """So many transaction markers or aborted records."""
+        self.raw[partition] += [None] * number
 
     def assign(self, share: Mapping["FakeSource", Collection[int]]) -> None:
         """The group's new assignment; members learn of it when they poll."""
@@ -138,7 +144,7 @@ class FakeSource:
             start = self._positions[partition]
             taken = self._kafka.raw[partition][start : start + self._batch - len(batch)]
             self._positions[partition] += len(taken)
-            batch += taken
+            batch += filter(None, taken)
         return batch
 
     def committed(self, partitions: Collection[int]) -> dict[int, int]:
@@ -165,6 +171,9 @@ class FakeSource:
 
     def group_metadata(self) -> Membership:
         return Membership(self._generation, self)
+
+    def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        return {p: self._positions[p] for p in partitions if p in self._positions}
 
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
         return {p: len(self._kafka.raw[p]) - self._positions[p] for p in partitions if p in self._positions}
@@ -263,19 +272,20 @@ class FakeHistory:
 
     def begin(self, partition: int, known_up_to: int, position: int) -> int:
         log, now_ms = self._kafka.raw[partition], time.time_ns() // 1_000_000
-        next_ms = log[position].timestamp_ms if position < len(log) else now_ms
+        next_ms = next((record.timestamp_ms for record in log[position:] if record), now_ms)
         oldest_ms = min(now_ms, next_ms) - self._window_ms - DISORDER_MS
-        within = (record.offset for record in log[:position] if record.timestamp_ms >= oldest_ms)
+        within = (record.offset for record in log[:position] if record and record.timestamp_ms >= oldest_ms)
         first = min(position, max(0, known_up_to, next(within, position)))
         self._reading[partition] = first, position
         return first
 
     def read(self, timeout_s: float) -> tuple[list[RawRecord], list[int]]:
         del timeout_s
-        records, done = [], []
+        records: list[RawRecord] = []
+        done: list[int] = []
         for partition, (at, position) in list(self._reading.items()):
             to = min(position, at + self._chunk)
-            records += self._kafka.raw[partition][at:to]
+            records += filter(None, self._kafka.raw[partition][at:to])
             self._reading[partition] = to, position
             if to == position:
                 done.append(partition)

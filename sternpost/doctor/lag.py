@@ -14,15 +14,14 @@ SAFE = 0.5
 
 
 def check(settings: Settings) -> Iterator[Check]:
-    """Reads no record: by offsets and the times that brokers know them by."""
-    raw = settings.topics.raw
+    """Reads one record of each partition at most: the rest is told by offsets, and the times brokers know them by."""
     try:
         group = consumer_group.describe(settings)
-        kept = reader.committed(settings, raw)
-        committed = consumer_group.committed(settings, [span.partition for span in kept])
-        positions = {span.partition: max(span.start, committed.get(span.partition, 0)) for span in kept}
+        partitions = consumer_group.partitions(settings, time.time_ns() // 1_000_000)
+        kept = [reader.Span(p.partition, p.start, p.end) for p in partitions]
+        positions = {p.partition: p.end - p.lag for p in partitions}
         problems = [
-            *_removed(settings, kept, committed),
+            *_removed(settings, sum(p.expired for p in partitions)),
             *_late(settings, kept, positions),
         ]
     except DependencyError as error:
@@ -32,12 +31,11 @@ def check(settings: Settings) -> Iterator[Check]:
         yield warning("processor", f"the group {group.group_id} has no members", "start `sternpost process`")
     else:
         yield ok("processor", f"the group {group.group_id} is {group.state}, with {len(group.members)} at work")
-    behind = sum(max(0, span.end - positions[span.partition]) for span in kept)
+    behind = sum(p.lag for p in partitions)
     yield from problems or [ok("lag", f"{behind} records behind, and none in danger of retention")]
 
 
-def _removed(settings: Settings, kept: list[reader.Span], committed: dict[int, int]) -> Iterator[Check]:
-    expired = sum(max(0, span.start - committed.get(span.partition, span.start)) for span in kept)
+def _removed(settings: Settings, expired: int) -> Iterator[Check]:
     if expired:
         yield fault(
             "lag",

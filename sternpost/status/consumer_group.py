@@ -26,13 +26,11 @@ class Partition(NamedTuple):
     """Above `end` where a transaction is open."""
     committed: int | None
     """The group's next offset; None where it never committed one."""
+    lag: int
+    """Offsets not processed, up to the last stable one; 0 if no record is among them, but only transaction markers
+    and aborted records. The processor commits past these too, but may be down."""
     lag_seconds: float | None
     """Age of the oldest record not processed; None where there is none."""
-
-    @property
-    def lag(self) -> int:
-        """Records to the last stable offset, transactions' markers among them counted as records."""
-        return max(0, self.end - max(self.start, self.committed or 0))
 
     @property
     def expired(self) -> int:
@@ -43,7 +41,6 @@ class Partition(NamedTuple):
         """For scripts."""
         return {
             **self._asdict(),
-            "lag": self.lag,
             "lag_seconds": None if self.lag_seconds is None else round(self.lag_seconds, 3),
             "expired": self.expired,
         }
@@ -104,15 +101,12 @@ def partitions(settings: Settings, now_ms: int) -> list[Partition]:
     high = reader.offsets(settings, topic, dict.fromkeys(numbers, reader.FROM_END), stable=False)
     spans = reader.committed(settings, topic, numbers)
     offsets = committed(settings, [span.partition for span in spans])
-    found = [
-        Partition(span.partition, span.start, span.end, high[span.partition], offsets.get(span.partition), None)
-        for span in spans
-    ]
-    behind = [reader.Span(p.partition, max(p.start, p.committed or 0), p.end) for p in found if p.lag]
+    behind = [span._replace(start=max(span.start, offsets.get(span.partition, 0))) for span in spans]
     oldest = reader.first_messages(settings, topic, behind)
-    return [
-        partition._replace(lag_seconds=max(0.0, (now_ms - oldest[partition.partition].timestamp()[1]) / 1000))
-        if partition.partition in oldest
-        else partition
-        for partition in found
-    ]
+    found = []
+    for span, unprocessed in zip(spans, behind, strict=True):
+        number, first = span.partition, oldest.get(span.partition)
+        lag = unprocessed.offsets if first is not None else 0
+        lag_seconds = max(0.0, (now_ms - first.timestamp()[1]) / 1000) if first is not None else None
+        found.append(Partition(number, span.start, span.end, high[number], offsets.get(number), lag, lag_seconds))
+    return found

@@ -245,6 +245,42 @@ class TransportContract:
         one.source.resume([0])
         assert before + one.receive(2 * BATCH - len(before)) == sent
 
+    def test_positions_pass_over_transaction_markers_and_aborted_records(self, world: World) -> None:
+        sent = world.append(records_of(0, 2))
+        one = world.member("one")
+        assert one.receive(2) == sent
+        assert one.source.positions([0]) == {0: 2}
+        sent = world.transact(records_of(0, 3), commit=True)
+        assert one.receive(3) == sent
+        poll_until(lambda: one.source.positions([0]) == {0: 6}, one)
+        world.transact([*records_of(0, 2), *records_of(1, 1)], commit=False)
+        poll_until(lambda: one.source.positions([0, 1]) == {0: 9, 1: 2}, one)
+        assert one.source.lag([0, 1]) == {0: 0, 1: 0}
+
+        # Such a position can be the group's: whoever reads on from it misses nothing.
+        sink = world.sink("one")
+        sink.write([], [])
+        sink.commit({0: 9, 1: 2}, one.source.group_metadata())
+        assert one.source.committed([0, 1]) == {0: 9, 1: 2}
+        sent = world.append(records_of(0, 1))
+        assert [record.offset for record in one.receive(1)] == [9]
+        one.source.rewind({0: 6})
+        assert one.source.positions([0]).get(0, 6) == 6
+        one.source.resume([0])
+        assert one.receive(1) == sent
+        assert one.source.positions([0]) == {0: 10}
+        assert world.output() == []
+
+    def test_history_ends_at_a_position_behind_markers(self, world: World) -> None:
+        sent = [*world.append(records_of(0, 2)), *world.transact(records_of(0, 2), commit=True)]
+        world.transact(records_of(0, 2), commit=False)
+        history = world.history(3600)
+        assert history.begin(0, -1, 8) == 0
+        assert places(read_all(history, {0})) == [record.offset for record in sent]
+        assert history.begin(0, 5, 8) == 5
+        assert read_all(history, {0}) == []
+        history.close()
+
     def test_lag_counts_what_was_not_polled(self, world: World) -> None:
         world.append(records_of(0, 12))
         one = world.member("one")

@@ -26,6 +26,10 @@ class World(Protocol):
         """To the raw topic; as they are there, with their topic and offsets."""
         ...
 
+    def transact(self, records: Iterable[RawRecord], *, commit: bool) -> list[RawRecord]:
+        """The same in a transaction, which leaves a marker in each of their partitions; nobody reads an aborted one."""
+        ...
+
     def member(self, name: str) -> "Member":
         """One more member of the group; the group sees to it that each has its share."""
         ...

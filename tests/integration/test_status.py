@@ -16,6 +16,7 @@ from schemas import headers
 from schemas.track_event import load_schema
 from schemas.wire_format import frame
 from sternpost.cli import cli
+from sternpost.doctor import lag
 from sternpost.status import dead_letters
 from sternpost.status.snapshot import Looker, Snapshot
 from tests.kafka import SettingsMaker, TopicMaker
@@ -111,6 +112,36 @@ def test_lag_is_counted_to_the_last_stable_offset(settings: Settings) -> None:
     partition = Looker(settings).look().partitions[0]
     producer.abort_transaction(30)
     assert (partition.end, partition.high_watermark, partition.lag) == (0, 1, 0)
+
+
+def test_transaction_markers_and_aborted_records_alone_are_nothing_to_process(settings: Settings) -> None:
+    """With no processor that would commit past them."""
+    raw = settings.topics.raw
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": raw})
+    producer.init_transactions(30)
+    for end in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        producer.produce(raw, value=b"{}", partition=0)
+        producer.flush(30)
+        end(30)
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": settings.processor.group_id}
+    )
+    looker = Looker(settings)
+    assert [(p.end, p.lag) for p in looker.look().partitions] == [(4, 4), (0, 0)]
+    consumer.commit(offsets=[TopicPartition(raw, 0, 1)], asynchronous=False)
+    consumer.close()
+    snapshot = looker.look()
+    assert [(p.committed, p.end, p.lag) for p in snapshot.partitions] == [(1, 4, 0), (None, 0, 0)]
+    assert (snapshot.lag, snapshot.lag_seconds) == (0, None)
+    assert by_lag(settings) == ["0 records behind, and none in danger of retention"]
+    write(settings, raw, 1)
+    assert looker.look().lag == 4
+    assert by_lag(settings)[0].startswith("4 records behind")
+
+
+def by_lag(settings: Settings) -> list[str]:
+    return [check.detail for check in lag.check(settings) if check.name == "lag"]
 
 
 def test_members_and_throughput(settings: Settings) -> None:

@@ -121,12 +121,20 @@ def test_topics_grow_when_nothing_is_on_its_way(settings: Settings) -> None:
 
     topics.create(settings)
     try:
-        producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
-        producer.produce(settings.topics.raw, b"{}", partition=0)
-        assert producer.flush(30) == 0
+        raw = settings.topics.raw
+        producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": raw})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(raw, b"{}", partition=0)
+        producer.flush(30)
+        producer.abort_transaction(30)
+        assert json.loads(grow("--partitions", "3").stdout)["grown"] == {}  # nobody ever gets what was aborted
+        producer.begin_transaction()
+        producer.produce(raw, b"{}", partition=1)
+        producer.commit_transaction(30)
         refused = grow("--partitions", "5").exception
         assert isinstance(refused, CheckFailed)
-        assert "1 records" in str(refused)
+        assert "2 records" in str(refused)
         assert json.loads(grow("--partitions", "5", "--force").stdout) == {
             "partitions": 5,
             "grown": dict.fromkeys(topics.names(settings), 3),

@@ -44,6 +44,26 @@ class KafkaWorld:
         self._sinks: list[KafkaSink] = []
 
     def append(self, records: Iterable[RawRecord]) -> list[RawRecord]:
+        return self._send(self._producer, records)
+
+    def transact(self, records: Iterable[RawRecord], *, commit: bool) -> list[RawRecord]:
+        producer = Producer(
+            {
+                "bootstrap.servers": self.settings.kafka.bootstrap_servers,
+                "transactional.id": f"{self.settings.topics.raw}-{uuid.uuid4().hex}",
+                "linger.ms": 1,
+            }
+        )
+        producer.init_transactions(PATIENCE_S)
+        producer.begin_transaction()
+        sent = self._send(producer, records)
+        if commit:
+            producer.commit_transaction(PATIENCE_S)
+            return sent
+        producer.abort_transaction(PATIENCE_S)
+        return []
+
+    def _send(self, producer: Producer, records: Iterable[RawRecord]) -> list[RawRecord]:
         topic = self.settings.topics.raw
         sent, offsets = list(records), list[int]()
 
@@ -51,7 +71,7 @@ class KafkaWorld:
             offsets.append(message.offset() or 0)
 
         for record in sent:
-            self._producer.produce(
+            producer.produce(
                 topic,
                 record.value,
                 record.key,
@@ -60,7 +80,7 @@ class KafkaWorld:
                 timestamp=record.timestamp_ms,
                 on_delivery=delivered,
             )
-            assert self._producer.flush(PATIENCE_S) == 0
+            assert producer.flush(PATIENCE_S) == 0
         return [record._replace(topic=topic, offset=at) for record, at in zip(sent, offsets, strict=True)]
 
     def member(self, name: str) -> Member:

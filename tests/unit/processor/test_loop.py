@@ -172,6 +172,11 @@ class Simulation(RuleBasedStateMachine):
             body = b"broken" if broken and number % 5 == 0 else b"good"
             self.kafka.append(raw(0, body, event_id=f"{partition}-{number}", partition=partition))
 
+    @rule(partition=st.integers(0, PARTITIONS - 1), number=st.integers(1, 7))
+    def transact(self, partition: int, number: int) -> None:
+        """Others leave transaction markers and aborted records."""
+        self.kafka.append_unread(partition, number)
+
     @rule(number=st.integers(0, MEMBERS - 1), times=st.integers(1, 4))
     def turn(self, number: int, times: int) -> None:
         for _ in range(times):
@@ -250,13 +255,15 @@ class Simulation(RuleBasedStateMachine):
             assert member.loop is not None
             assert member.health.state == (True, "")
             member.loop.close()
-        expected = Counter({identify_output(record) for log in self.kafka.raw for record in log})
+        expected = Counter({identify_output(record) for log in self.kafka.raw for record in log if record})
         found = Counter(identify_output(written) for written in self.kafka.output)
         assert found == expected
         for partition in range(PARTITIONS):
             places = [offset for p, offset in map(origin, self.kafka.output) if p == partition]
             assert places == sorted(places)
         assert not self.kafka.open
+        ends = {partition: len(log) for partition, log in enumerate(self.kafka.raw) if log}
+        assert {partition: offset for partition, offset in self.kafka.offsets.items() if offset} == ends
 
 
 def identify_output(record: RawRecord | Written) -> bytes | None:
@@ -292,6 +299,40 @@ def test_a_transaction_begins_with_the_first_record(kafka: FakeKafka) -> None:
     for _ in range(5):
         one.turn()
         assert not kafka.open
+
+
+def test_markers_are_passed_over_in_one_transaction_once_there_is_nothing_else(kafka: FakeKafka) -> None:
+    commits: list[str] = []
+    kafka.fault = lambda step: commits.append(step) if step == "commit" else None
+    one = member(kafka)
+    kafka.append(raw(event_id="a"))
+    for partition in (0, 1):
+        kafka.append_unread(partition, 2)
+    one.turns(20)
+    assert kafka.offsets == {0: 3, 1: 2}
+    assert len(commits) == 2
+    kafka.append(raw(event_id="b"))
+    one.turns(20)
+    assert kafka.offsets == {0: 4, 1: 2}
+    assert len(commits) == 3
+    one.crash()
+    one.turns(20)
+    assert len(kafka.output) == 2
+    assert len(commits) == 3
+
+
+def test_markers_are_not_passed_over_before_what_is_ahead_of_them(kafka: FakeKafka) -> None:
+    """A transaction that was aborted has its records read again, whatever was read after them."""
+    one = member(kafka, Processor(batch_max_records=2))
+    faults = ["aborted"] * 3
+    kafka.fault = lambda step: faults.pop() if step == "commit" and faults else None
+    for number in range(4):
+        kafka.append(raw(event_id=f"{number}"))
+        kafka.append_unread(0, 3)
+    with structlog.testing.capture_logs():
+        one.turns(60)
+    assert [origin(written)[1] for written in kafka.output] == [0, 4, 8, 12]
+    assert kafka.offsets == {0: 16}
 
 
 def test_a_batch_of_duplicates_alone_moves_the_group(kafka: FakeKafka) -> None:

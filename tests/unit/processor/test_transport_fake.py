@@ -21,6 +21,14 @@ class FakeWorld:
     def append(self, records: Iterable[RawRecord]) -> list[RawRecord]:
         return [self._kafka.append(record) for record in records]
 
+    def transact(self, records: Iterable[RawRecord], *, commit: bool) -> list[RawRecord]:
+        sent = list(records)
+        written = self.append(sent) if commit else []
+        for partition in {record.partition for record in sent}:
+            aborted = 0 if commit else sum(record.partition == partition for record in sent)
+            self._kafka.append_unread(partition, aborted + 1)
+        return written
+
     def member(self, name: str) -> Member:
         member = Member(name, self.diary, lambda listener: FakeSource(self._kafka, listener, BATCH, name))
         joins = name not in self._sources
