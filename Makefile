@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos bench lint format docs codegen requirements clean
+.PHONY: setup demo test chaos bench compile test-compiled lint format docs codegen requirements clean
 
 setup: .venv/.installed
 
@@ -11,7 +11,12 @@ setup: .venv/.installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m tools.compile
 	@touch $@
+
+# Again, after an edit of what is compiled: until then the sources run.
+compile: setup
+	$(BIN)/python -m tools.compile
 
 demo: setup
 	$(BIN)/sternpost demo
@@ -19,10 +24,14 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+# What is compiled, by the tests of its sources.
+test-compiled: compile
+	PURE_PYTHON=0 $(BIN)/python -m pytest tests/unit/schemas tests/unit/processor
+
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos --timeout=1200
 
-bench: setup
+bench: compile
 	$(BIN)/python -m benchmarks
 
 lint: setup

@@ -9,9 +9,19 @@ import pytest
 
 from tests.kafka import Kafka, SettingsMaker, TopicMaker, running
 
+# Tests run from the sources, whatever is compiled: breakpoints, coverage and patches work there. PURE_PYTHON=0 has them
+# run what is compiled.
+os.environ.setdefault("PURE_PYTHON", "1")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background, by `nohup` or a script's `&`: what tests start would ignore Ctrl-C as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    from schemas.avro import encoder
+
+    return f"encoder: {'the source' if encoder.__file__.endswith('.py') else 'compiled'}"
 
 
 @pytest.fixture(autouse=True)
