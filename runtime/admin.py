@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
 from threading import Thread
 
-from runtime import metrics
+from runtime import logs, metrics
 from runtime.errors import ConfigurationError
 
 Check = Callable[[], tuple[bool, str]]
@@ -45,6 +45,7 @@ def serve(host: str, port: int, ready: Check, alive: Check) -> Admin:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
+                logs.count_dropped()
                 self._answer(200, metrics.render(), _METRICS)
             elif path in ("/healthz", "/readyz"):
                 good, reason = alive() if path == "/healthz" else ready()

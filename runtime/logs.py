@@ -2,16 +2,29 @@
 
 What is logged is about the service: counts, codes, offsets, settings' names. Never a payload, a person's address,
 a key or a signature: exceptions are logged by type and place, and libraries below `warning` not at all.
+
+Logging never raises and never waits: `runtime.log_stream` drops what cannot be written.
 """
 
+import atexit
+import json
 import logging
+import os
 import sys
-from typing import Any
+import threading
+from functools import cache
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
 
+from runtime import metrics
+from runtime.log_stream import LogStream
 from runtime.settings import Log, LogFormat
+
+STANDARD_ERROR = 2
+DRAIN_TIMEOUT_S = 1.0
+"""A process that ends waits so long for its last lines to be written."""
 
 SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -19,10 +32,13 @@ SHARED: list[structlog.typing.Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+log = structlog.get_logger()
+_counted = 0
+
 
 def configure(log: Log, **bound: object) -> None:
     """Sets logging up for this process; `bound` is on every line (service, worker)."""
-    console = log.format is LogFormat.CONSOLE or (log.format is LogFormat.AUTO and sys.stderr.isatty())
+    console = log.format is LogFormat.CONSOLE or (log.format is LogFormat.AUTO and os.isatty(STANDARD_ERROR))
     level = logging.getLevelNamesMapping()[log.level.upper()]
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -33,14 +49,14 @@ def configure(log: Log, **bound: object) -> None:
     structlog.configure(
         processors=[*SHARED, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _stream())),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
 
     # What libraries log through the standard library takes the same form.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_stream())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
@@ -52,5 +68,44 @@ def configure(log: Log, **bound: object) -> None:
     root.setLevel(max(level, logging.WARNING))
 
 
+def take_over_streams() -> None:
+    """Have all that this process prints go into its log: for services, which print no results.
+
+    So warnings, tracebacks and what a library prints cannot raise or block either.
+    """
+    sys.stdout = sys.stderr = cast(TextIO, _stream())
+    logging.captureWarnings(True)
+    sys.excepthook = lambda kind, error, trace: log.critical("crashed", exc_info=(kind, error, trace))
+    threading.excepthook = _thread_crashed
+    sys.unraisablehook = lambda raised: log.error(
+        "exception ignored", exc_info=(raised.exc_type, raised.exc_value, raised.exc_traceback)
+    )
+
+
+def count_dropped() -> None:
+    """Add the lines dropped since the last call to their metric."""
+    global _counted  # noqa: PLW0603
+    if (new := _stream().dropped - _counted) > 0:
+        _counted += new
+        metrics.LOG_LINES_DROPPED.labels().inc(new)
+
+
+@cache
+def _stream() -> LogStream:
+    """One for each process."""
+    stream = LogStream(STANDARD_ERROR, lambda dropped: log.warning("log lines were dropped", lines=dropped))
+    atexit.register(stream.drain, DRAIN_TIMEOUT_S)
+    return stream
+
+
+def _thread_crashed(crash: threading.ExceptHookArgs) -> None:
+    value = crash.exc_value or crash.exc_type()
+    thread = crash.thread.name if crash.thread else None
+    log.error("thread crashed", thread=thread, exc_info=(crash.exc_type, value, crash.exc_traceback))
+
+
 def _json(event: dict[str, Any], **_: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # half a surrogate pair, as in a file's name, or an integer of more than 64 bits
+        return json.dumps(event, default=str)

@@ -12,15 +12,16 @@ import atexit
 import bisect
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
 from prometheus_client import Metric as Family
 from prometheus_client.registry import Collector
+
+from runtime import temporary
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own: set before it is imported, it has a process count into files of that folder."""
@@ -86,10 +87,19 @@ def _declare(metric: Metric[Series]) -> Metric[Series]:
 
 
 def share_between_processes() -> None:
-    """Have the processes that this one starts from now on count where this one can add them up."""
+    """Have this process, and those that it starts from now on, count where this one can add them up.
+
+    To be called before this process counts anything. Raises ConfigurationError if no folder can be written to.
+    """
     global _shared_folder  # noqa: PLW0603
-    _shared_folder = os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="sternpost-metrics-")
-    atexit.register(shutil.rmtree, _shared_folder, ignore_errors=True)
+    _shared_folder = os.environ[FOLDER_VARIABLE] = temporary.memory_folder("sternpost-metrics-")
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # it was chosen on import
+    atexit.register(remove_shared_folder)
+
+
+def remove_shared_folder() -> None:
+    """Of a service that ends: its parent does it, or a worker whose parent was killed."""
+    shutil.rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)
 
 
 def forget_process(pid: int) -> None:
@@ -189,6 +199,18 @@ def flush() -> None:
 
 
 _LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4)
+
+# Both services
+LOG_LINES_DROPPED = counter(
+    "sternpost_log_lines_dropped_total",
+    "Log lines that could not be written: a full disk, a pipe that nobody reads, a terminal that is gone.",
+)
+ADMIN_ACCEPT_FAILURES = counter(
+    "sternpost_admin_accept_failures_total",
+    "Connections that the admin listener could not accept, by the name of the error (`EMFILE`), or `too_many` where "
+    "as many as it takes were open.",
+    "error",
+)
 
 # Ingest
 INGEST_REQUESTS = counter(

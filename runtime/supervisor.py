@@ -25,7 +25,9 @@ from typing import Any
 
 import structlog
 
+from runtime import logs, metrics
 from runtime.errors import SternpostError
+from runtime.heartbeat import Heartbeat
 from runtime.settings import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
@@ -39,7 +41,7 @@ _spawn = multiprocessing.get_context("spawn")  # a fork would copy threads and l
 class Worker:
     """A worker process's own end: what it is to do, whether it is to stop, how it is."""
 
-    def __init__(self, index: int, settings: Settings, pipe: "Connection[Any, Any]", heartbeat: Any) -> None:
+    def __init__(self, index: int, settings: Settings, pipe: "Connection[Any, Any]", heartbeat: Heartbeat) -> None:
         self.index = index
         """0 … workers - 1, the same after a restart."""
         self.settings = settings
@@ -48,6 +50,8 @@ class Worker:
         self._pipe = pipe
         self._heartbeat = heartbeat
         self._said: tuple[bool, str] | None = None
+        self.orphaned = False
+        """Whether the parent is gone."""
 
     def ready(self, ready: bool, reason: str = "") -> None:
         """Says whether this worker can do its work now; the service is ready while all of its workers are."""
@@ -58,18 +62,21 @@ class Worker:
 
     def beat(self) -> None:
         """Says that the worker's loop goes round; without a beat for `liveness_timeout_s` it counts as hung."""
-        self._heartbeat.value = time.monotonic()
+        self._heartbeat.beat()
+        logs.count_dropped()
 
     def watch(self) -> None:
         """Sets `stopping` on SIGTERM and when the parent goes; Ctrl-C is the parent's to pass on."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a service that reloads takes it over
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         signal.signal(signal.SIGTERM, lambda *_: self.stopping.set())
         threading.Thread(target=self._await_parents_death, daemon=True, name="parent-watch").start()
 
     def _await_parents_death(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             self._pipe.recv()
+        self.orphaned = True
         self.stopping.set()
 
 
@@ -79,7 +86,7 @@ class _Slot:
     def __init__(self, index: int, service: str, target: Target, settings: Settings) -> None:
         self.index = index
         self.arguments = (service, target, index, settings)
-        self.heartbeat = _spawn.Value("d", 0.0, lock=False)
+        self.heartbeat = Heartbeat()
         self.pause_s = FIRST_PAUSE_S
         self.start_at: float | None = 0.0
         """When to start it next; None while it runs or is not to run again."""
@@ -88,17 +95,33 @@ class _Slot:
         self.pipe: Connection[Any, Any] | None = None
 
     def start(self) -> None:
-        self.pipe, theirs = _spawn.Pipe()
-        self.started_at = self.heartbeat.value = time.monotonic()
+        """Raises OSError if the system has no process, memory or descriptor left for it."""
+        self.started_at = time.monotonic()
+        self.heartbeat.beat()
         self.start_at = None
         self.ready, self.reason = False, "starting"
-        self.process = _spawn.Process(target=_run, args=(*self.arguments, theirs, self.heartbeat), daemon=False)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: no Ctrl-C before the worker can handle it
+        ours, theirs = _spawn.Pipe()
+        process = _spawn.Process(target=_run, args=(*self.arguments, theirs, self.heartbeat), daemon=False)
+        # Both are inherited: no Ctrl-C, and no hang-up of the terminal, before the worker can handle it.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         try:
-            self.process.start()
+            process.start()
+        except OSError:
+            ours.close()
+            raise
         finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
             signal.signal(signal.SIGINT, before)
-        theirs.close()
+            theirs.close()
+        self.pipe, self.process = ours, process
+
+    def restart_later(self, now: float) -> None:
+        """After a pause, which doubles up to LONGEST_PAUSE_S."""
+        if now - self.started_at > STABLE_AFTER_S:
+            self.pause_s = FIRST_PAUSE_S
+        self.start_at = now + self.pause_s
+        self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
 
     def read(self) -> None:
         """Takes what the worker said of itself."""
@@ -144,7 +167,6 @@ def supervise(
     admin listener. A worker that ends with one of the codes `passing` is started again where one was ready before.
     """
     from runtime import admin as admin_listener
-    from runtime import metrics
 
     log = structlog.get_logger()
     wake_read, wake_write = os.pipe()
@@ -164,7 +186,7 @@ def supervise(
 
     def alive() -> tuple[bool, str]:
         now = time.monotonic()
-        hung = [s.index for s in slots if s.process and now - s.heartbeat.value > liveness_timeout_s]
+        hung = [s.index for s in slots if s.process and now - s.heartbeat.last() > liveness_timeout_s]
         return (False, f"no heartbeat from worker {hung[0]}") if hung else (True, "")
 
     def ready() -> tuple[bool, str]:
@@ -173,6 +195,7 @@ def supervise(
         waiting = [f"worker {s.index}: {s.reason or 'not ready'}" for s in slots if not s.ready]
         return not waiting, "; ".join(waiting)
 
+    logs.take_over_streams()
     metrics.share_between_processes()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -197,12 +220,14 @@ def supervise(
                         code = worker_code
                         stop(signal.SIGTERM, None)
                     else:
-                        if now - slot.started_at > STABLE_AFTER_S:
-                            slot.pause_s = FIRST_PAUSE_S
-                        slot.start_at = now + slot.pause_s
-                        slot.pause_s = min(2 * slot.pause_s, LONGEST_PAUSE_S)
+                        slot.restart_later(now)
                 if not stop_at and slot.start_at is not None and now >= slot.start_at:
-                    slot.start()
+                    try:
+                        slot.start()
+                    except OSError as error:
+                        log.error("worker not started", worker=slot.index, error=str(error))  # noqa: TRY400
+                        slot.reason = f"not started: {error}"
+                        slot.restart_later(now)
                     if stop_at:  # asked for while it had no process id yet
                         slot.signal(signal.SIGTERM)
             running = [slot for slot in slots if slot.process is not None]
@@ -237,14 +262,13 @@ def _final_codes() -> set[int]:
     return {error.exit_code for error in SternpostError.__subclasses__()} - {1}
 
 
-def _run(service: str, target: Target, index: int, settings: Settings, pipe: Any, heartbeat: Any) -> None:
+def _run(service: str, target: Target, index: int, settings: Settings, pipe: Any, heartbeat: Heartbeat) -> None:
     """A worker process."""
-    from runtime import logs
-
     raise_file_limit()
     worker = Worker(index, settings, pipe, heartbeat)
     worker.watch()
     logs.configure(settings.log, service=service, worker=index)
+    logs.take_over_streams()
     log = structlog.get_logger()
     try:
         target(worker)
@@ -254,3 +278,7 @@ def _run(service: str, target: Target, index: int, settings: Settings, pipe: Any
     except Exception:
         log.exception("crashed")
         raise SystemExit(1) from None
+    finally:
+        logs.count_dropped()
+        if worker.orphaned:
+            metrics.remove_shared_folder()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from runtime.errors import SternpostError
-from sternpost import commands
+from sternpost import commands, standard_streams
 from sternpost.commands.common import Options
 
 NO_COMMANDS = {"common"}
@@ -54,16 +54,28 @@ def cli(ctx: click.Context, file: Path | None, assignments: tuple[str, ...]) -> 
 
 def main() -> None:
     """Entry point of the `sternpost` program."""
+    standard_streams.secure()
     # Commands say in their own words what the Kafka client complains about; services log it.
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
-        code = cli(prog_name="sternpost", standalone_mode=False)
+        code = _exit_code()
+        sys.stdout.flush()
     except SternpostError as error:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
         code = error.exit_code
+    except BrokenPipeError:
+        code = 1  # whoever read the output has enough of it
+    sys.exit(code)
+
+
+def _exit_code() -> int | str | None:
+    try:
+        code: int | None = cli(prog_name="sternpost", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        code = 130
-    sys.exit(code)
+        return 130
+    except SystemExit as ended:
+        return ended.code
+    return code

@@ -9,7 +9,6 @@ import os
 import secrets
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Self
 import structlog
 from pydantic import BaseModel, SecretStr
 
-from runtime import configuration
+from runtime import configuration, temporary
 from runtime.errors import ConfigurationError
 from runtime.settings import PREFIX, Settings
 from sternpost.local_stack import ports
@@ -113,7 +112,7 @@ def running(
     cluster = None
     with ended_by_signals(), contextlib.ExitStack() as stack:
         if own_cluster:
-            folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sternpost-")))
+            folder = data_dir or Path(stack.enter_context(temporary.folder("sternpost-")))
         else:
             log.info("starting Kafka and the schema registry", brokers=brokers)
             cluster = stack.enter_context(

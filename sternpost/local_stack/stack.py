@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from runtime import temporary
 from runtime.errors import ConfigurationError
 from sternpost.local_stack import ports
 from sternpost.local_stack.artifacts import Cache
@@ -153,8 +154,8 @@ class LocalStack:
 
     def _open_folder(self) -> Path:
         if self._data_dir is None:
+            folder = Path(temporary.lasting_folder(_PREFIX))
             _remove_left_behind()
-            folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         else:
             folder = self._data_dir.absolute()
         try:

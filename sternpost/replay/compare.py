@@ -1,6 +1,5 @@
 """What mapping the range again would change, held against the events that are in the output topic."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 from rocksdict import Options, Rdict
 
 from processor.records import DeadLetter, Event
+from runtime import temporary
 from runtime.settings import Settings
 from schemas import headers
 from schemas.event_reader import EventReader
@@ -86,7 +86,7 @@ class Present:
     def __init__(self, settings: Settings, topic: str, spans: list[Span]) -> None:
         self._settings, self._topic = settings, topic
         self._spans = {span.partition: span for span in spans}
-        self._scratch = tempfile.TemporaryDirectory(prefix="sternpost-replay-")
+        self._scratch = temporary.folder("sternpost-replay-")
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         self._events = Rdict(self._scratch.name, options)

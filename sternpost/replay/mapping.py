@@ -1,6 +1,5 @@
 """The range mapped by today's code, duplicates told apart as the processor tells them."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +17,7 @@ from processor.records import Duplicate, Outcome, RawRecord
 from processor.state import Forgetful, StateError, StateMemory
 from processor.state_folder import StateFolder
 from processor.transport import Broken
+from runtime import temporary
 from runtime.errors import DependencyError
 from runtime.kafka import record_limits
 from runtime.settings import Settings
@@ -64,7 +64,7 @@ class Mapping(AbstractContextManager["Mapping"]):
             write_event,
             record_limits(settings).events,
         )
-        self._scratch = tempfile.TemporaryDirectory(prefix="sternpost-replay-")
+        self._scratch = temporary.folder("sternpost-replay-")
         self._states = (
             StateFolder(
                 Path(self._scratch.name),

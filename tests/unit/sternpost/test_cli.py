@@ -69,6 +69,33 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert stderr == b""
 
 
+PAYLOAD = b'{"event_id":"a","metric":"sent","object_type":"email","timestamp":1,"data":{"customer_id":"1"}}\n'
+
+
+@pytest.mark.parametrize("command", ["--help", "config", "config --json", "transform"])
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true", "| head -n 1 >/dev/null"])
+def test_an_output_that_takes_nothing_ends_without_a_traceback(command: str, redirection: str, tmp_path: Path) -> None:
+    (tmp_path / "payloads").write_bytes(PAYLOAD * 10_000)
+    result = subprocess.run(
+        ["sh", "-c", f"{PROGRAM} {command} <payloads {redirection}"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    full = "error: standard output cannot be written to (No space left on device)"
+    assert result.stderr.startswith(full) if "full" in redirection else result.stderr == ""
+    assert result.stderr.count("\n") <= 1
+    assert result.returncode == (1 if "full" in redirection else 0)
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "<&- >&- 2>&-"])
+def test_an_error_that_cannot_be_shown_keeps_its_exit_code(redirection: str) -> None:
+    result = subprocess.run(["sh", "-c", f"{PROGRAM} --set ingest.port=x config {redirection}"], check=False)
+    assert result.returncode == 78
+
+
 def test_a_missing_kafka_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,233 @@
+"""Services whose standard error takes nothing go on, count the lines that they drop, and log again when they can."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from sternpost.local_stack import ports
+from tests.kafka import WRITE_KEY, Kafka, SettingsMaker, TopicMaker
+from tests.waiting import until
+
+PROGRAM = str(Path(sys.executable).with_name("sternpost"))
+DROPPED = "sternpost_log_lines_dropped_total"
+SERVICES = ["ingest", "process"]
+
+
+class Service:
+    """One of the two, with two workers, on ports known beforehand: its log is not to be relied on."""
+
+    def __init__(
+        self, name: str, settings: "dict[str, Any]", folder: Path, command: tuple[str, ...] = (), **popen: Any
+    ) -> None:
+        self.name = name
+        self.port, self.admin_port = ports.choose(0, "", ""), ports.choose(0, "", "")
+        sections = {
+            **settings,
+            "ingest": {**settings["ingest"], "port": self.port, "admin_port": self.admin_port, "workers": 2},
+            "processor": {**settings["processor"], "admin_port": self.admin_port, "workers": 2},
+        }
+        assignments = [
+            f"--set={key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in _flat(sections)
+        ]
+        self.process = subprocess.Popen([*command, PROGRAM, *assignments, name], cwd=folder, **popen)
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}"
+        with contextlib.suppress(OSError):
+            return self.get("/readyz")[0] == 200
+        return False
+
+    def dropped(self) -> float:
+        lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(DROPPED + " ")]
+        return float(lines[0].split()[1]) if lines else 0
+
+    def works(self) -> None:
+        until(self.ready)
+        if self.name == "ingest":
+            for _ in range(8):  # both workers
+                url = f"http://127.0.0.1:{self.port}/v1/webhook?writeKey={WRITE_KEY}"
+                with urllib.request.urlopen(url, b"{}", timeout=10) as answer:
+                    assert answer.status == 200
+
+    def end(self) -> int:
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+def _flat(sections: "dict[str, Any]") -> Iterator[tuple[str, Any]]:
+    for section, values in sections.items():
+        if isinstance(values, dict):
+            yield from ((f"{section}.{name}", value) for name, value in values.items())
+        else:
+            yield section, values
+
+
+class Starter:
+    def __init__(self, kafka: Kafka, settings: "dict[str, Any]", folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+        self.started: list[Service] = []
+
+    def __call__(self, name: str, *command: str, **popen: Any) -> Service:
+        self.started.append(Service(name, self._settings, self._folder, command, **popen))
+        return self.started[-1]
+
+
+@pytest.fixture
+def start(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, tmp_path: Path) -> Iterator[Starter]:
+    topics = make_topics(partitions=2)
+    settings = {
+        "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
+        "schema_registry": {"url": kafka.registry_url, "auto_register": True},
+        "topics": {"raw": topics.raw, "events": topics.events, "dead_letters": topics.dead_letters},
+        "sources": [{"name": "test", "write_keys": [WRITE_KEY]}],
+        "ingest": {"host": "127.0.0.1", "drain_delay_ms": 0},
+        "processor": {"group_id": topics.raw, "instance_id": "test", "state_dir": str(tmp_path / "state")},
+    }
+    starter = Starter(kafka, settings, tmp_path)
+    yield starter
+    for service in starter.started:
+        if service.process.poll() is None:
+            service.process.kill()
+            service.process.wait()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_full_disk(start: Starter, name: str) -> None:
+    with open("/dev/full", "wb") as full:
+        service = start(name, stdout=full, stderr=full)
+    service.works()
+    until(lambda: service.dropped() >= 1)
+    assert service.end() == 0
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_standard_streams_that_are_closed(start: Starter, name: str, tmp_path: Path) -> None:
+    service = start(name, "sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
+    service.works()
+    until(lambda: service.dropped() >= 1)
+    # No socket and no file has taken the number of standard error, else it would have what is logged in it.
+    for pid in _processes(service):
+        assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {os.devnull}
+    assert service.end() == 0
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_pipe_whose_reader_ended(start: Starter, name: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    service = start(name, stderr=writer)
+    os.close(writer)
+    service.works()
+    until(lambda: service.dropped() >= 1)
+    assert service.end() == 0
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_pipe_that_nobody_reads(start: Starter, name: str, blocking: bool) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, blocking)
+    service = start(name, stderr=writer)
+    os.close(writer)
+    service.works()
+    if not blocking:
+        until(lambda: service.dropped() >= 1)
+    assert service.end() == 0
+    os.close(reader)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_terminal_that_is_closed(start: Starter, name: str) -> None:
+    main, side = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(side, termios.TIOCSCTTY, 0)
+
+    service = start(name, stdin=side, stdout=side, stderr=side, preexec_fn=take_terminal)
+    os.close(side)
+    shown, closing = threading.Event(), threading.Event()
+    reading = threading.Thread(target=_read, args=(main, shown, closing))
+    reading.start()
+    service.works()
+    assert shown.wait(30)
+    closing.set()
+    reading.join()  # which closes it, and the kernel sends SIGHUP to the session
+    service.works()
+    if name == "ingest":  # which reloads, and says so
+        until(lambda: service.dropped() >= 1)
+    assert service.end() == 0
+
+
+def test_logging_goes_on_when_there_is_a_reader_again(start: Starter, tmp_path: Path) -> None:
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with fifo.open("wb") as writer:
+        service = start("ingest", stderr=writer)
+    service.works()
+    os.close(reader)
+    service.process.send_signal(signal.SIGHUP)
+    until(lambda: service.dropped() >= 2)  # by each worker
+    service.works()
+    with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb") as again:
+        service.process.send_signal(signal.SIGHUP)
+        events: dict[str, dict[str, Any]] = {}
+
+        def told() -> bool:
+            for line in _lines(again):
+                events[line["event"]] = line
+            return {"sources reloaded", "log lines were dropped"} <= events.keys()
+
+        until(told)
+        assert events["log lines were dropped"]["lines"] >= 1
+        assert service.end() == 0
+
+
+def _lines(pipe: IO[bytes]) -> Iterator[dict[str, Any]]:
+    with contextlib.suppress(BlockingIOError):
+        for line in (pipe.read() or b"").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):  # the rest of it comes with the next look
+                yield json.loads(line)
+
+
+def _processes(service: Service) -> list[int]:
+    import psutil
+
+    parent = psutil.Process(service.process.pid)
+    return [parent.pid, *(child.pid for child in parent.children() if "spawn_main" in " ".join(child.cmdline()))]
+
+
+def _read(main: int, shown: threading.Event, closing: threading.Event) -> None:
+    """Be the terminal until `closing`."""
+    while not closing.is_set():
+        if select.select([main], [], [], 0.05)[0] and b"started" in os.read(main, 65536):
+            shown.set()
+    os.close(main)
