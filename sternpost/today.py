@@ -1,12 +1,16 @@
 """What today's mapping makes of a raw record, for commands that look and write nothing."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from processor.core import Core
+from processor.deduplication import Deduplicator
 from processor.identification import identify
 from processor.mapping import Mapper
-from processor.records import RawRecord
+from processor.records import DeadLetter, Event, RawRecord
+from runtime.kafka import record_limits
 from runtime.settings import Settings
-from schemas.rejection import ErrorCode, Rejection, Stage
+from schemas.event_writer import write_event
+from schemas.wire_format import frame
 from sternpost.reader import headers_of
 
 if TYPE_CHECKING:
@@ -17,24 +21,12 @@ class Today:
     """The mapping in force: this version's, by the profile that is set."""
 
     def __init__(self, settings: Settings) -> None:
-        self._mapper = Mapper(settings.processor.profile)
+        profile, limits = settings.processor.profile, record_limits(settings)
+        self._core = Core(Deduplicator(0), Mapper(profile), frame(0), write_event, limits.events)
 
-    def map(self, record: RawRecord) -> dict[str, Any] | Rejection:
-        """The event in the Avro schema's shape, or why there is none. Never raises."""
-        identified = identify(record)
-        try:
-            return self._mapper.map(
-                record.value or b"",
-                received_at_ms=identified.received_at_ms,
-                request_timestamp_s=identified.request_timestamp_s,
-                event_id=identified.event_id,
-            )
-        except Rejection as rejection:
-            return rejection
-        except Exception as error:  # as the processor would: what it says may quote a person's data
-            return Rejection(
-                ErrorCode.INTERNAL_ERROR, f"a fault of Sternpost's own: {type(error).__name__}", stage=Stage.MAP
-            )
+    def outcome(self, record: RawRecord) -> Event | DeadLetter:
+        """The event's record, with no schema's id, or why there is none. Never raises."""
+        return self._core.event(record, identify(record))
 
 
 def raw_record(message: "Message") -> RawRecord:

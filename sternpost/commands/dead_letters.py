@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sternpost.dead_letters.letter import Letter
     from sternpost.dead_letters.redrive import Plan
     from sternpost.dead_letters.selection import Selection
+    from sternpost.progress import Progress
 
 
 class Moment(click.ParamType[int]):
@@ -263,25 +264,33 @@ def export(settings: "Settings", selection: "Selection", with_redriven: bool, ou
 @click.option(
     "--max-attempts", type=click.IntRange(1), default=5, show_default=True, help="Leave alone what was tried so often."
 )
-@click.option("--dry-run", is_flag=True, help="Send nothing; say what today's mapping would make of them.")
-@click.option(
-    "--may-expire",
-    is_flag=True,
-    help="Send those older than the topic of events keeps, though they go at once.",
-)
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what this version would make of them.")
+@click.option("--even-if-failing", is_flag=True, help="Send those too that this version makes dead letters of again.")
 @common.json_option
 @common.pass_settings
 def redrive(
-    settings: "Settings", selection: "Selection", max_attempts: int, dry_run: bool, may_expire: bool, as_json: bool
+    settings: "Settings", selection: "Selection", max_attempts: int, dry_run: bool, even_if_failing: bool, as_json: bool
 ) -> None:
     """Send dead letters back to the raw topic: same key, bytes and headers, `attempt` counted up.
 
-    Each is sent back once, however often the command runs or is interrupted: sending and noting that it was sent are
-    one transaction. They come after what is in the topic now, so out of the order in which they first came.
+    Each is mapped first, and left where it is if it would fail again. Each is sent back once, however often the command
+    runs or is interrupted: sending and noting that it was sent are one transaction. They come after what is in the
+    topic now, so out of the order in which they first came.
     """
+    import logging
+
+    import structlog
+
+    # What is logged of each fault of ours goes by its code into the count.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    limits = {"max_attempts": max_attempts, "even_if_failing": even_if_failing}
     if dry_run:
-        _dry_run(settings, selection, max_attempts, as_json)
-        return
+        _dry_run(settings, selection, limits, as_json)
+    else:
+        _redrive(settings, selection, limits, as_json)
+
+
+def _redrive(settings: "Settings", selection: "Selection", limits: dict[str, Any], as_json: bool) -> None:
     from sternpost.dead_letters.redrive import redrive as send
     from sternpost.progress import Progress
     from sternpost.terminal import counted
@@ -292,15 +301,16 @@ def redrive(
 
         def on_plan(plan: "Plan") -> None:
             planned.append(plan)
+            _say_left_alone(plan, limits["max_attempts"], err=True)
             progress.start(len(plan.letters), "sent back")
 
         sent = send(
             settings,
             selection,
-            max_attempts=max_attempts,
-            may_expire=may_expire,
+            **limits,
             interrupted=interrupted,
             on_read=progress.at,
+            on_mapped=_mapped(progress),
             on_plan=on_plan,
             on_sent=progress.advance,
         )
@@ -311,65 +321,65 @@ def redrive(
             {
                 "sent": sent.total(),
                 "by_code": dict(sent),
+                "left_out": dict(plan.failing),
                 "exhausted": plan.exhausted.total(),
                 "left": left,
             }
         )
     else:
         click.echo(f"{counted(sent.total(), 'dead letter')} sent back to {settings.topics.raw}")
-        _say_exhausted(plan, max_attempts)
     if left:
         click.echo(f"interrupted: {left} are left; run it again to send those", err=True)
         raise click.exceptions.Exit(130)
 
 
-def _dry_run(settings: "Settings", selection: "Selection", max_attempts: int, as_json: bool) -> None:
-    from collections import Counter
-
-    from schemas.rejection import Rejection
-    from sternpost import retention
-    from sternpost.dead_letters.redrive import plan, raw_headers
-    from sternpost.dead_letters.selection import read
+def _dry_run(settings: "Settings", selection: "Selection", limits: dict[str, Any], as_json: bool) -> None:
+    from sternpost.dead_letters.redrive import plan
     from sternpost.progress import Progress
     from sternpost.terminal import counted
-    from sternpost.today import Today, raw_record
 
-    would: Counter[str] = Counter()
-    expiring, kept_from_ms = 0, retention.kept_from_ms(settings, settings.topics.events)
     with Progress("read", transient=True) as progress:
-        planned = plan(settings, selection, max_attempts, progress.at)
-        progress.start(len(planned.letters), "mapped")
-        today = Today(settings)
-        for batch in read(settings, planned.letters):
-            for _, message in batch:
-                outcome = today.map(raw_record(message)._replace(headers=raw_headers(message)))
-                would[outcome.code.value if isinstance(outcome, Rejection) else "event"] += 1
-                expiring += isinstance(outcome, dict) and outcome["timestamp"] < kept_from_ms
-            progress.advance(len(batch))
+        planned = plan(settings, selection, **limits, on_read=progress.at, on_mapped=_mapped(progress))
     if as_json:
         common.echo_json(
             {
                 "would_send": len(planned.letters),
-                "would_become": would,
-                "expiring": expiring,
+                "would_become": dict(planned.would_become),
+                "left_out": dict(planned.failing),
                 "exhausted": planned.exhausted.total(),
             }
         )
         return
     click.echo(f"{counted(len(planned.letters), 'dead letter')} would be sent back to {settings.topics.raw}")
-    for code, number in would.most_common():
-        click.echo(f"  {number} would become {'an event' if code == 'event' else f'a dead letter again: {code}'}")
-    if expiring:
-        topic = settings.topics.events
-        click.echo(f"  {expiring} occurred longer ago than {topic} keeps events, and would soon be gone from it")
-    _say_exhausted(planned, max_attempts)
+    for code, number in planned.would_become.most_common():
+        if code not in planned.failing:
+            click.echo(f"  {number} would become {'an event' if code == 'event' else f'a dead letter again: {code}'}")
+    _say_left_alone(planned, limits["max_attempts"])
 
 
-def _say_exhausted(plan: "Plan", max_attempts: int) -> None:
+def _mapped(progress: "Progress") -> Callable[[int, int], None]:
+    def at(done: int, total: int) -> None:
+        if done:
+            progress.at(done, total)
+        else:
+            progress.start(total, "mapped")
+
+    return at
+
+
+def _say_left_alone(plan: "Plan", max_attempts: int, *, err: bool = False) -> None:
     from sternpost.terminal import counted
 
+    if plan.failing:
+        codes = ", ".join(f"{number} {code}" for code, number in plan.failing.most_common())
+        click.echo(
+            f"{counted(plan.failing.total(), 'dead letter')} left out, since this version would make dead letters of "
+            f"them again: {codes}. --even-if-failing sends them all the same",
+            err=err,
+        )
     if plan.exhausted:
         letters = counted(plan.exhausted.total(), "dead letter")
         click.echo(
-            f"{letters} left alone: sent back {max_attempts} times or more already; raise --max-attempts to try again"
+            f"{letters} left alone: sent back {max_attempts} times or more already; raise --max-attempts to try again",
+            err=err,
         )

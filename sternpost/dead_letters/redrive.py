@@ -1,18 +1,19 @@
 """Sends dead letters back to the raw topic, each once, with its attempt counted up."""
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from processor.records import DeadLetter
 from runtime.kafka import check_topics
 from runtime.settings import Settings
 from schemas import headers
-from sternpost import reader, retention
+from sternpost import reader
 from sternpost.dead_letters.index import Index
 from sternpost.dead_letters.letter import Letter, number, texts
 from sternpost.dead_letters.selection import OnRead, Selection, find, nothing, read
+from sternpost.today import Today, raw_record
 from sternpost.transactions import Interrupted, Transactions
 
 if TYPE_CHECKING:
@@ -30,20 +31,51 @@ _NOT_RAW = frozenset(
 
 
 class Plan(NamedTuple):
-    """What a redrive would send."""
+    """What a redrive sends, and what it leaves alone."""
 
     letters: Index
+    """Those to send."""
+    would_become: Counter[str]
+    """What this version makes of those that were not tried too often: `event`, or the code of a dead letter."""
+    failing: Counter[str]
+    """Of these, those that are left out, by the code that they would fail with again."""
     exhausted: Counter[str]
     """By code, those left alone because they were sent back often enough."""
 
 
-def plan(settings: Settings, selection: Selection, max_attempts: int, on_read: OnRead = nothing) -> Plan:
-    """The letters to send; never those that were sent back already. Raises DependencyError."""
+def plan(
+    settings: Settings,
+    selection: Selection,
+    *,
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    even_if_failing: bool = False,
+    on_read: OnRead = nothing,
+    on_mapped: OnRead = nothing,
+) -> Plan:
+    """The letters to send: never those that were sent back already, nor, unless `even_if_failing`, those of which this
+    version makes a dead letter again.
+
+    Reads and maps each of them; nothing is written. Raises DependencyError.
+    """
     found = find(settings, replace(selection, redriven=False), on_read)
-    return Plan(
-        found.where(lambda entry: entry.attempt < max_attempts),
-        found.where(lambda entry: entry.attempt >= max_attempts).by_code(),
-    )
+    considered = found.where(lambda entry: entry.attempt < max_attempts)
+    letters, would_become, failing = Index(), Counter[str](), Counter[str]()
+    today, done = Today(settings), 0
+    on_mapped(done, len(considered))
+    for batch in read(settings, considered):
+        for letter, message in batch:
+            record = raw_record(message)._replace(topic=settings.topics.raw, headers=raw_headers(message))
+            outcome = today.outcome(record)
+            code = outcome.code.value if isinstance(outcome, DeadLetter) else "event"
+            would_become[code] += 1
+            if code == "event" or even_if_failing:
+                letters.add(letter)
+            else:
+                failing[code] += 1
+        done += len(batch)
+        on_mapped(done, len(considered))
+    exhausted = found.where(lambda entry: entry.attempt >= max_attempts).by_code()
+    return Plan(letters, would_become, failing, exhausted)
 
 
 def redrive(
@@ -51,32 +83,39 @@ def redrive(
     selection: Selection,
     *,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
-    may_expire: bool = False,
+    even_if_failing: bool = False,
     interrupted: Interrupted,
     on_read: OnRead = nothing,
+    on_mapped: OnRead = nothing,
     on_plan: Callable[[Plan], None],
     on_sent: Callable[[int], None],
 ) -> Counter[str]:
-    """Sends back what `plan` gives, and tells how many by code. Stops between two batches where interrupted.
+    """Send back what `plan` gives, after `on_plan` was told of it, and return how many by code.
 
-    A batch is one transaction over the raw records and the notes that their letters were sent back. Raises
-    DependencyError; what was committed before stands and is not sent again by the next call. So it does, before it
-    sends any, where a letter is older than the topic of events keeps its records, unless it `may_expire`. Raises
-    KeyboardInterrupt where it was interrupted before there was anything to send.
+    Stops between two batches if interrupted. A batch is one transaction over the raw records and the notes that their
+    letters were sent back. Raises DependencyError; what was committed before stands and is not sent again by the next
+    call. Raises KeyboardInterrupt if it was interrupted before there was anything to send.
     """
 
-    def look_up(done: int, total: int) -> None:
-        if interrupted:
-            raise KeyboardInterrupt
-        on_read(done, total)
+    def until_interrupted(tell: OnRead) -> OnRead:
+        def at(done: int, total: int) -> None:
+            if interrupted:
+                raise KeyboardInterrupt
+            tell(done, total)
+
+        return at
 
     check_topics(settings, [settings.topics.raw, settings.topics.dead_letters])
     # Before looking: from here on, what an earlier redrive left undecided is decided.
     transactions = Transactions(settings, f"{settings.processor.group_id}.redrive")
-    planned = plan(settings, selection, max_attempts, look_up)
-    if planned.letters and not may_expire:
-        age_ms = time.time_ns() // 1_000_000 - min(letter.received_at_ms for letter in planned.letters)
-        retention.check(settings, settings.topics.events, age_ms, "send those back that are younger (--since)")
+    planned = plan(
+        settings,
+        selection,
+        max_attempts=max_attempts,
+        even_if_failing=even_if_failing,
+        on_read=until_interrupted(on_read),
+        on_mapped=until_interrupted(on_mapped),
+    )
     on_plan(planned)
     partitions = set(reader.topic_partitions(settings, settings.topics.raw)) if planned.letters else set()
     sent: Counter[str] = Counter()

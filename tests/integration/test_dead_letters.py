@@ -20,7 +20,7 @@ from runtime.settings import Settings, Topics
 from schemas import headers
 from sternpost import reader
 from sternpost.cli import cli
-from sternpost.dead_letters.redrive import redrive
+from sternpost.dead_letters.redrive import plan, redrive
 from sternpost.dead_letters.selection import Selection, find
 from sternpost.transactions import Interrupted, Transactions
 from tests.kafka import Kafka, SettingsMaker, TopicMaker
@@ -185,8 +185,8 @@ def test_a_letter_goes_back_as_it_came_with_its_attempt_counted(settings: Settin
             {"partition": 0, "headers": {"source": None, "received_at": None}, "timestamp": failed_at},
         ],
     )
-    sent = json.loads(run(settings, "redrive", "--json").stdout)
-    assert sent == {"sent": 3, "by_code": {"internal_error": 3}, "exhausted": 0, "left": 0}
+    sent = json.loads(run(settings, "redrive", "--even-if-failing", "--json").stdout)
+    assert sent == {"sent": 3, "by_code": {"internal_error": 3}, "left_out": {}, "exhausted": 0, "left": 0}
 
     found = {message.partition(): message for message in raw(settings)}
     assert {partition: message.value() for partition, message in found.items()} == {
@@ -216,36 +216,62 @@ def test_a_letter_goes_back_as_it_came_with_its_attempt_counted(settings: Settin
 def test_a_dry_run_sends_nothing_and_says_what_would_come_of_it(settings: Settings) -> None:
     bury(settings, [{}, {"value": BROKEN}, {"value": b"{"}, {"headers": {"attempt": "5"}}])
     dry = json.loads(run(settings, "redrive", "--dry-run", "--json").stdout)
-    assert dry == {
-        "would_send": 3,
-        "would_become": {"event": 1, "invalid_field": 1, "malformed_json": 1},
-        "expiring": 0,
-        "exhausted": 1,
-    }
-    assert "1 would become an event" in run(settings, "redrive", "--dry-run").stdout
+    would_become = {"event": 1, "invalid_field": 1, "malformed_json": 1}
+    left_out = {"invalid_field": 1, "malformed_json": 1}
+    assert dry == {"would_send": 1, "would_become": would_become, "left_out": left_out, "exhausted": 1}
+    dry = json.loads(run(settings, "redrive", "--dry-run", "--even-if-failing", "--json").stdout)
+    assert dry == {"would_send": 3, "would_become": would_become, "left_out": {}, "exhausted": 1}
+    shown = run(settings, "redrive", "--dry-run").stdout
+    assert "1 would become an event" in shown
+    assert "2 dead letters left out" in shown
+    shown = run(settings, "redrive", "--dry-run", "--even-if-failing").stdout
+    assert "1 would become a dead letter again: malformed_json" in shown
     assert raw(settings) == []
     assert len(find(settings, Selection())) == 4
 
 
-def test_events_that_the_output_topic_would_not_keep_are_not_made_unasked(settings: Settings) -> None:
-    """Brokers count retention from when an event occurred: seven days, by the brokers' default."""
-    old = {"timestamp": int(time.time() * 1000) - 8 * 86_400_000, "value": b'{"timestamp":1,' + (GOOD % (1, 1))[1:]}
-    bury(settings, [old, {}])
-    dry = json.loads(run(settings, "redrive", "--dry-run", "--json").stdout)
-    assert (dry["would_become"], dry["expiring"]) == ({"event": 2}, 1)
-    refused = CliRunner().invoke(cli, [*options(settings), "dead-letters", "redrive"])
-    assert f"--entity-name {settings.topics.events} --add-config retention.ms=" in str(refused.exception)
-    assert raw(settings) == []
-    assert json.loads(run(settings, "redrive", "--since", "1h", "--json").stdout)["sent"] == 1
-    assert json.loads(run(settings, "redrive", "--may-expire", "--json").stdout)["sent"] == 1
+def test_what_would_fail_again_is_left_out_unless_told_otherwise(settings: Settings) -> None:
+    nobody = {"error_code": "missing_identity"}
+    bury(settings, [{"value": b"{}", "headers": nobody, "partition": 0} for _ in range(5)])
+    bury(settings, [{"partition": 0}, {"value": BROKEN, "partition": 1}])
+    ran = run(settings, "redrive", "--since", "1h", "--json")
+    assert json.loads(ran.stdout) == {
+        "sent": 1,
+        "by_code": {"internal_error": 1},
+        "left_out": {"missing_identity": 5, "invalid_field": 1},
+        "exhausted": 0,
+        "left": 0,
+    }
+    assert "6 dead letters left out" in ran.stderr
+    assert "5 missing_identity, 1 invalid_field" in ran.stderr
+    assert [message.value() for message in raw(settings)] == [GOOD % (0, 0)]
+    assert len(find(settings, Selection())) == 6
+
+    of_one = json.loads(run(settings, "redrive", "--at", "0:3", "--json").stdout)
+    assert (of_one["sent"], of_one["left_out"]) == (0, {"missing_identity": 1})
+    assert "0 dead letters sent back" in run(settings, "redrive", "--at", "0:3").stdout
+    assert json.loads(run(settings, "redrive", "--at", "0:3", "--even-if-failing", "--json").stdout)["sent"] == 1
+    assert json.loads(run(settings, "redrive", "--even-if-failing", "--json").stdout)["sent"] == 5
+    assert len(raw(settings)) == 7
 
 
-def test_a_letter_that_failed_again_is_as_old_as_its_body(settings: Settings) -> None:
-    long_ago_ms = int(time.time() * 1000) - 8 * 86_400_000
-    bury(settings, [{"headers": {"received_at": str(long_ago_ms), "attempt": "1"}}])
-    refused = CliRunner().invoke(cli, [*options(settings), "dead-letters", "redrive"])
-    assert "--add-config retention.ms=" in str(refused.exception)
-    assert raw(settings) == []
+def test_letters_fail_again_by_encoder_and_size_and_faults_of_ours_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the processor would find out, the plan does."""
+    large = json.dumps({"data": {"customer_id": "u", "subject": "x" * 500_000}}).encode()
+    bury(settings, [{"value": large}, {}])
+    small = settings.model_copy(update={"ingest": settings.ingest.model_copy(update={"max_body_bytes": 1_024})})
+    found = plan(small, Selection())
+    assert (found.would_become, found.failing) == ({"event": 1, "too_large": 1}, {"too_large": 1})
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a person's data")
+
+    monkeypatch.setattr("processor.mapping.mapping", fail)
+    ran = run(settings, "redrive", "--json")
+    assert json.loads(ran.stdout)["left_out"] == {"internal_error": 2}
+    assert "data" not in ran.output.replace("data.", "")
 
 
 def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -> None:
@@ -257,7 +283,7 @@ def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -
         b"2": 1,
         b"3": 1,
     }
-    assert "4 dead letters left alone" in run(settings, "redrive", "--max-attempts", "3").stdout
+    assert "4 dead letters left alone" in run(settings, "redrive", "--max-attempts", "3").stderr
 
 
 def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: Settings) -> None:

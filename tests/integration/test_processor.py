@@ -17,7 +17,11 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from runtime.kafka import admin_client
 from runtime.settings import Settings, Source
 from sternpost import reader, schema
+from sternpost.dead_letters.redrive import redrive
+from sternpost.dead_letters.selection import Selection
+from sternpost.growth import grow
 from sternpost.local_stack.services import environment_for
+from sternpost.transactions import Interrupted
 from tests.chaos.oracle import decoder, origin
 from tests.chaos.pipeline import Service
 from tests.kafka import Kafka, SettingsMaker, TopicMaker
@@ -285,6 +289,38 @@ def test_what_one_source_sends_stops_no_other(
     assert one.exit_code == 0, one.output()
     assert Counter(event["messageId"] for _, event in events(kafka, settings)) == {f"a-{n}": 1 for n in range(300)}
     assert Counter(found["source"] for _, found in letters(settings)) == {b"b": 3_000, b"c": 1_200}
+
+
+def test_nothing_is_behind_after_a_redrive_of_letters_that_fail_again(
+    make_topics: TopicMaker, make_settings: SettingsMaker, start: Start
+) -> None:
+    settings = settings_for(make_topics, make_settings)
+    nobody = [(f"{number}", f"n-{number}".encode(), b"{}", dict[str, str]()) for number in range(1_200)]
+    sent = send(settings, [*nobody, *of_people(0, 40)])
+    group = Group(settings)
+    one = start(settings, "one")
+    until(lambda: group.done() >= sent, START_S)
+    ignored: list[object] = []
+    again = redrive(
+        settings,
+        Selection(),
+        even_if_failing=True,
+        interrupted=Interrupted(),
+        on_plan=ignored.append,
+        on_sent=ignored.append,
+    )
+    assert again == {"missing_identity": 1_200}
+    ends = sum(span.end for span in reader.committed(settings, settings.topics.raw))
+    assert ends > sent + 1_200  # by the markers
+    until(lambda: group.done() >= ends or one.pid is None)
+    assert one.pid is not None, one.output()
+    assert group.done() == ends
+    group.close()
+    assert grow(settings, PARTITIONS, force=False) == {}
+    one.stop(PATIENCE_S)
+    assert one.exit_code == 0, one.output()
+    attempts = Counter(found.get("attempt") for _, found in letters(settings) if "error_code" in found)
+    assert attempts == {None: 1_200, b"1": 1_200}
 
 
 def exposed(service: Service) -> str:
