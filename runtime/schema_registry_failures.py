@@ -29,8 +29,9 @@ ADDRESS = (
     "check schema_registry.url, its scheme and its path: Apicurio needs /apis/ccompat/v7, most others need no path"
 )
 LONGEST_QUOTE = 300
-HOSTNAME_MISMATCH, CERTIFICATE_EXPIRED = 62, 10
-"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL's x509_vfy.h."""
+ANOTHER_NAME, EXPIRED = (62, 64), 10
+"""X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH and X509_V_ERR_CERT_HAS_EXPIRED:
+https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/"""
 
 
 def name(settings: SchemaRegistry) -> str:
@@ -124,13 +125,14 @@ def _quote(error: SchemaRegistryError) -> str:
 def _tls(settings: SchemaRegistry, error: ssl.SSLError) -> SternpostError:
     who = name(settings)
     if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code == HOSTNAME_MISMATCH:
+        if error.verify_code in ANOTHER_NAME:
             mend = "set schema_registry.url to the name that the certificate is for"
-        elif error.verify_code == CERTIFICATE_EXPIRED:
+        elif error.verify_code == EXPIRED:
             mend = "have the registry's certificate renewed"
         else:
             mend = "set schema_registry.ca_file to the certificate of the authority that signed it"
-        return RegistryMisconfiguredError(f"the certificate of {who} is not trusted: {error.verify_message}", mend)
+        why = error.verify_message.rstrip(".")
+        return RegistryMisconfiguredError(f"the certificate of {who} is not trusted: {why}", mend)
     reason = (error.reason or "").replace("_", " ").lower()
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
         return RegistryUnavailableError(f"{who} ended the connection while TLS was set up", "see its log")
@@ -167,7 +169,10 @@ def _no_answer(settings: SchemaRegistry, causes: list[BaseException]) -> Sternpo
     elif "ConnectionRefusedError" in kinds:
         why = "refuses the connection"
     else:
-        why = "ended the connection without an answer"
+        return RegistryUnavailableError(
+            f"{who} ended the connection without an answer",
+            "see its log, and check schema_registry.url: a port that speaks TLS wants https://",
+        )
     return RegistryUnavailableError(f"{who} {why}", "start it, or check schema_registry.url")
 
 

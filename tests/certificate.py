@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1 that sign themselves."""
+"""Certificates that sign themselves, for 127.0.0.1 if not said otherwise."""
 
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 
-def make(folder: Path, *, ends: datetime, password: bytes | None = None) -> tuple[Path, Path]:
+def make(
+    folder: Path, *, ends: datetime, password: bytes | None = None, address: str = "127.0.0.1"
+) -> tuple[Path, Path]:
     """Certificate and key as files of `folder`."""
     folder.mkdir(exist_ok=True)
     key = generate_private_key(SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    alternatives = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(address))])
     signed = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(ends - timedelta(days=400))

@@ -1,0 +1,72 @@
+"""A real HTTP server on a port of its own, with the answers that a test gives it: a registry, or a proxy before one."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes | str | dict[str, object] | list[object] = b""
+    """JSON where it is a dict or list, an HTML page where it is text."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> tuple[bytes, str]:
+        """The body, and its type."""
+        if isinstance(self.body, dict | list):
+            return json.dumps(self.body).encode(), "application/vnd.schemaregistry.v1+json"
+        return (self.body.encode(), "text/html") if isinstance(self.body, str) else (self.body, "application/json")
+
+
+@dataclass
+class ScriptedServer:
+    url: str
+    requests: list[str] = field(default_factory=list)
+    """`GET /subjects` and so on, without what follows a question mark."""
+
+
+Script = Callable[[str], Answer]
+"""The answer to `POST /subjects/a-value`."""
+
+
+@contextmanager
+def answering(script: Script | Answer) -> Iterator[ScriptedServer]:
+    """The server, until the end of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _any(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            asked = f"{self.command} {self.path.partition('?')[0]}"
+            server.requests.append(asked)
+            answer = script if isinstance(script, Answer) else script(asked)
+            body, kind = answer.encoded()
+            self.send_response(answer.status)
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = _any  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+    http = Server(("127.0.0.1", 0), Handler)
+    server = ScriptedServer(f"http://127.0.0.1:{http.server_address[1]}")
+    thread = Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
