@@ -120,6 +120,13 @@ class Mapper:
         metric = payload.get("metric")
         if metric is not None and type(metric) is not str:
             metric = text(metric, "metric")
+        event_type = None
+        if data.get("event_type") is None or (object_type is None and metric is None):
+            event_type = payload.get("event_type")
+            if event_type is not None:
+                event_type = text(event_type, "event_type")
+                if object_type is None and metric is None:
+                    object_type, metric = catalogue.legacy_pair(event_type)
         own_id = name_of(payload.get("event_id"), "event_id") or name_of(data.get("event_id"), "data.event_id")
 
         fields: Fields = {
@@ -135,6 +142,8 @@ class Mapper:
             fields["properties.metric"] = metric
         if own_id is not None:
             fields["properties.eventId"] = own_id
+        if event_type is not None:
+            fields["properties.type"] = event_type
         self._carry(data, fields)
         if occurred is not None:
             fields["originalTimestamp"] = occurred

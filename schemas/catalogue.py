@@ -75,6 +75,27 @@ def event_name(object_type: str | None, metric: str | None) -> str:
     return names.get((EVERY_OBJECT_TYPE, metric)) or names.get(((object_type or "").lower(), metric)) or UNKNOWN_EVENT
 
 
+def legacy_pair(event_type: str) -> tuple[str | None, str | None]:
+    """The object type and metric that an `event_type` of the legacy format stands for: ("email", "sent") for
+    "email_sent"; (None, None) if it is not a known channel, `_` and a known metric, exactly.
+
+    Reporting webhooks had this format before `object_type` and `metric`, and old ones still post it: `event_type` at
+    the top, beside `event_id`, `timestamp` and `data`. Its values are listed in Customer.io's documentation of that
+    time (http://learn.customer.io/developer-documentation/webhooks.html), and a public receiver has whole bodies of
+    it (https://github.com/hull-ships/hull-customerio, test/integration/fixtures/webhook-payloads).
+    """
+    return _legacy_pairs().get(event_type, (None, None))
+
+
+@cache
+def _legacy_pairs() -> dict[str, tuple[str, str]]:
+    rows = [row for row in events() if row.object_type != EVERY_OBJECT_TYPE]
+    metrics = {row.metric for row in rows}
+    return {
+        f"{channel}_{metric}": (channel, metric) for channel in {row.object_type for row in rows} for metric in metrics
+    }
+
+
 @cache
 def _names() -> dict[tuple[str, str | None], str]:
     return {(row.object_type, row.metric): row.event for row in events()}

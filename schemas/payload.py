@@ -165,6 +165,9 @@ class Webhook(Part):
     metric: Text | None = None
     """What happened."""
 
+    event_type: Text | None = None
+    """Stands for both in the legacy format: `email_sent`."""
+
     timestamp: Any = None
     """When it occurred: Unix seconds. Digits as text and ISO-8601 are read as well."""
 

@@ -119,6 +119,32 @@ with the usual punctuation; without a leading `+` it is one only on `sms` and `w
 are someone's id. A phone number or other recipient names nobody: with nothing else, the body is `missing_identity`.
 """
 
+LEGACY = {
+    "event_id": "01C9S7G83J0000000000000001",
+    "event_type": "email_delivered",
+    "timestamp": 1522338867,
+    "data": {
+        "campaign_id": "12",
+        "campaign_name": "Welcome",
+        "customer_id": "42",
+        "email_address": "Ann <ann@example.com>",
+        "email_id": "RPILAgABYnJ3000000000000000",
+        "subject": "Welcome aboard",
+        "template_id": "35",
+    },
+}
+
+LEGACY_HEAD = """\
+## The legacy format
+
+Reporting webhooks had an `event_type` at the top before they had `object_type` and `metric`, and old ones still post
+it. If both are absent, an `event_type` that is an object type above, `_` and a metric above, exactly so, stands for the
+two; any other is an `Unknown Event`. Either way it is carried as `properties.type`. The values of `event_type` are
+listed in [Customer.io's documentation of that time](http://learn.customer.io/developer-documentation/webhooks.html);
+whole bodies are in the tests of [a public receiver](https://github.com/hull-ships/hull-customerio)
+(`test/integration/fixtures/webhook-payloads`).
+"""
+
 EVENTS = """\
 ## Events
 
@@ -233,6 +259,8 @@ def render() -> str:
                 EVENTS,
                 *_events(),
                 "",
+                LEGACY_HEAD,
+                _legacy(),
                 FIELDS,
                 *_fields(),
                 "",
@@ -262,6 +290,13 @@ def _example() -> str:
         f"```json\n{_pretty(EXAMPLE)}\n```\n\nbecomes, by the profile `rudderstack`,\n\n"
         f"```json\n{_pretty(event)}\n```\n\nand by `corrected` the same but for\n\n```json\n{_pretty(differing)}\n```\n"
     )
+
+
+def _legacy() -> str:
+    event = _event(json.dumps(LEGACY).encode(), "rudderstack")
+    shown = {name: event[name] for name in ("event", "userId", "timestamp", "properties")}
+    shown["context"] = {"traits": event["context"]["traits"]}
+    return f"```json\n{_pretty(LEGACY)}\n```\n\nbecomes, among other things,\n\n```json\n{_pretty(shown)}\n```\n"
 
 
 def _events() -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from processor.records import RawRecord
-from schemas import headers
+from schemas import catalogue, headers
 from schemas.json_body import read
 from schemas.rejection import Rejection
 
@@ -37,6 +37,8 @@ class Filters:
         payload: dict[str, Any] = body if isinstance(body, dict) else {}
         if self.object_types:
             object_type = payload.get("object_type") or payload.get("object_type_type")
+            if object_type is None and payload.get("metric") is None and isinstance(payload.get("event_type"), str):
+                object_type, _ = catalogue.legacy_pair(payload["event_type"])
             if not isinstance(object_type, str) or object_type.lower() not in self.object_types:
                 return False
         return not self.people or not self.people.isdisjoint(_people(record, payload))

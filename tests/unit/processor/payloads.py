@@ -40,7 +40,8 @@ SOURCES: dict[str, str] = {
     source: row.type
     for row in catalogue.fields()
     for source in row.sources
-    if row.type in FITTING and (source.startswith("data.") or source in ("timestamp", "event_id", "metric"))
+    if row.type in FITTING
+    and (source.startswith("data.") or source in ("timestamp", "event_id", "metric", "event_type"))
     if "[" not in source
 } | {"object_type": "text", "object_type_type": "text"}
 """Every place in a body that the mapping reads → its type."""
@@ -49,9 +50,11 @@ SOURCES: dict[str, str] = {
 @st.composite
 def webhooks(draw: st.DrawFn, odd: bool = False) -> dict[str, Any]:
     """A payload with some of the known fields, each with a value that fits; with `odd`, some hold anything at all."""
+    object_type, metric = draw(st.sampled_from(OBJECT_TYPES) | TEXT), draw(st.sampled_from(METRICS) | TEXT)
+    kind = {"object_type": object_type, "metric": metric}
+    legacy = {"event_type": f"{object_type}_{metric}"}
     payload: dict[str, Any] = {
-        "object_type": draw(st.sampled_from(OBJECT_TYPES) | TEXT),
-        "metric": draw(st.sampled_from(METRICS) | TEXT),
+        **draw(st.sampled_from([kind, kind, legacy])),
         "data": {"identifiers": {"cio_id": "d9c1"}},
     }
     for source in draw(st.lists(st.sampled_from(sorted(SOURCES)), unique=True)):
