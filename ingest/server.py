@@ -63,7 +63,10 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(Granian):
     """Granian in this process's event loop."""
 
-    def __init__(self, webhook: "Webhook | Traced", listener: socket.socket, settings: Ingest) -> None:
+    def __init__(
+        self, webhook: "Webhook | Traced", listener: socket.socket, settings: Ingest, connections: int
+    ) -> None:
+        """`connections`: as many are open at most; the rest wait."""
         host, port = listener.getsockname()[:2]
         self._listener = listener
         super().__init__(
@@ -74,7 +77,7 @@ class Server(Granian):
             http=HTTPModes.auto if settings.tls_certificate else HTTPModes.http1,
             websockets=False,
             backlog=BACKLOG,
-            backpressure=settings.max_connections,
+            backpressure=connections,
             http1_settings=HTTP1Settings(header_read_timeout=settings.header_timeout_ms, max_buffer_size=HEADER_BYTES),
             http2_settings=HTTP2Settings(
                 max_headers_size=HEADER_BYTES, keep_alive_interval=settings.header_timeout_ms, keep_alive_timeout=10
@@ -98,10 +101,13 @@ class Server(Granian):
         """
         _drop_syns(self._listener)
         await asyncio.sleep(_SETTLE_S)
-        while self._queued():  # noqa: ASYNC110 (the kernel tells nobody)
+        while self.queued():  # noqa: ASYNC110 (the kernel tells nobody)
             await asyncio.sleep(_POLL_S)
 
-    def _queued(self) -> int:
+    def queued(self) -> int:
+        """How many connections wait to be accepted, by any worker; 0 if the system does not tell."""
+        if not hasattr(socket, "TCP_INFO"):
+            return 0
         info = self._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_QUEUED.size)
         queued: int = _TCP_INFO_QUEUED.unpack(info)[0]
         return queued

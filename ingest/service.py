@@ -16,6 +16,7 @@ import structlog
 import uvloop
 
 from ingest import certificate, tracing
+from ingest.connections import Connections
 from ingest.publisher import Publisher
 from ingest.server import Server, listen
 from ingest.webhook import Webhook
@@ -77,6 +78,8 @@ class _Service:
         self._file = settings_file(worker.settings)
         self._file_state = _state(self._file)
         self._reload_now = False
+        self._unreadable = False
+        """Whether the file could not be read, which may pass: no descriptor was left, or its disk was away."""
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -89,7 +92,8 @@ class _Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         spans = tracing.provider()
         traced = tracing.Traced(webhook, spans) if spans else None
-        server = Server(traced or webhook, self._listener, settings.ingest)
+        self._connections = Connections(settings.ingest.max_connections, warn=self._worker.index == 0)
+        self._server = server = Server(traced or webhook, self._listener, settings.ingest, self._connections.limit)
         if self._worker.index == 0 and (ends := _certificate_ends(settings.ingest)) is not None:
             metrics.INGEST_CERTIFICATE_EXPIRY.labels().set(ends.timestamp())
         serving = asyncio.create_task(server.serve())
@@ -135,6 +139,7 @@ class _Service:
             self._worker.beat()
             if self._worker.stopping.is_set():
                 self._stop.set()
+            self._connections.look(self._server.queued())
             self._publisher.expire(now)
             self._publisher.tend()
             metrics.flush()
@@ -142,20 +147,26 @@ class _Service:
             if now >= look_at or self._reload_now:
                 look_at = now + FILE_CHECK_S
                 state = _state(self._file)
-                if self._reload_now or state != self._file_state:
+                asked = self._reload_now or state != self._file_state
+                if asked or self._unreadable:
                     self._reload_now, self._file_state = False, state
-                    self._reload()
+                    self._reload(asked=asked)
 
     async def _tell_health(self) -> None:
         while True:
-            self._worker.ready(*await self._publisher.healthy())
+            accepted = self._connections.accepted(self._server.queued)
+            healthy = await self._publisher.healthy()
+            self._worker.ready(*(healthy if accepted[0] else accepted))
             await asyncio.sleep(HEALTH_CHECK_S)
 
     def _reload_soon(self) -> None:
         self._reload_now = True
 
-    def _reload(self) -> None:
-        """Take the sources anew; all else needs a restart. What cannot be read leaves the old ones in force."""
+    def _reload(self, *, asked: bool) -> None:
+        """Take the sources anew; all else needs a restart. What cannot be read leaves the old ones in force.
+
+        A file that cannot be read is tried again until it can, and that is logged if it was asked for.
+        """
         try:
             settings = reload(self._settings)
             _check_sources(settings)
@@ -163,9 +174,12 @@ class _Service:
         except Exception as error:  # whatever is in a file must not end the service
             # Messages of our own quote no values; others might.
             reason = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
+            self._unreadable = any(isinstance(one, OSError) for one in (error, error.__context__))
             metrics.INGEST_RELOADS.labels("failed").inc()
-            log.error("sources not reloaded, the old ones stay in force", error=reason)  # noqa: TRY400
+            if asked:
+                log.error("sources not reloaded, the old ones stay in force", error=reason)  # noqa: TRY400
             return
+        self._unreadable = False
         metrics.INGEST_RELOADS.labels("ok").inc()
         log.info("sources reloaded", sources=len(settings.sources))
 

@@ -1,12 +1,25 @@
 """The admin listener of a service: `/healthz`, `/readyz` and `/metrics`, on a port of their own."""
 
+import errno
+import resource
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6
-from threading import Thread
+from socket import AF_INET, AF_INET6, socket
+from threading import BoundedSemaphore, Thread
+from typing import Any
+
+import structlog
 
 from runtime import logs, metrics
 from runtime.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+MOST_CONNECTIONS = 64
+ACCEPT_PAUSE_S = 0.2
+LOG_INTERVAL_S = 60.0
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 Check = Callable[[], tuple[bool, str]]
 """Whether it is well, and if not, why."""
@@ -28,6 +41,57 @@ class Admin:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Takes a bounded number of connections, so that the process keeps descriptors for starting workers."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._free = BoundedSemaphore(max(1, min(MOST_CONNECTIONS, files // 4)))
+        self._logged_at = float("-inf")
+        super().__init__(*arguments)
+
+    def get_request(self) -> tuple[socket, Any]:
+        """Raises OSError, which the caller ignores. Without the pause it would be back at once, and again."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._failed(errno.errorcode[error.errno])
+                time.sleep(ACCEPT_PAUSE_S)
+            raise
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether to answer; else the connection is closed."""
+        if self._free.acquire(blocking=False):
+            return True
+        self._failed("too_many")
+        return False
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A probe that hangs up before its answer is none of our faults; the base class prints a traceback."""
+
+    def _failed(self, error: str) -> None:
+        metrics.ADMIN_ACCEPT_FAILURES.labels(error).inc()
+        if (now := time.monotonic()) - self._logged_at >= LOG_INTERVAL_S:
+            self._logged_at = now
+            log.error("the admin listener cannot take connections", error=error)
 
 
 def serve(host: str, port: int, ready: Check, alive: Check) -> Admin:
@@ -66,15 +130,11 @@ def serve(host: str, port: int, ready: Check, alive: Check) -> Admin:
         def log_message(self, format: str, *args: object) -> None:
             """Probes and scrapes are not worth a line each."""
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
+    class Listener(_Server):
         address_family = AF_INET6 if ":" in host else AF_INET
 
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A probe that hangs up before its answer is none of our faults; the base class prints a traceback."""
-
     try:
-        return Admin(Server((host, port), Handler))
+        return Admin(Listener((host, port), Handler))
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {host}:{port} for the admin listener ({error.strerror}); "

@@ -95,6 +95,12 @@ def share_between_processes() -> None:
     _shared_folder = os.environ[FOLDER_VARIABLE] = temporary.memory_folder("sternpost-metrics-")
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # it was chosen on import
     atexit.register(remove_shared_folder)
+    open_counters()
+
+
+def open_counters() -> None:
+    """Open this process's file of counters now: later there may be no descriptor left, and that is to be counted."""
+    LOG_LINES_DROPPED.labels()
 
 
 def remove_shared_folder() -> None:
@@ -247,6 +253,12 @@ INGEST_RELOADS = counter(
     "sternpost_ingest_reloads_total",
     "Reloads of the sources: `ok`, or `failed` where the old ones stayed in force.",
     "result",
+)
+INGEST_ACCEPT_BLOCKED = counter(
+    "sternpost_ingest_accept_blocked_total",
+    "Looks, one a second in each worker, that found connections waiting and none accepted: `max_connections`, or "
+    "`open_files` where the limit of open files allows no more.",
+    "reason",
 )
 INGEST_CERTIFICATE_EXPIRY = gauge(
     "sternpost_ingest_certificate_expiry_seconds",

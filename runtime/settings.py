@@ -159,7 +159,7 @@ class Ingest(Section):
     again may be on their way in."""
 
     max_connections: Positive = 16_384
-    """Open connections, in each worker."""
+    """Open connections, in each worker; fewer if the limit of open files (`ulimit -n`) allows no more."""
 
     retry_after_s: Positive = 5
     """What `Retry-After` says on a 503."""

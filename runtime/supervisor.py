@@ -265,6 +265,7 @@ def _final_codes() -> set[int]:
 def _run(service: str, target: Target, index: int, settings: Settings, pipe: Any, heartbeat: Heartbeat) -> None:
     """A worker process."""
     raise_file_limit()
+    metrics.open_counters()
     worker = Worker(index, settings, pipe, heartbeat)
     worker.watch()
     logs.configure(settings.log, service=service, worker=index)

@@ -60,6 +60,8 @@ class Endpoint:
     ) -> None:
         self.file = folder / "sternpost.toml"
         self.log_file = folder / "ingest.log"
+        self.open_files: int | None = None
+        """The limit that it is started with."""
         self._sections = {
             "ingest": {
                 "host": "127.0.0.1",
@@ -91,6 +93,8 @@ class Endpoint:
 
     def start(self, *, wait: bool = True) -> None:
         command = [str(Path(sys.executable).with_name("sternpost")), "--config", str(self.file), "ingest"]
+        if self.open_files is not None:
+            command = ["sh", "-c", f'ulimit -n {self.open_files}; exec "$@"', "sh", *command]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
         self.port = int(self.logged("listening")["port"])
@@ -235,6 +239,7 @@ def endpoint(
     sources: list[Mapping[str, Any]] | None = None,
     properties: Mapping[str, str] | None = None,
     wait: bool = True,
+    open_files: int | None = None,
     **ingest: Any,
 ) -> Iterator[Endpoint]:
     """A started service with the sources SIGNED and UNSIGNED; `ingest` are settings of that section."""
@@ -246,6 +251,7 @@ def endpoint(
     }
     folder.mkdir(parents=True, exist_ok=True)
     running = Endpoint(folder, sections, sources or [SIGNED, UNSIGNED])
+    running.open_files = open_files
     try:
         running.start(wait=wait)
         yield running

@@ -72,6 +72,7 @@ def test_processes_are_added_up_and_one_that_ended_keeps_its_counts(tmp_path: Pa
         "t_seconds_bucket{le=+Inf}": 8,
         "t_seconds_count{}": 8,
         "t_seconds_sum{}": pytest.approx(15.3),
+        "sternpost_log_lines_dropped_total{}": 0,  # there from the start
     }
     for text in printed:
         assert "# HELP t_seconds Seconds.\n" in text
