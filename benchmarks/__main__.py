@@ -1,5 +1,6 @@
 """`python -m benchmarks`: measures all of it, or what is named, on a local stack that it starts."""
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import click
 
 from benchmarks import catch_up, cluster, ingest, latency, load, parts, processing, result, start
 from benchmarks.cluster import OURS, Cluster
+from benchmarks.half_busy import cores as cores_half_busy
 from benchmarks.result import Result
 
 NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "catch-up", "start")
@@ -39,6 +41,7 @@ RESULTS = Path(__file__).parent / "results"
     metavar="NAME=COMMAND",
     help="The same for `ingest`: PORT, RAW, BOOTSTRAP, WRITE_KEY and SIGNING_KEY.",
 )
+@click.option("--half-busy", is_flag=True, help="Beside another job, which keeps each core busy half of the time.")
 @click.option("--bootstrap-servers", help="Measure on this cluster; needs --registry-url as well.")
 @click.option("--registry-url", help="Of the Confluent-compatible API.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON file  [default: in results/]")
@@ -51,6 +54,7 @@ def main(
     seconds: int | None,
     peers: tuple[str, ...],
     ingest_peers: tuple[str, ...],
+    half_busy: bool,
     bootstrap_servers: str | None,
     registry_url: str | None,
     output: Path | None,
@@ -69,7 +73,8 @@ def main(
         click.echo("wrk is not installed: our own client bounds the requests a second", err=True)
     results: list[Result] = []
     output = output or RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    with cluster.running(bootstrap_servers, registry_url) as place:
+    beside = cores_half_busy() if half_busy else contextlib.nullcontext()
+    with cluster.running(bootstrap_servers, registry_url) as place, beside:
         for number in range(runs):
             for name in wanted:
                 for one in _measure(name, place, events, ids, seconds, quick, _named(peers), _named(ingest_peers)):

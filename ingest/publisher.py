@@ -1,15 +1,19 @@
 """The way into Kafka: one idempotent producer a worker, whose acknowledgements the event loop waits for.
 
+Bodies gather for one pass of the event loop, and are handed to librdkafka together at its end. A pass takes longer the
+more requests it serves, so the batches that go to the brokers grow with the load.
+
 librdkafka's callbacks run inside `Producer.poll`. It is called on the event loop itself, when librdkafka says that
-there is something (`ingest.ack_signal`), or else once after each burst of requests and every millisecond while
-something waits. A thread that blocks in `poll` would have to win the interpreter's lock back from the loop for every
-single acknowledgement.
+there is something (`ingest.ack_signal`), or else once after each pass and every millisecond while something waits. A
+thread that blocks in `poll` would have to win the interpreter's lock back from the loop for every single
+acknowledgement.
 """
 
 import asyncio
 import os
 from collections.abc import Mapping
 from enum import Enum
+from typing import NamedTuple
 from zlib import crc32
 
 import structlog
@@ -24,6 +28,8 @@ from runtime.settings import Settings
 
 log = structlog.get_logger()
 
+Headers = list[tuple[str, str | bytes | None]]
+
 POLL_INTERVAL_S = 0.001
 WARM_UP_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 2.0
@@ -34,7 +40,7 @@ FAILURE_MEMORY_S = 5.0
 """So long after a failure that no success followed, Kafka counts as out of order."""
 
 DEFAULTS: Mapping[str, object] = {
-    "linger.ms": 0.3,  # sooner answers than 1 at 16 and 64 connections, hardly later at 256: docs/performance.md
+    "linger.ms": 0.1,  # so that all bodies of a pass are there when the first is sent: docs/performance.md
     "compression.type": "none",  # lz4 saves little on batches of a few webhooks, and a webhook costs 7 to 15 % more
     "partitioner": "murmur2_random",  # as Java clients have it: whoever else writes a person's bodies, they meet
     "reconnect.backoff.ms": 50,
@@ -49,6 +55,8 @@ class Outcome(Enum):
 
     WRITTEN = "written"
     REFUSED = "refused"
+    FULL = "full"
+    """librdkafka's queue is."""
     LATE = "late"
 
 
@@ -57,7 +65,7 @@ class Busy(Exception):
 
 
 class _Delivery:
-    """A body on its way; called with its delivery report."""
+    """A body that waits to be acknowledged; librdkafka calls it with the delivery report."""
 
     __slots__ = ("begun", "done", "due", "publisher", "size")
 
@@ -72,6 +80,17 @@ class _Delivery:
         self.publisher._reported(self, error)
 
 
+class _Gathered(NamedTuple):
+    """A body that is not yet handed to librdkafka."""
+
+    delivery: _Delivery
+    key: str | None
+    value: bytes
+    partition: int
+    headers: Headers
+    timestamp_ms: int
+
+
 class Publisher:
     """Writes bodies to the raw topic. All methods are for the event loop's thread."""
 
@@ -82,6 +101,8 @@ class Publisher:
         self._most_requests = ingest.max_in_flight_requests
         self._most_bytes = ingest.max_in_flight_bytes
         self._loop = asyncio.get_running_loop()
+        self._gathered: list[_Gathered] = []
+        """In this pass of the event loop."""
         self._waiting: set[_Delivery] = set()
         self._bytes = 0
         self._poll_due = self._timer_due = False
@@ -130,40 +151,26 @@ class Publisher:
         self,
         key: str | None,
         value: bytes,
-        headers: list[tuple[str, str | bytes | None]],
+        headers: Headers,
         timestamp_ms: int,
         due: float,
     ) -> asyncio.Future[Outcome]:
-        """Hand a body to the producer. `due` is the loop's time at which it is late.
+        """Write a body to the raw topic. `due` is the loop's time at which it is late.
 
-        Raises Busy where the bounds are reached, and KafkaException where the producer does not take it.
+        Raises Busy if the bounds are reached.
         """
         size = len(value)
         if len(self._waiting) >= self._most_requests or self._bytes + size > self._most_bytes:
             raise Busy
         done: asyncio.Future[Outcome] = self._loop.create_future()
         delivery = _Delivery(self, done, size, self._loop.time(), due)
-        try:
-            self._producer.produce(
-                self._topic,
-                value,
-                key,
-                # Without a key, the same bytes go to the same partition: only there are they found out as sent again.
-                crc32(value) % self._partitions if key is None and self._partitions else -1,
-                headers=headers,
-                timestamp=timestamp_ms,
-                on_delivery=delivery,
-            )
-        except BufferError:
-            raise Busy from None
-        except KafkaException as error:
-            self._failed(error.args[0])
-            raise
+        # Without a key, the same bytes go to the same partition: only there are they found out as sent again.
+        partition = crc32(value) % self._partitions if key is None and self._partitions else -1
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(_Gathered(delivery, key, value, partition, headers, timestamp_ms))
         self._waiting.add(delivery)
         self._bytes += size
-        if self._event is None and not self._poll_due:
-            self._poll_due = True
-            self._loop.call_soon(self._poll)
         return done
 
     def expire(self, now: float) -> None:
@@ -196,6 +203,7 @@ class Publisher:
 
     async def close(self, timeout_s: float) -> None:
         """Wait for the last acknowledgements."""
+        self._hand_over()
         await asyncio.to_thread(self._producer.flush, timeout_s)
 
     def _probe(self, timeout_s: float) -> None:
@@ -209,6 +217,24 @@ class Publisher:
         if any(partition.leader < 0 for partition in topic.partitions.values()):
             raise DependencyError(f"a partition of {self._topic} has no leader")
         self._partitions = len(topic.partitions)
+
+    def _hand_over(self) -> None:
+        """Produce what has gathered."""
+        gathered, self._gathered = self._gathered, []
+        produce, topic = self._producer.produce, self._topic
+        for delivery, key, value, partition, headers, timestamp_ms in gathered:
+            try:
+                produce(topic, value, key, partition, delivery, timestamp=timestamp_ms, headers=headers)
+            except BufferError:
+                self._forget(delivery)
+                if not delivery.done.done():
+                    delivery.done.set_result(Outcome.FULL)
+            except KafkaException as error:
+                self._note_fatal(error.args[0])
+                self._reported(delivery, error.args[0])
+        if gathered and self._event is None and not self._poll_due:
+            self._poll_due = True
+            self._loop.call_soon(self._poll)
 
     def _poll(self) -> None:
         self._poll_due = False
@@ -225,9 +251,12 @@ class Publisher:
         self._timer_due = False
         self._poll()
 
-    def _reported(self, delivery: _Delivery, error: KafkaError | None) -> None:
+    def _forget(self, delivery: _Delivery) -> None:
         self._waiting.discard(delivery)
         self._bytes -= delivery.size
+
+    def _reported(self, delivery: _Delivery, error: KafkaError | None) -> None:
+        self._forget(delivery)
         now = self._loop.time()
         if error is None:
             self._last_success = now
@@ -252,10 +281,10 @@ class Publisher:
         try:
             producer.poll(0)
         except KafkaException as error:
-            self._failed(error.args[0])
+            self._count_error(error.args[0].name())
+            self._note_fatal(error.args[0])
 
-    def _failed(self, error: KafkaError) -> None:
-        self._count_error(error.name())
+    def _note_fatal(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._last_failure = self._loop.time()
             self._fatal = error.name()
@@ -264,6 +293,7 @@ class Publisher:
         """A producer after a fatal error never writes again; what waits in it is answered 503, and a new one begins."""
         log.error("producer failed for good, making a new one", error=self._fatal)
         self._replace_at = self._loop.time() + REPLACE_INTERVAL_S
+        self._hand_over()  # to the old one, which refuses it
         broken, event = [self._producer], self._event
         self._producer.purge()
         self._serve(self._producer)

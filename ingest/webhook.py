@@ -22,13 +22,13 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import structlog
-from confluent_kafka import KafkaException
 
 from ingest import signature, traceparent, write_key
 from ingest.answers import Answer, Answers
 from ingest.body import Incomplete, NoRoom, Reader, TooLarge, TooSlow, gunzip
 from ingest.path import is_endpoint
 from ingest.publisher import Busy, Outcome, Publisher
+from ingest.publisher import Headers as RecordHeaders
 from ingest.sources import Source, Sources
 from runtime import metrics
 from runtime.settings import Settings
@@ -36,6 +36,7 @@ from schemas import headers as record
 from schemas.identity import identify
 
 if TYPE_CHECKING:
+    from granian._granian import RSGIHeaders as RequestHeaders
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol
     from granian.rsgi import Scope
 
@@ -52,6 +53,12 @@ class Webhook:
         self.answers = Answers(ingest.retry_after_s)
         self.sources = self.load_sources(settings)
         self.reader = Reader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000, ingest.max_in_flight_bytes)
+        self._answer_to = {
+            Outcome.WRITTEN: self.answers.ok,
+            Outcome.LATE: self.answers.late,
+            Outcome.REFUSED: self.answers.refused,
+            Outcome.FULL: self.answers.busy,
+        }
         self.draining = False
         """Answers ask the client to close the connection."""
         self._publisher = publisher
@@ -72,20 +79,21 @@ class Webhook:
         """Answers the request; whose it was, and the answer."""
         sources = self.sources
         source, answer = sources.nobody, self.answers.internal_error
+        headers = scope.headers  # kept: each look at it copies them all
         try:
-            source, refusal = self._admit(scope, sources)
-            answer = refusal or await self._take(scope, protocol, source)
+            source, refusal = self._admit(scope, headers, sources)
+            answer = refusal or await self._take(scope, headers, protocol, source)
         except Exception as error:
             log.error("request failed", error=type(error).__name__, at=_place(error))  # noqa: TRY400
         source.requests[answer.outcome].inc()
         protocol.response_bytes(answer.status, answer.closing if self.draining else answer.headers, answer.body)
-        if answer is not self.answers.ok and _may_have_more(scope):
+        if answer is not self.answers.ok and _may_have_more(headers):
             await self.reader.discard(protocol)
         return source, answer
 
-    def _admit(self, scope: "Scope", sources: Sources) -> tuple[Source, Answer | None]:
+    def _admit(self, scope: "Scope", headers: "RequestHeaders", sources: Sources) -> tuple[Source, Answer | None]:
         """Whose request it is, and the answer where it is refused without its body."""
-        answers, header = self.answers, scope.headers.get
+        answers, header = self.answers, headers.get
         if not is_endpoint(scope.path):
             return sources.nobody, answers.not_found
         if scope.method != "POST":
@@ -100,8 +108,10 @@ class Webhook:
                 return source, answers.bad_signature
         return source, None
 
-    async def _take(self, scope: "Scope", protocol: "HTTPProtocol", source: Source) -> Answer:
-        answers, header, begun = self.answers, scope.headers.get, self._time()
+    async def _take(
+        self, scope: "Scope", headers: "RequestHeaders", protocol: "HTTPProtocol", source: Source
+    ) -> Answer:
+        answers, header, begun = self.answers, headers.get, self._time()
         try:
             http2 = scope.http_version == "2"
             received = await self.reader.read(protocol, header("content-length"), begun, http2=http2)
@@ -133,13 +143,7 @@ class Webhook:
             )
         except Busy:
             return answers.busy
-        except KafkaException as error:
-            log.warning("producer refuses", error=error.args[0].name())
-            return answers.refused
-        outcome = await written
-        if outcome is Outcome.WRITTEN:
-            return answers.ok
-        return answers.late if outcome is Outcome.LATE else answers.refused
+        return self._answer_to[await written]
 
     def _signed(self, source: Source, timestamp: str, given: str, received: bytes, body: bytes) -> bool:
         """The signature is over the bytes as received. A sender that compresses after signing, as middleware does,
@@ -158,25 +162,28 @@ class Webhook:
         begun: float,
     ) -> "asyncio.Future[Outcome]":
         identity = identify(body)
-        received_at = time.time_ns() // 1_000_000
-        headers: list[tuple[str, str | bytes | None]] = [
+        headers: RecordHeaders = [
             (record.SOURCE, source.name_bytes),
-            (record.RECEIVED_AT, b"%d" % received_at),
             (record.EVENT_ID, identity.event_id.encode()),
         ]
         if timestamp is not None and signature.is_timestamp(timestamp):
             headers.append((record.REQUEST_TIMESTAMP, timestamp.encode()))
-        if content_type is not None and len(content_type) <= LONGEST_CONTENT_TYPE:
+        if content_type is not None and not is_json(content_type) and len(content_type) <= LONGEST_CONTENT_TYPE:
             headers.append((record.CONTENT_TYPE, content_type.encode()))
         if trace is not None and traceparent.valid(trace):
             headers.append((record.TRACEPARENT, trace.encode()))
-        return self._publisher.publish(identity.person, body, headers, received_at, begun + self._deadline_s)
+        now_ms = time.time_ns() // 1_000_000
+        return self._publisher.publish(identity.person, body, headers, now_ms, begun + self._deadline_s)
 
 
-def _may_have_more(scope: "Scope") -> bool:
+def _may_have_more(headers: "RequestHeaders") -> bool:
     """Of its body. A client that asked for leave first (`Expect: 100-continue`) does not send after a refusal."""
-    headers = scope.headers
     return "expect" not in headers and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0")
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type is `application/json`, with parameters or without."""
+    return content_type == "application/json" or content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _place(error: BaseException) -> str:
