@@ -7,7 +7,7 @@ then `sternpost.toml` (`[kafka]` / `bootstrap_servers`). The reference in docs/s
 import socket
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -21,6 +21,16 @@ DEFAULT_FILE = "sternpost.toml"
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+TopicConfig = Literal[
+    "cleanup.policy",
+    "compression.type",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "min.insync.replicas",
+    "retention.ms",
+    "unclean.leader.election.enable",
+]
+"""The settings that topics are created with (`runtime.kafka.topic_configs`)."""
 TopicName = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
 
 
@@ -84,8 +94,9 @@ class Topics(Section):
     partitions: Positive = 8
     """Partitions of each topic that `sternpost topics create` makes: the most processors that can share the work."""
 
-    replication_factor: Positive = 3
-    """Copies of each partition, for `sternpost topics create`. Lower it to 1 only for a cluster of one broker."""
+    replication_factor: Annotated[int, Field(ge=-1)] = 3
+    """Copies of each partition, for `sternpost topics create`. Lower it to 1 only for a cluster of one broker; -1 takes
+    the cluster's own number."""
 
     min_insync_replicas: Positive = 2
     """Copies that must have a record before it counts as written."""
@@ -99,9 +110,20 @@ class Topics(Section):
     dead_letters_retention_ms: int = 90 * 24 * 3_600_000
     """How long dead letters are kept for someone to look at and send back."""
 
+    omit_configs: list[TopicConfig] = Field(default_factory=list, examples=['["unclean.leader.election.enable"]'])
+    """Settings of the topics that are left to the cluster, for one that forbids to set them. `sternpost topics check`
+    warns if the cluster's own value does not do. JSON in the environment."""
+
+    @property
+    def wanted_replicas(self) -> int:
+        """Copies that a partition must at least have."""
+        return self.replication_factor if self.replication_factor > 0 else self.min_insync_replicas
+
     @model_validator(mode="after")
     def _replicas(self) -> Self:
-        if self.min_insync_replicas > self.replication_factor:
+        if self.replication_factor == 0:
+            raise ValueError("topics.replication_factor is a number of copies, or -1 for the cluster's own; not 0")
+        if self.min_insync_replicas > self.replication_factor > 0:
             raise ValueError(
                 f"topics.min_insync_replicas ({self.min_insync_replicas}) is above topics.replication_factor "
                 f"({self.replication_factor}): no write could succeed; lower the one or raise the other"

@@ -1,11 +1,12 @@
 """Creates and checks the three topics."""
 
 import time
+from enum import StrEnum
 from typing import NamedTuple
 
-from runtime.errors import DependencyError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, missing_topics, topic_configs, unreachable
 from runtime.settings import Settings
+from sternpost import described_configs, topic_creation
 
 AT_LEAST = {"max.message.bytes", "min.insync.replicas", "retention.ms"}
 """Settings of a topic that may be higher than ours; the others must be equal."""
@@ -14,12 +15,19 @@ UNIMPORTANT = {"compression.type"}
 """A cluster's owner may have views on these, and nothing here stands on them."""
 
 
+class Severity(StrEnum):
+    FAULT = "fault"
+    WARNING = "warning"
+    """It may be right: the cluster does not tell, or it was left to it."""
+
+
 class Finding(NamedTuple):
-    """One thing about a topic that is not as it should be."""
+    """One thing about a topic that is not as it should be, or not known to be."""
 
     topic: str
     problem: str
     mend: str
+    severity: Severity = Severity.FAULT
 
 
 def names(settings: Settings) -> list[str]:
@@ -28,39 +36,17 @@ def names(settings: Settings) -> list[str]:
 
 
 def create(settings: Settings) -> list[str]:
-    """Creates those topics that are missing, and gives their names; existing ones are left as they are.
+    """Creates those topics that are missing, all or none, and gives their names; existing ones are left as they are.
 
-    Raises DependencyError where the cluster cannot be reached or refuses.
+    Raises DependencyError if the cluster cannot be reached or refuses, naming the setting to change.
     """
-    from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import NewTopic
-
     missing = missing_topics(settings, names(settings))
-    configs, topics = topic_configs(settings), settings.topics
     if not missing:
         return []
-    wanted = [NewTopic(name, topics.partitions, topics.replication_factor, config=configs[name]) for name in missing]
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
-    created = []
-    for name, future in admin.create_topics(
-        wanted, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S
-    ).items():
-        try:
-            future.result()
-        except KafkaException as error:
-            reason = error.args[0]
-            if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # someone else was quicker
-                continue
-            hint = (
-                "; the cluster has fewer brokers than that: lower topics.replication_factor"
-                if reason.code() == KafkaError.INVALID_REPLICATION_FACTOR
-                else ""
-            )
-            raise DependencyError(
-                f"the topic {name} could not be created with {topics.partitions} partitions and replication factor "
-                f"{topics.replication_factor}: {reason.str()}{hint}"
-            ) from None
-        created.append(name)
+    configs = topic_configs(settings)
+    created = topic_creation.create(
+        settings, [topic_creation.new_topic(settings, name, configs[name]) for name in missing]
+    )
     deadline = time.monotonic() + ADMIN_TIMEOUT_S
     while missing_topics(settings, missing) and time.monotonic() < deadline:
         time.sleep(0.05)  # brokers learn of a topic a moment after the controller
@@ -77,70 +63,83 @@ def remove(settings: Settings) -> None:
 
 
 def check(settings: Settings) -> list[Finding]:
-    """What is wrong with the topics, an empty list where nothing is.
+    """What is wrong with the topics, or not told of them; an empty list if nothing is.
 
-    Raises DependencyError where no broker answers.
+    Raises DependencyError if no broker answers, or this user may not see the topics' configuration.
     """
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import ConfigResource, ResourceType
+    from confluent_kafka.admin import ResourceType
 
     admin = admin_client(settings)
     try:
         found = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-        there = [name for name in names(settings) if name in found]
-        asked = (
-            admin.describe_configs(
-                [ConfigResource(ResourceType.TOPIC, name) for name in there], request_timeout=ADMIN_TIMEOUT_S
-            )
-            if there
-            else {}
-        )
-        configs = {resource.name: future.result() for resource, future in asked.items()}
     except KafkaException as error:
         raise unreachable(settings, error) from None
+    there = [name for name in names(settings) if name in found]
+    told, refused = described_configs.describe(admin, ResourceType.TOPIC, there)
+    for reason in refused.values():
+        if not described_configs.does_not_tell(reason):
+            raise unreachable(settings, KafkaException(reason))
 
     findings = [
         Finding(name, "it does not exist", "`sternpost topics create`") for name in names(settings) if name not in found
     ]
     for name in there:
-        for key, wanted in topic_configs(settings)[name].items():
-            actual = str(configs[name][key].value)
-            if key not in UNIMPORTANT and not _is_enough(key, actual, wanted):
-                relation = "at least " if key in AT_LEAST else ""
-                findings.append(
-                    Finding(
-                        name,
-                        f"{key} is {actual}, and should be {relation}{wanted}",
-                        alter_command(settings, name, key, wanted),
-                    )
-                )
-        replicas = min(len(partition.replicas) for partition in found[name].partitions.values())
-        if replicas < settings.topics.replication_factor:
-            findings.append(
-                Finding(
-                    name,
-                    f"it has {replicas} replicas, and should have {settings.topics.replication_factor}",
-                    "kafka-reassign-partitions, or lower topics.replication_factor if that is meant",
-                )
-            )
+        findings += _config_findings(settings, name, told.get(name, {}))
+        copies = [len(partition.replicas) for partition in found[name].partitions.values()]
+        findings += _replica_findings(settings, name, min(copies, default=None))
     findings += _partition_findings(settings, {name: len(found[name].partitions) for name in there})
     return findings
 
 
+def _config_findings(settings: Settings, name: str, told: described_configs.Configs) -> list[Finding]:
+    findings, untold = [], []
+    for key, wanted in topic_configs(settings)[name].items():
+        if key in UNIMPORTANT:
+            continue
+        should_be = f"{'at least ' if key in AT_LEAST else ''}{wanted}"
+        if key not in told or (key in AT_LEAST and described_configs.whole(told, key) is None):
+            untold.append(f"{key} (should be {should_be})")
+        elif not _is_enough(key, told[key], wanted):
+            problem = f"{key} is {told[key]}, and should be {should_be}"
+            mend = alter_command(settings, name, key, wanted)
+            if key in settings.topics.omit_configs:
+                problem += "; it was left to the cluster (topics.omit_configs)"
+                findings.append(Finding(name, problem, mend, Severity.WARNING))
+            else:
+                findings.append(Finding(name, problem, mend))
+    if untold:
+        mend = "see the cluster's own documentation or console for what holds there"
+        findings.append(Finding(name, f"this cluster does not tell its {', '.join(untold)}", mend, Severity.WARNING))
+    return findings
+
+
+def _replica_findings(settings: Settings, name: str, replicas: int | None) -> list[Finding]:
+    topics = settings.topics
+    if replicas is None:
+        mend = "see whether the brokers are well: `sternpost doctor`"
+        return [Finding(name, "this cluster does not tell its partitions", mend, Severity.WARNING)]
+    wanted = topics.wanted_replicas
+    if replicas >= wanted:
+        return []
+    own = topics.replication_factor < 0
+    which = "topics.min_insync_replicas" if own else "topics.replication_factor"
+    return [
+        Finding(
+            name,
+            f"it has {replicas} replicas, and should have {'at least ' if own else ''}{wanted}",
+            f"kafka-reassign-partitions, or lower {which} if that is meant",
+        )
+    ]
+
+
 def retention_ms(settings: Settings, topic: str) -> int | None:
     """How long brokers keep the topic's records, counted from each record's own time; -1 for ever. None where they do
-    not tell: the topic is missing, or this user may not see its settings."""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import ConfigResource, ResourceType
+    not tell: the topic is missing, this user may not see its settings, or this cluster does not list it."""
+    from confluent_kafka.admin import ResourceType
 
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
-    [asked] = admin.describe_configs(
-        [ConfigResource(ResourceType.TOPIC, topic)], request_timeout=ADMIN_TIMEOUT_S
-    ).values()
-    try:
-        return int(str(asked.result()["retention.ms"].value))
-    except KafkaException:
-        return None
+    told, _ = described_configs.describe(admin_client(settings), ResourceType.TOPIC, [topic])
+    return described_configs.whole(told.get(topic, {}), "retention.ms")
 
 
 def kafka_tool(settings: Settings, name: str) -> str:

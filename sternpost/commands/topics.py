@@ -18,7 +18,10 @@ def command() -> None:
 @command.command()
 @common.setting_option("--partitions", setting="topics.partitions", type=int, help="Partitions of each topic.")
 @common.setting_option(
-    "--replication-factor", setting="topics.replication_factor", type=int, help="Copies of each partition."
+    "--replication-factor",
+    setting="topics.replication_factor",
+    type=int,
+    help="Copies of each partition; -1: the cluster's own number.",
 )
 @common.setting_option(
     "--min-insync-replicas", setting="topics.min_insync_replicas", type=int, help="Copies that must have a record."
@@ -26,7 +29,10 @@ def command() -> None:
 @common.json_option
 @common.pass_settings
 def create(settings: "Settings", as_json: bool) -> None:
-    """Create the topics that are missing; existing ones stay as they are."""
+    """Create the topics that are missing, all of them or none; existing ones stay as they are.
+
+    A cluster that forbids one of the topics' settings is told nothing of it with topics.omit_configs.
+    """
     from sternpost import topics
 
     created = topics.create(settings)
@@ -67,16 +73,22 @@ def grow(settings: "Settings", partitions: int, force: bool, as_json: bool) -> N
 @common.json_option
 @common.pass_settings
 def check(settings: "Settings", as_json: bool) -> None:
-    """Check the topics' settings; exits 1 where one is wrong, and says how to mend it."""
+    """Check the topics' settings; exits 1 where one is wrong, and says how to mend it.
+
+    What a cluster does not tell, or was left to it by topics.omit_configs, is a warning.
+    """
     from runtime.errors import CheckFailed
     from sternpost import topics
+    from sternpost.terminal import counted
 
     findings = topics.check(settings)
     if as_json:
         common.echo_json({"findings": [finding._asdict() for finding in findings]})
     for finding in [] if as_json else findings:
-        click.echo(f"{finding.topic}: {finding.problem}\n  mend: {finding.mend}")
-    if findings:
-        raise CheckFailed(f"{len(findings)} finding{'s' if len(findings) > 1 else ''} in the topics")
+        click.echo(f"{finding.severity}: {finding.topic}: {finding.problem}\n  mend: {finding.mend}")
+    faults = sum(finding.severity is topics.Severity.FAULT for finding in findings)
+    if faults:
+        raise CheckFailed(f"{counted(faults, 'fault')} in the topics")
     if not as_json:
-        click.echo(f"{', '.join(topics.names(settings))}: all as they should be")
+        but = f", as far as can be seen ({counted(len(findings), 'warning')})" if findings else ""
+        click.echo(f"{', '.join(topics.names(settings))}: all as they should be{but}")

@@ -1,13 +1,12 @@
 """The brokers: reachable, of a version that will do, and set up for transactions that survive a lost broker."""
 
-from collections.abc import Iterator
-from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
 
 from runtime.errors import DependencyError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
 from runtime.settings import Settings
-from sternpost import topics
+from sternpost import described_configs, topics
 from sternpost.doctor.check import Check, fault, ok, skipped, warning
 
 if TYPE_CHECKING:
@@ -19,8 +18,10 @@ OLDEST_LIBRDKAFKA = (2, 10)
 RETRY_DAYS = 7
 """How long Customer.io sends an event again; a group idle for longer than its offsets are kept starts from scratch."""
 
-Configs = dict[int, dict[str, str]]
+Configs = dict[int, described_configs.Configs]
 """By broker: the settings that it says it has."""
+
+Say = Callable[[str, str, str], Check]
 
 
 def metadata(settings: Settings) -> "ClusterMetadata":
@@ -43,7 +44,13 @@ def check(settings: Settings, found: "ClusterMetadata", configs: Configs, proble
         yield skipped("broker settings", problem, "`sternpost acls --role provisioning` has the right that it takes")
     else:
         faults = list(_settings(settings, configs))
-        yield from faults or [ok("broker settings", "right for transactions, groups and their time-outs")]
+        untold = [name for name in _bounds(settings) if not _is_told(configs, name)]
+        if untold:
+            yield _untold("broker settings", ", ".join(untold))
+        if not faults and len(untold) < len(_bounds(settings)):
+            but = " as far as they are told" if untold else ""
+            yield ok("broker settings", f"right for transactions, groups and their time-outs{but}")
+        yield from faults
     yield from _replicas(settings, found)
 
 
@@ -55,7 +62,8 @@ def check_topics(settings: Settings) -> Iterator[Check]:
         yield skipped("topics", f"their settings cannot be seen: {error}")
         return
     for finding in findings:
-        yield fault("topics", f"{finding.topic}: {finding.problem}", finding.mend)
+        say = fault if finding.severity is topics.Severity.FAULT else warning
+        yield say("topics", f"{finding.topic}: {finding.problem}", finding.mend)
     if not findings:
         yield ok("topics", f"{', '.join(topics.names(settings))} are as they should be")
 
@@ -73,27 +81,17 @@ def _clients() -> Check:
 
 def broker_configs(settings: Settings, brokers: list[int]) -> tuple[Configs, str]:
     """Each broker's own answer, empty where it gives none, and what the last of those said instead."""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import ConfigEntry, ConfigResource, ResourceType
+    from confluent_kafka.admin import ResourceType
 
     admin = admin_client(settings)  # kept: its futures fail once it is collected
-    asked: dict[ConfigResource, Future[dict[str, ConfigEntry]]] = {}
-    for broker in brokers:  # the client takes one broker a call
-        resource = ConfigResource(ResourceType.BROKER, str(broker))
-        asked |= admin.describe_configs([resource], request_timeout=ADMIN_TIMEOUT_S)
-    configs: Configs = {}
-    problem = ""
-    for resource, future in asked.items():
-        try:
-            configs[int(resource.name)] = {name: str(entry.value) for name, entry in future.result().items()}
-        except KafkaException as error:
-            configs[int(resource.name)] = {}
-            problem = error.args[0].str()
-    return configs, problem
+    told, refused = described_configs.describe(admin, ResourceType.BROKER, [str(broker) for broker in brokers])
+    problem = next((reason.str() for reason in reversed(refused.values())), "this cluster does not tell them")
+    return {broker: told.get(str(broker), {}) for broker in brokers}, problem
 
 
 def _brokers(found: "ClusterMetadata", configs: Configs) -> Iterator[Check]:
     silent = sorted(broker for broker, config in configs.items() if not config)
+    cluster_id = cast("str | None", found.cluster_id) or "without an id"
     where = ", ".join(str(broker) for broker in sorted(found.brokers))
     if silent and len(silent) < len(configs):
         yield fault(
@@ -103,7 +101,7 @@ def _brokers(found: "ClusterMetadata", configs: Configs) -> Iterator[Check]:
             "(advertised.listeners)",
         )
     else:
-        yield ok("brokers", f"cluster {found.cluster_id}: brokers {where} answer")
+        yield ok("brokers", f"cluster {cluster_id}: brokers {where} answer")
 
 
 def _version(configs: Configs, problem: str) -> Check:
@@ -112,7 +110,9 @@ def _version(configs: Configs, problem: str) -> Check:
         return skipped("broker version", f"it cannot be seen: {problem}")
     old = known.get("inter.broker.protocol.version")
     if old is None:
-        return ok("broker version", "Kafka 4.0 or later")
+        # Kafka 4.0 took it away, with ZooKeeper: https://kafka.apache.org/40/documentation.html#upgrade_4_0_0
+        kraft = "process.roles" in known
+        return ok("broker version", "Kafka 4.0 or later") if kraft else _untold("broker version", "its version")
     numbers = [int(part) for part in old.split("-")[0].split(".")[:2] if part.isdigit()]
     if numbers < [2, 5]:
         return fault("broker version", f"protocol {old}", "transactions of a consumer group need Kafka 2.5 or later")
@@ -121,7 +121,7 @@ def _version(configs: Configs, problem: str) -> Check:
 
 def _internal_topics(settings: Settings, found: "ClusterMetadata") -> Iterator[Check]:
     """Where the transactions and the group's offsets are kept."""
-    wanted = settings.topics.replication_factor
+    wanted = settings.topics.wanted_replicas
     for name, holds, setting in (
         ("__transaction_state", "transactions", "transaction.state.log.replication.factor"),
         ("__consumer_offsets", "offsets", "offsets.topic.replication.factor"),
@@ -130,8 +130,10 @@ def _internal_topics(settings: Settings, found: "ClusterMetadata") -> Iterator[C
         if topic is None:
             yield skipped(f"state of {holds}", f"{name} is not there yet, or may not be seen", "")
             continue
-        replicas = min(len(partition.replicas) for partition in topic.partitions.values())
-        if replicas < wanted:
+        replicas = min((len(partition.replicas) for partition in topic.partitions.values()), default=None)
+        if replicas is None:
+            yield _untold(f"state of {holds}", f"the replicas of {name}")
+        elif replicas < wanted:
             yield fault(
                 f"state of {holds}",
                 f"{name} has {replicas} replicas, and should have {wanted} like the topics: with a broker lost, "
@@ -142,30 +144,42 @@ def _internal_topics(settings: Settings, found: "ClusterMetadata") -> Iterator[C
             yield ok(f"state of {holds}", f"{name} has {replicas} replicas")
 
 
-def _settings(settings: Settings, configs: Configs) -> Iterator[Check]:
-    replicas, in_sync = settings.topics.replication_factor, settings.topics.min_insync_replicas
-    session, transaction = settings.processor.session_timeout_ms, settings.processor.transaction_timeout_ms
-    at_least = {
-        "transaction.state.log.replication.factor": (replicas, "fault"),
-        "transaction.state.log.min.isr": (in_sync, "fault"),
-        "offsets.topic.replication.factor": (replicas, "fault"),
-        "transaction.max.timeout.ms": (transaction, "fault"),
-        "group.max.session.timeout.ms": (session, "fault"),
-        "offsets.retention.minutes": (RETRY_DAYS * 24 * 60, "warning"),
+def _bounds(settings: Settings) -> dict[str, tuple[int, Say]]:
+    """What brokers must at least allow, and how to say that one does not."""
+    topics, processor = settings.topics, settings.processor
+    return {
+        "transaction.state.log.replication.factor": (topics.wanted_replicas, fault),
+        "transaction.state.log.min.isr": (topics.min_insync_replicas, fault),
+        "offsets.topic.replication.factor": (topics.wanted_replicas, fault),
+        "transaction.max.timeout.ms": (processor.transaction_timeout_ms, fault),
+        "group.max.session.timeout.ms": (processor.session_timeout_ms, fault),
+        "offsets.retention.minutes": (RETRY_DAYS * 24 * 60, warning),
     }
+
+
+def _settings(settings: Settings, configs: Configs) -> Iterator[Check]:
+    session_ms = settings.processor.session_timeout_ms
     for broker, config in sorted(configs.items()):
-        for name, (wanted, severity) in at_least.items():
-            if name in config and int(config[name]) < wanted:
-                say = fault if severity == "fault" else warning
-                detail = f"broker {broker}: {name} is {config[name]}, and should be at least {wanted}"
+        for name, (wanted, say) in _bounds(settings).items():
+            actual = described_configs.whole(config, name)
+            if actual is not None and actual < wanted:
+                detail = f"broker {broker}: {name} is {actual}, and should be at least {wanted}"
                 yield say("broker settings", detail, f"set {name}={wanted} in server.properties")
-        shortest = config.get("group.min.session.timeout.ms")
-        if shortest is not None and int(shortest) > session:
+        shortest_ms = described_configs.whole(config, "group.min.session.timeout.ms")
+        if shortest_ms is not None and shortest_ms > session_ms:
             yield fault(
                 "broker settings",
-                f"broker {broker}: group.min.session.timeout.ms is {shortest}, above processor.session_timeout_ms",
-                f"raise processor.session_timeout_ms to {shortest} or more",
+                f"broker {broker}: group.min.session.timeout.ms is {shortest_ms}, above processor.session_timeout_ms",
+                f"raise processor.session_timeout_ms to {shortest_ms} or more",
             )
+
+
+def _is_told(configs: Configs, name: str) -> bool:
+    return any(described_configs.whole(config, name) is not None for config in configs.values())
+
+
+def _untold(name: str, what: str) -> Check:
+    return skipped(name, f"this cluster does not tell {what}", "see the cluster's own documentation or console")
 
 
 def _replicas(settings: Settings, found: "ClusterMetadata") -> Iterator[Check]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client
+from runtime.errors import DependencyError
+from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
 from runtime.settings import Settings
 from sternpost import acls
 from sternpost.doctor.check import Check, fault, ok, skipped, warning
@@ -14,18 +15,24 @@ def check(settings: Settings, role: acls.Role | None, configs: Configs) -> Itera
     yield _authorizer(settings, configs)
     if role is None:
         return
-    missing = []
+    missing, untold = [], []
     for grant in acls.grants(settings, role):
         if grant.resource == "topic" and not grant.prefixed:
-            allowed = _allowed(settings, grant.name)
-            if allowed is None:
+            try:
+                allowed = _allowed(settings, grant.name)
+            except DependencyError:
                 missing.append(f"Describe on {grant.name} (or it does not exist)")
+                continue
+            if allowed is None:
+                untold.append(grant.name)
             else:
                 missing += [f"{one} on {grant.name}" for one in grant.operations if one not in allowed]
     if missing:
         mend = f"`sternpost acls --role {role}` prints what grants it"
         yield fault("rights", f"this user lacks, for the role {role}: {', '.join(missing)}", mend)
-    else:
+    if untold:
+        yield skipped("rights", f"this cluster does not tell what this user may do on {', '.join(untold)}")
+    if not missing and not untold:
         yield ok("rights", f"this user may do on the topics what the role {role} needs")
 
 
@@ -63,8 +70,8 @@ def _authorizer(settings: Settings, configs: Configs) -> Check:
     # The client takes a broker's "no authorizer" for "no ACLs"; the broker's settings tell the two apart.
     if any(config.get("authorizer.class.name") for config in configs.values()):
         return warning("authorizer", "one is on, and there are no ACLs", "grant each role its rights: `sternpost acls`")
-    if not any(configs.values()):
-        return skipped("authorizer", "whether one is on cannot be seen without the brokers' settings")
+    if not any("authorizer.class.name" in config for config in configs.values()):
+        return skipped("authorizer", "this cluster does not tell whether one is on, and shows no ACLs")
     return warning(
         "authorizer",
         "none is on: whoever reaches the brokers may read and write people's data",
@@ -73,6 +80,7 @@ def _authorizer(settings: Settings, configs: Configs) -> Check:
 
 
 def _allowed(settings: Settings, topic: str) -> set[str] | None:
+    """The operations; None if the cluster does not tell. Raises DependencyError if the topic may not be seen."""
     from confluent_kafka import KafkaException, TopicCollection
 
     admin = admin_client(settings)
@@ -80,7 +88,9 @@ def _allowed(settings: Settings, topic: str) -> set[str] | None:
         TopicCollection([topic]), include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_S
     )
     try:
-        operations = asked[topic].result().authorized_operations or []
-    except KafkaException:
+        operations = asked[topic].result().authorized_operations
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    if operations is None:
         return None
     return {"".join(word.capitalize() for word in operation.name.split("_")) for operation in operations}

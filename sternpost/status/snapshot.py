@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from runtime.errors import SternpostError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
@@ -122,7 +122,7 @@ class Looker:
             found = admin_client(self._settings).list_topics(timeout=ADMIN_TIMEOUT_S)
         except KafkaException as error:
             raise unreachable(self._settings, error) from None
-        return str(found.cluster_id), len(found.brokers)
+        return cast("str | None", found.cluster_id) or "unknown", len(found.brokers)
 
     def _throughput(self, partitions: list[consumer_group.Partition]) -> Throughput | None:
         """Since the last look. A partition that was never committed counts from its start."""

@@ -94,7 +94,10 @@ def options(settings: Settings) -> list[str]:
         f"--set=schema_registry.url={settings.schema_registry.url}",
         f"--set=processor.group_id={settings.processor.group_id}",
         f"--set=sources={json.dumps(sources)}",
-        *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
+        *(
+            f"--set=topics.{name}={json.dumps(value) if isinstance(value, list) else value}"
+            for name, value in settings.topics.model_dump().items()
+        ),
     ]
 
 
@@ -239,5 +242,5 @@ def test_each_broker_is_asked_for_its_settings_alone(settings: Settings, monkeyp
             return dict.fromkeys(resources, answer)
 
     monkeypatch.setattr(cluster, "admin_client", lambda _: Admin())
-    assert cluster.broker_configs(settings, [1, 2, 3]) == ({1: {}, 2: {}, 3: {}}, "")
+    assert cluster.broker_configs(settings, [1, 2, 3]) == ({1: {}, 2: {}, 3: {}}, "this cluster does not tell them")
     assert asked == [["1"], ["2"], ["3"]]

@@ -37,8 +37,14 @@ def settings(kafka: Kafka) -> Settings:
 def options(settings: Settings) -> list[str]:
     return [
         f"--set=kafka.bootstrap_servers={settings.kafka.bootstrap_servers}",
-        *(f"--set=topics.{name}={value}" for name, value in settings.topics.model_dump().items()),
+        *(
+            f"--set=topics.{name}={json.dumps(value) if isinstance(value, list) else value}"
+            for name, value in settings.topics.model_dump().items()
+        ),
     ]
+
+
+OMITTED = ['--set=topics.omit_configs=["retention.ms", "unclean.leader.election.enable"]']
 
 
 def test_what_is_created_passes_the_check_and_creating_again_changes_nothing(settings: Settings) -> None:
@@ -96,8 +102,53 @@ def test_a_larger_body_limit_asks_for_larger_topics(settings: Settings) -> None:
 
 def test_more_replicas_than_brokers_is_one_clear_error(settings: Settings) -> None:
     many = load(None, {**_dotted(settings), "topics.replication_factor": 40})
-    with pytest.raises(DependencyError, match=r"lower topics\.replication_factor"):
+    with pytest.raises(DependencyError) as caught:
         topics.create(many)
+    brokers = len(AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}).list_topics(timeout=30).brokers)
+    assert f"the cluster has {brokers} broker" in str(caught.value)
+    assert "topics.replication_factor is 40" in str(caught.value)
+    assert "topics.min_insync_replicas" in str(caught.value)
+    assert len(topics.check(settings)) == 3, "none was made"
+
+
+def test_a_setting_that_the_brokers_refuse_is_named_and_leaves_no_topic(settings: Settings) -> None:
+    impossible = load(None, {**_dotted(settings), "topics.events_retention_ms": -5})
+    with pytest.raises(DependencyError) as caught:
+        topics.create(impossible)
+    assert "retention.ms=-5" in str(caught.value)
+    assert "change topics.events_retention_ms" in str(caught.value)
+    assert 'topics.omit_configs=["retention.ms"]' in str(caught.value)
+    assert {finding.problem for finding in topics.check(settings)} == {"it does not exist"}
+
+
+def test_what_is_left_to_the_cluster_is_not_sent(settings: Settings) -> None:
+    left = load(
+        None,
+        {**_dotted(settings), "topics.omit_configs": ["retention.ms", "unclean.leader.election.enable"]},
+    )
+    try:
+        topics.create(left)
+        admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+        [described] = admin.describe_configs([ConfigResource(ResourceType.TOPIC, settings.topics.raw)]).values()
+        entries = described.result(30)
+        assert entries["retention.ms"].is_default
+        assert not entries["max.message.bytes"].is_default
+        findings = topics.check(left)
+        assert {finding.severity for finding in findings} == {topics.Severity.WARNING}
+        check = CliRunner().invoke(cli, [*options(settings), *OMITTED, "topics", "check"])
+        assert (check.exit_code, "topics.omit_configs" in check.stdout) == (0, True)
+        assert CliRunner().invoke(cli, [*options(settings), "topics", "check"]).exit_code == 1
+    finally:
+        topics.remove(settings)
+
+
+def test_the_clusters_own_number_of_replicas(settings: Settings) -> None:
+    own = load(None, {**_dotted(settings), "topics.replication_factor": -1})
+    try:
+        assert topics.create(own) == topics.names(settings)
+        assert topics.check(own) == []
+    finally:
+        topics.remove(settings)
 
 
 def test_the_command_line_creates_checks_and_exits_as_scripts_need_it(settings: Settings) -> None:

@@ -1,0 +1,104 @@
+"""The doctor's questions to clusters that do not tell: it says so, claims nothing, and never crashes."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from runtime.configuration import load
+from sternpost import acls, topics
+from sternpost.doctor import cluster, rights
+from sternpost.doctor.check import Check, Verdict
+from tests.fake_admin import FakeAdmin, future
+
+ALL = load(None, {})
+TOLD = {
+    "process.roles": "broker",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.max.timeout.ms": "900000",
+    "group.max.session.timeout.ms": "1800000",
+    "group.min.session.timeout.ms": "6000",
+    "offsets.retention.minutes": "10080",
+    "authorizer.class.name": "",
+}
+
+
+class Admin(FakeAdmin):
+    acls: Any = ()
+
+    def describe_acls(self, *_: Any, **__: Any) -> Any:
+        return future(self.acls)
+
+    def describe_topics(self, found: Any, **_: Any) -> Any:
+        return {topic: future(SimpleNamespace(authorized_operations=None)) for topic in self.topics}
+
+
+def examine(monkeypatch: pytest.MonkeyPatch, admin: Admin, role: acls.Role | None = None) -> list[Check]:
+    for module in (cluster, rights, topics):
+        monkeypatch.setattr(module, "admin_client", lambda _: admin)
+
+    def checks() -> Iterator[Check]:
+        found = cluster.metadata(ALL)
+        configs, problem = cluster.broker_configs(ALL, list(found.brokers))
+        yield from cluster.check(ALL, found, configs, problem)
+        yield from cluster.check_topics(ALL)
+        yield from rights.check(ALL, role, configs)
+
+    return list(checks())
+
+
+@pytest.mark.parametrize("missing", TOLD)
+@pytest.mark.parametrize("value", ["absent", None, ""])
+def test_a_broker_setting_that_is_not_told(monkeypatch: pytest.MonkeyPatch, missing: str, value: str | None) -> None:
+    config: dict[str, str | None] = {name: text for name, text in TOLD.items() if name != missing}
+    if value != "absent":
+        config[missing] = value
+    checks = examine(monkeypatch, Admin(brokers={1: config, 2: config, 3: config}))
+    assert [check.detail for check in checks if check.verdict is Verdict.FAULT] == [
+        f"{name}: it does not exist" for name in topics.names(ALL)
+    ]
+    silent = [check for check in checks if check.verdict is Verdict.SKIPPED and "does not tell" in check.detail]
+    if missing == "authorizer.class.name" and value == "":
+        assert not silent, "no authorizer is what it tells"
+    elif missing != "group.min.session.timeout.ms" and (missing, value) != ("process.roles", ""):
+        assert silent
+
+
+@pytest.mark.parametrize(
+    "told", [{}, KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED), KafkaError(KafkaError.UNSUPPORTED_VERSION)]
+)
+def test_a_cluster_that_tells_nothing_of_its_brokers_is_not_said_to_be_right(
+    monkeypatch: pytest.MonkeyPatch, told: Any
+) -> None:
+    admin = Admin(
+        {**{name: {} for name in topics.names(ALL)}, "__consumer_offsets": {}}, brokers={1: told}, partitions=0
+    )
+    checks = examine(monkeypatch, admin, acls.Role.PROCESSOR)
+    by_name = {check.name: check.verdict for check in checks}
+    for name in ("broker version", "broker settings", "state of offsets", "authorizer", "rights"):
+        assert by_name[name] is Verdict.SKIPPED, name
+    assert by_name["topics"] is Verdict.WARNING
+    assert Verdict.FAULT not in by_name.values()
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "word"),
+    [
+        (KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED), Verdict.SKIPPED, "one is on"),
+        (KafkaError(KafkaError.UNSUPPORTED_VERSION), Verdict.SKIPPED, "cannot be seen"),
+        (KafkaError(KafkaError.SECURITY_DISABLED), Verdict.WARNING, "none is on"),
+        ((), Verdict.WARNING, "none is on"),
+        (("an ACL",), Verdict.OK, "1 ACL"),
+    ],
+)
+def test_an_authorizer_is_claimed_only_where_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, answer: Any, verdict: Verdict, word: str
+) -> None:
+    admin = Admin(brokers={1: TOLD})
+    admin.acls = answer
+    [check] = [check for check in examine(monkeypatch, admin) if check.name == "authorizer"]
+    assert (check.verdict, word in check.detail) == (verdict, True)
