@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from processor.offset_reset import how_to_reset
 from processor.records import RawRecord
 from processor.transport import Broken, Fenced, Listener
 from processor.unassigned import Unassigned
@@ -132,8 +133,8 @@ class KafkaSource:
         if committed.offset > high:
             raise Halted(
                 f"the group is at offset {committed.offset} of {self._topic}[{committed.partition}], which ends at "
-                f"{high}: the brokers lost records, or the topic was made anew. Set the group's offset with Kafka's "
-                "own tool (kafka-consumer-groups --reset-offsets) to what is to be processed next"
+                f"{high}: the brokers lost records, or the topic was made anew. To set "
+                f"the group's offset to what is to be processed next, {how_to_reset('--to-offset …')}"
             )
         if committed.offset < low:
             metrics.PROCESSOR_EXPIRED.labels().inc(low - committed.offset)

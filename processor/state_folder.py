@@ -16,6 +16,7 @@ from typing import TextIO
 
 import structlog
 
+from processor.offset_reset import how_to_reset
 from processor.state import DISORDER_MS, PartitionState, StateError, StateMemory
 from runtime.errors import DependencyError, Halted
 
@@ -94,9 +95,9 @@ class StateFolder:
             raise Halted(
                 f"the group has no offset in {self._topic}[{claim.partition}], but it had: this machine's state knows "
                 f"the records before {known_up_to}. Brokers forget the offsets of a group that was away for "
-                "offsets.retention.minutes. To go on from there, set the group's offset with Kafka's own tool "
-                f"(kafka-consumer-groups --reset-offsets --to-offset {known_up_to}); to process again what is left "
-                f"of the partition, delete {claim.folder}. Nothing was lost or doubled"
+                "offsets.retention.minutes. To go on from there, "
+                f"{how_to_reset(f'--to-offset {known_up_to}')}; to process again what is left of the partition, "
+                f"delete {claim.folder}. Nothing was lost or doubled"
             )
         if state.complete_up_to > position:
             # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.

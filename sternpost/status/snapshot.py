@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
+from runtime import metrics
 from runtime.errors import SternpostError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
 from runtime.schema_registry import Registry, subject_of
@@ -13,6 +14,8 @@ from schemas.track_event import load_schema
 from schemas.wire_format import split
 from sternpost import reader
 from sternpost.status import consumer_group, dead_letters, service
+
+DUPLICATES = metrics.PROCESSOR_DUPLICATES.name
 
 
 class Schema(NamedTuple):
@@ -57,6 +60,12 @@ class Snapshot:
         """Of the partition that is furthest behind."""
         return max((p.lag_seconds for p in self.partitions if p.lag_seconds is not None), default=None)
 
+    @property
+    def duplicates(self) -> int | None:
+        """Raw records that were duplicates, since the processor on this machine started; None if it does not answer."""
+        [processor] = [found for found in self.services if found.name == "processor"]
+        return int(processor.totals.get(DUPLICATES, 0)) if processor.reachable else None
+
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
@@ -79,6 +88,7 @@ class Snapshot:
                 "interval_s": round(self.throughput.interval_s, 3),
             },
             "dead_letters": self.dead_letters.as_json(),
+            "duplicates": self.duplicates,
             "schema": self.schema._asdict(),
             "services": {found.name: found.as_json() for found in self.services},
         }

@@ -69,6 +69,9 @@ def _rest(snapshot: Snapshot) -> RenderableType:
     sent_back = f" ({dead.redriven} were sent back)" if dead.redriven else ""
     among = "" if dead.complete else f"; of the newest {MOST} records: `sternpost dead-letters list` counts all"
     rows.add_row(Text("dead letters", "bold"), text(letters + sent_back + among, "yellow" if counts else "green"))
+    if snapshot.duplicates is not None:
+        number = counted(snapshot.duplicates, "record")
+        rows.add_row(Text("duplicates", "bold"), f"{number} since the processor on this machine started")
     schema = snapshot.schema
     if schema.problem:
         rows.add_row(Text("schema", "bold"), text(schema.problem, "red"))

@@ -21,6 +21,7 @@ from sternpost.dead_letters.redrive import redrive
 from sternpost.dead_letters.selection import Selection
 from sternpost.growth import grow
 from sternpost.local_stack.services import environment_for
+from sternpost.status.snapshot import Looker
 from sternpost.transactions import Interrupted
 from tests.chaos.oracle import decoder, origin
 from tests.chaos.pipeline import Service
@@ -233,6 +234,10 @@ def test_dead_letters_and_duplicates(
     )
     first = start(settings, "one")
     until(lambda: group.done() >= sent, START_S)
+    said = settings.processor.model_copy(update={"admin_port": first.admin_port})
+    looker = Looker(settings.model_copy(update={"processor": said}))
+    duplicates = sent - 200 - len({"a", "other", "attempt"}) - len(poison) - len({"large"})
+    until(lambda: looker.look().duplicates == duplicates)
     first.stop(PATIENCE_S)
     assert first.exit_code == 0, first.output()
 

@@ -75,6 +75,7 @@ def test_the_shape_for_scripts_with_no_processor_at_all(settings: Settings) -> N
         "redriven": 0,
         "complete": True,
     }
+    assert found["duplicates"] is None
     assert set(found["schema"]) == {"subject", "id", "version", "newest_event_id", "problem"}
     assert "sternpost schema register" in found["schema"]["problem"]
     assert set(found["services"]) == {"ingest", "processor"}

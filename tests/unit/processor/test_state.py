@@ -178,7 +178,7 @@ def test_a_group_whose_offsets_the_brokers_forgot_is_not_started_from_the_beginn
     state = folder(tmp_path).open(0, 10)
     state.write(entries("a"), 10, 0)
     state.close()
-    with pytest.raises(Halted, match=r"raw\[0\].*--to-offset 10\b"):
+    with pytest.raises(Halted, match=r"raw\[0\].*session_timeout_ms \(45 s.*--to-offset 10\b"):
         folder(tmp_path).open(0, 0, has_offset=False)
     state = folder(tmp_path).open(0, 10)
     assert state.complete_up_to == 10, "nothing was thrown away"
