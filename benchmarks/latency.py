@@ -14,9 +14,8 @@ from benchmarks.payloads import webhook
 from benchmarks.result import Result
 from runtime.kafka import consumer_config
 from runtime.settings import Settings
-from schemas import headers
+from schemas.event_reader import EventReader
 from sternpost.local_stack import ports
-from sternpost.reader import headers_of
 
 CONNECTIONS = 32
 WARM_UP_SHARE = 0.2
@@ -32,6 +31,7 @@ class _Reader(threading.Thread):
         super().__init__(daemon=True)
         self.seen: dict[str, float] = {}
         self.stopping = threading.Event()
+        self._read = EventReader.of_newest()
         self._consumer = Consumer(
             consumer_config(settings, **{"group.id": "bench-reader", "fetch.wait.max.ms": 10, "fetch.min.bytes": 1})
         )
@@ -42,8 +42,8 @@ class _Reader(threading.Thread):
         while not self.stopping.is_set():
             for message in self._consumer.consume(1_000, 0.05):
                 if message.error() is None:
-                    event_id = dict(headers_of(message))[headers.EVENT_ID] or b""
-                    self.seen.setdefault(event_id.decode(), time.time())
+                    now = time.time()
+                    self.seen.setdefault(self._read(message.value() or b"")["messageId"], now)
         self._consumer.close()
 
 

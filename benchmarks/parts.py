@@ -18,6 +18,7 @@ from processor.core import Core
 from processor.garbage import collect_seldom
 from processor.identification import identify
 from processor.mapping import CONSTANTS, Mapper
+from processor.pipeline import build
 from processor.records import Event, RawRecord
 from processor.state import PartitionState, StateMemory
 from schemas.event_writer import write_event
@@ -53,7 +54,7 @@ def measure(events: int) -> list[Result]:
     tracks = [mapped(record) for record in records]
     trees = [nested({**CONSTANTS, **track}) for track in tracks[: max(1_000, events // 4)]]
     differing = sum(write_event(track) != by_fastavro(tree) for track, tree in zip(tracks[:1_000], trees, strict=False))
-    core = Core(_AllNew(), mapper, b"\0\0\0\0\1", write_event, 10_000_000)
+    core = Core(_AllNew(), build("rudderstack", schema_id=1, max_event_bytes=10_000_000))
     outcomes = core(records[:1_000])  # warm
     thresholds = gc.get_threshold()
     collect_seldom(BATCH)

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from processor.mapping import Mapper
+from processor.identification import Identified, identify
+from processor.mapping import Mapper, tree
+from processor.pipeline import build
+from processor.records import DeadLetter, RawRecord
 from schemas import catalogue
-from schemas.identity import identify, own_event_id
+from schemas.event_reader import EventReader
+from schemas.identity import own_event_id
 from schemas.json_body import Uncarriable, read_exactly
 from schemas.rejection import ErrorCode, Rejection
 from schemas.track_event import track_json
@@ -55,26 +59,27 @@ class _Asked(NamedTuple):
     """A mapper and the circumstances: what of an event does not come from the payload."""
 
     mapper: Mapper
-    received_at_ms: int
-    request_timestamp_s: int | None
-    event_id: str
+    circumstances: Identified
 
     def event(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Raises Rejection."""
-        event_id = own_event_id(payload) or self.event_id
-        return track_json(self.mapper.map_payload(payload, self.received_at_ms, self.request_timestamp_s, event_id))
+        _, source, event_id, received_at_ms, sent_s, _ = self.circumstances
+        event_id = own_event_id(payload) or event_id
+        return track_json(tree(self.mapper.fields_of(payload, received_at_ms, sent_s, event_id, source)))
 
 
-def explain(mapper: Mapper, body: bytes, *, received_at_ms: int, request_timestamp_s: int | None) -> Explanation:
-    """Arguments as for `Mapper.map`. Never raises, whatever the bytes."""
-    asked = _Asked(mapper, received_at_ms, request_timestamp_s, identify(body).event_id)
-    payload = None
+def explain(record: RawRecord, profile: str) -> Explanation:
+    """Say what the record becomes by a profile, and why. Never raises, whatever the record's bytes are."""
+    asked = _Asked(Mapper(profile), identify(record))
+    outcome = build(profile).outcome(record, asked.circumstances)
     try:
-        payload = read_exactly(body)
-        event = asked.event(payload) if isinstance(payload, dict) else asked.mapper.map_payload(payload, 0, None, "")
-    except Rejection as first:
+        payload = read_exactly(record.value or b"")
+    except Rejection:
+        payload = None
+    if isinstance(outcome, DeadLetter):
+        first = Rejection(outcome.code, outcome.message, outcome.field, outcome.stage)
         return Explanation(payload, None, [], {}, [], [first, *_further_problems(asked, payload, first)])
-    return _explanation(asked, payload, event)
+    return _explanation(asked, payload, track_json(EventReader.of_newest()(outcome.value)))
 
 
 def _further_problems(asked: _Asked, payload: Any, first: Rejection) -> Iterator[Rejection]:
@@ -96,7 +101,7 @@ def _further_problems(asked: _Asked, payload: Any, first: Rejection) -> Iterator
 
 
 def _explanation(asked: _Asked, payload: dict[str, Any], event: dict[str, Any]) -> Explanation:
-    flat = _flat(event)
+    flat = _flat(asked.event(payload))
     became: list[Became] = []
     unused: list[tuple[str, Any]] = []
     for place, value in _leaves(payload):
@@ -107,7 +112,7 @@ def _explanation(asked: _Asked, payload: dict[str, Any], event: dict[str, Any]) 
             unused.append((_written(place), value))
     origins = {target: use.source for use in became for target in use.targets}
     left_out = [LeftOut(source, value, _why(asked, source, value, origins)) for source, value in unused]
-    set_by_us = {target: value for target, value in flat.items() if target not in origins}
+    set_by_us = {target: value for target, value in _flat(event).items() if target not in origins}
     return Explanation(payload, event, became, set_by_us, left_out, [])
 
 

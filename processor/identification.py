@@ -43,9 +43,9 @@ def identify(record: RawRecord) -> Identified:
         plain = event_id.encode()
     if len(plain) > LONGEST_PLAIN:
         plain = hashlib.sha512(plain).digest() + b"\0"
-    received_at_ms = _number(get(headers.RECEIVED_AT), _MAX_MS)
-    if received_at_ms is None:
-        received_at_ms = max(record.timestamp_ms, 0)
+    received_at = _number(get(headers.RECEIVED_AT), _MAX_MS)
+    if received_at is None:
+        received_at = min(max(record.timestamp_ms, 0), _MAX_MS)
     request_timestamp = get(headers.REQUEST_TIMESTAMP)
     prefix, source = _prefix(get(headers.SOURCE), get(headers.ATTEMPT))
     return tuple.__new__(  # what Identified(…) comes to, in half the time
@@ -54,11 +54,16 @@ def identify(record: RawRecord) -> Identified:
             prefix + plain,
             source,
             event_id,
-            received_at_ms,
+            received_at,
             None if request_timestamp is None else _number(request_timestamp, MAX_S),
-            get(headers.TRACEPARENT),
+            get(headers.TRACEPARENT) or None,
         ),
     )
+
+
+def received_at_ms(record: RawRecord) -> int:
+    """When the record's body was received, in Unix milliseconds. Never raises."""
+    return identify(record).received_at_ms
 
 
 def attempt_of(record: RawRecord) -> int:

@@ -4,14 +4,13 @@ What becomes what is in schemas/fields.csv and events.csv, and docs/mapping.md t
 one from `data` into `properties`, by a plan made once from the catalogue. The few that choose between sources (who it
 is about, when, why it failed) are written out here.
 
-An event is made flat, and so the writer of Avro takes it: a tree would be made only to be taken apart. Where people or
-other code look at it, `Mapper.map` gives the tree.
+An event is made flat, and so the writer of Avro takes it: a tree would be made only to be taken apart. `tree` gives
+the tree, to those who look into an event that is not encoded.
 """
 
 from typing import Any, NamedTuple
 
 from schemas import catalogue, values
-from schemas.headers import DEFAULT_SOURCE
 from schemas.json_body import Inexact, read, read_exactly
 from schemas.paths import nested
 from schemas.recipient import is_email, is_phone
@@ -28,12 +27,6 @@ Event = dict[str, Any]
 
 CONSTANTS: Fields = catalogue.constants()
 """What all events have in common. Not to be changed."""
-
-_ORDER = (
-    *("type", "event", "messageId", "channel", "timestamp", "receivedAt", "integrations", "originalTimestamp"),
-    *("sentAt", "context", "userId", "anonymousId", "properties"),
-)
-"""Of an event's fields, for those who read it."""
 
 _DEVICE = "data.recipients[]."
 
@@ -68,22 +61,6 @@ class Mapper:
         }
         """By object type and metric as they mostly come: what `catalogue.event_name` has for them."""
 
-    def map(
-        self,
-        body: bytes,
-        *,
-        received_at_ms: int,
-        request_timestamp_s: int | None,
-        event_id: str,
-        source: str = DEFAULT_SOURCE,
-    ) -> Event:
-        """The event that the body is, whatever the bytes: a tree. Arguments and errors as of `fields`."""
-        return _tree(self.fields(body, received_at_ms, request_timestamp_s, event_id, source))
-
-    def map_payload(self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str) -> Event:
-        """The same of a body that was read. Raises Rejection, and Inexact where it must be read exactly."""
-        return _tree(self._fields(payload, received_at_ms, request_timestamp_s, event_id, DEFAULT_SOURCE))
-
     def fields(
         self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
     ) -> Fields:
@@ -93,13 +70,14 @@ class Mapper:
         as `schemas.identity` has it. `source`: the name of the source. Raises Rejection, and nothing else.
         """
         try:
-            return self._fields(read(body), received_at_ms, request_timestamp_s, event_id, source)
+            return self.fields_of(read(body), received_at_ms, request_timestamp_s, event_id, source)
         except Inexact:
-            return self._fields(read_exactly(body), received_at_ms, request_timestamp_s, event_id, source)
+            return self.fields_of(read_exactly(body), received_at_ms, request_timestamp_s, event_id, source)
 
-    def _fields(
+    def fields_of(
         self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
     ) -> Fields:
+        """The same of a body that was read. Raises Rejection, and Inexact where it must be read exactly."""
         if type(payload) is not dict:
             raise Rejection(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but no object")
         data = mapping(payload.get("data"), "data")
@@ -225,9 +203,9 @@ def recipient_target(recipient: str, object_type: str | None) -> str:
     return "properties.recipient"
 
 
-def _tree(fields: Fields) -> Event:
-    event = nested({**CONSTANTS, **fields})
-    return {name: event[name] for name in _ORDER if name in event}
+def tree(fields: Fields) -> Event:
+    """The fields and CONSTANTS, as nested dicts."""
+    return nested({**CONSTANTS, **fields})
 
 
 def plan(profile: str) -> dict[str, Step]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from schemas import headers
 from schemas.rejection import ErrorCode, Stage
 
 Headers = list[tuple[str, bytes | None]]
@@ -26,8 +27,13 @@ class Event(NamedTuple):
     key: bytes
     value: bytes
     """Confluent wire format."""
-    headers: Headers
-    timestamp_ms: int
+    traceparent: bytes | None
+    """The only header that an event's record has."""
+
+
+def headers_of(event: Event) -> Headers:
+    """The headers of the event's record."""
+    return [] if event.traceparent is None else [(headers.TRACEPARENT, event.traceparent)]
 
 
 class DeadLetter(NamedTuple):

@@ -15,7 +15,7 @@ from processor.deduplication import Deduplicator, State
 from processor.garbage import collect_seldom
 from processor.history import KafkaHistory
 from processor.loop import Loop
-from processor.mapping import Mapper
+from processor.pipeline import build
 from processor.sink import KafkaSink
 from processor.source import KafkaSource
 from processor.state import Forgetful, StateError, StateMemory
@@ -27,9 +27,7 @@ from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, record_li
 from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings import Settings
 from runtime.supervisor import Worker, supervise
-from schemas.event_writer import write_event
 from schemas.track_event import load_schema
-from schemas.wire_format import frame
 
 log = structlog.get_logger()
 
@@ -76,10 +74,7 @@ def run_worker(worker: Worker) -> None:
     deduplicator = Deduplicator(processor.dedup_window_s * 1000)
     core = Core(
         deduplicator,
-        Mapper(processor.profile),
-        frame(registered.id),
-        write_event,
-        record_limits(settings).events,
+        build(processor.profile, schema_id=registered.id, max_event_bytes=record_limits(settings).events),
     )
     states = _States(settings)
     collect_seldom(settings.processor.batch_max_records)

@@ -17,7 +17,8 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from processor.records import DeadLetter, Event, Headers, Outcome, RawRecord
+from processor.identification import received_at_ms
+from processor.records import DeadLetter, Event, Headers, Outcome, RawRecord, headers_of
 from processor.transport import Aborted, Broken, ProducerFenced
 from runtime import metrics
 from runtime.errors import DependencyError
@@ -96,13 +97,16 @@ class KafkaSink:
             produce, topic = self._producer.produce, self._topic
             for record, outcome in zip(records, outcomes, strict=True):
                 if type(outcome) is Event:
-                    key, value, of_event, timestamp_ms = outcome
+                    key, value, traceparent = outcome
                     try:
-                        produce(topic, value, key, headers=of_event, timestamp=timestamp_ms)  # type: ignore[arg-type]
+                        if traceparent is None:
+                            produce(topic, value, key)
+                        else:
+                            produce(topic, value, key, headers=headers_of(outcome))  # type: ignore[arg-type]
                     except BufferError:
-                        self._produce(topic, value, key, of_event, timestamp_ms)
+                        self._produce(topic, value, key, headers_of(outcome))
                 elif type(outcome) is DeadLetter:
-                    self._produce(self._dead_letters, record.value, record.key, _of_dead_letter(record, outcome), 0)
+                    self._produce(self._dead_letters, record.value, record.key, dead_letter_headers(record, outcome))
         except KafkaException as error:
             raise self._failure("write", error) from error
 
@@ -172,12 +176,12 @@ class KafkaSink:
         self._refusals = []
         return producer
 
-    def _produce(self, topic: str, value: bytes | None, key: bytes | None, of_record: Headers, at_ms: int) -> None:
-        """As long as the queue is full, waits for it to empty."""
+    def _produce(self, topic: str, value: bytes | None, key: bytes | None, of_record: Headers) -> None:
+        """As long as the queue is full, waits for it to empty. The record is dated now, by librdkafka."""
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=of_record, timestamp=at_ms)  # type: ignore[arg-type]
+                self._producer.produce(topic, value, key, headers=of_record)  # type: ignore[arg-type]
             except BufferError:
                 if time.monotonic() > deadline:
                     raise Aborted("_QUEUE_FULL") from None
@@ -230,8 +234,10 @@ class KafkaSink:
         self._disturbed = True
 
 
-def _of_dead_letter(record: RawRecord, dead: DeadLetter) -> Headers:
+def dead_letter_headers(record: RawRecord, dead: DeadLetter) -> Headers:
+    """The headers of the raw record, when it was received, and why there is no event of it."""
     ours = {
+        headers.RECEIVED_AT: str(received_at_ms(record)),  # the letter's own timestamp says when it failed
         headers.ERROR_CODE: dead.code.value,
         headers.ERROR_MESSAGE: dead.message,
         headers.ERROR_FIELD: dead.field,

@@ -105,7 +105,7 @@ class Topics(Section):
     """How long raw bodies are kept, and so how far back a replay reaches. -1 keeps them for ever."""
 
     events_retention_ms: int = 7 * 24 * 3_600_000
-    """How long events are kept for sinks to read, counted from when they occurred."""
+    """How long events are kept for sinks to read, counted from when they were written."""
 
     dead_letters_retention_ms: int = 90 * 24 * 3_600_000
     """How long dead letters are kept for someone to look at and send back."""

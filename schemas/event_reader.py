@@ -3,10 +3,11 @@
 import io
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import fastavro
 
+from schemas.track_event import load_schema
 from schemas.wire_format import split
 
 
@@ -17,14 +18,20 @@ class EventReader:
         """`schema_by_id`: a schema as JSON, `Registry.schema` for one."""
         self._parsed = cache(lambda schema_id: fastavro.parse_schema(schema_by_id(schema_id)))
 
+    @classmethod
+    def of_newest(cls) -> Self:
+        """A reader of what this version of Sternpost wrote, whatever id frames it."""
+        schema = load_schema()
+        return cls(lambda _: schema)
+
     def __call__(self, value: bytes) -> dict[str, Any]:
         """The event in its writer's schema, times as aware datetimes. Raises ValueError for any other format."""
         schema_id, payload = split(value)
-        rest = io.BytesIO(payload)
+        schema, rest = self._parsed(schema_id), io.BytesIO(payload)
         try:
-            event = fastavro.schemaless_reader(rest, self._parsed(schema_id), None)
-        except (EOFError, IndexError) as error:
-            raise ValueError(f"the value ends within an event of schema {schema_id}") from error
+            event = fastavro.schemaless_reader(rest, schema, None)
+        except Exception as error:  # whatever comes up in bytes that are something else
+            raise ValueError(f"the value is no event of schema {schema_id}") from error
         if rest.read(1):
             raise ValueError(f"the value goes on after an event of schema {schema_id}")
         assert isinstance(event, dict)  # noqa: S101 (the schema is a record's)

@@ -1,20 +1,20 @@
 """Names of the record headers. Values are UTF-8 text, numbers in decimal."""
 
-# Raw records
+# Raw records, and so dead letters
 SOURCE = "source"
-RECEIVED_AT = "received_at"  # Unix milliseconds
+RECEIVED_AT = "received_at"  # Unix milliseconds; absent = the record's own timestamp
 REQUEST_TIMESTAMP = "request_timestamp"  # X-CIO-Timestamp: Unix seconds, when the request was sent
 EVENT_ID = "event_id"
-CONTENT_TYPE = "content_type"
-TRACEPARENT = "traceparent"
+CONTENT_TYPE = "content_type"  # absent = JSON
+TRACEPARENT = "traceparent"  # the only header of an event
 ATTEMPT = "attempt"  # how often a dead letter was sent back; absent = 0
 
-# Events and dead letters: the raw record they come from
+# Dead letters: the raw record they come from
 RAW_TOPIC = "raw_topic"
 RAW_PARTITION = "raw_partition"
 RAW_OFFSET = "raw_offset"
 
-# Dead letters
+# Dead letters: why there is no event
 ERROR_CODE = "error_code"
 ERROR_MESSAGE = "error_message"
 ERROR_FIELD = "error_field"

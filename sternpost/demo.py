@@ -104,7 +104,6 @@ def run(settings: Settings, url: str) -> Outcome:
     write_key, signing_key = source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value()
     outcome = Outcome()
     feed = Feed(url, write_key, signing_key, stall_s=0.1, give_up_s=2)
-    # Of a minute ago, since brokers remove events by when they occurred.
     payloads = list(samples.one_of_each(since=int(time.time()) - 60))
     again = next(payload for payload in payloads if (payload["object_type"], payload["metric"]) == ("email", "opened"))
     for payload in [*payloads, again]:

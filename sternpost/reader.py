@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from processor.records import RawRecord
 from runtime.errors import DependencyError
 from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config, unreachable
 from runtime.settings import Settings
@@ -172,6 +173,19 @@ def headers_of(message: "Message") -> list[tuple[str, bytes | None]]:
     """The record's headers, in order."""
     found: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]
     return found
+
+
+def raw_record(message: "Message") -> RawRecord:
+    """The record as the pipeline takes it."""
+    return RawRecord(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        headers_of(message),
+    )
 
 
 def _partitions(settings: Settings, client: "Consumer | AdminClient", topic: str) -> list[int]:

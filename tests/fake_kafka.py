@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from processor.identification import identify
 from processor.records import DeadLetter, Event, Headers, Outcome, RawRecord
 from processor.state import DISORDER_MS
 from processor.transport import Aborted, Broken, Fenced, Listener
@@ -204,15 +205,16 @@ class FakeSink:
     def write(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
         self._raise(self._kafka.fault("write"))
         transaction, limit = self._transaction(), self._kafka.max_event_bytes
+        now_ms = time.time_ns() // 1_000_000
+        headers: Headers
         for record, outcome in zip(records, outcomes, strict=True):
             if isinstance(outcome, Event):
-                transaction.records.append(
-                    Written("events", outcome.key, outcome.value, outcome.headers, outcome.timestamp_ms)
-                )
+                headers = [] if outcome.traceparent is None else [("traceparent", outcome.traceparent)]
+                transaction.records.append(Written("events", outcome.key, outcome.value, headers, now_ms))
                 if limit is not None and len(outcome.value) > limit:
                     transaction.refusal = "MSG_SIZE_TOO_LARGE"
             elif isinstance(outcome, DeadLetter):
-                headers, now_ms = _of_dead_letter(record, outcome), time.time_ns() // 1_000_000
+                headers = _of_dead_letter(record, outcome)
                 transaction.records.append(Written("dead letters", record.key, record.value, headers, now_ms))
 
     def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
@@ -251,6 +253,7 @@ class FakeSink:
 
 def _of_dead_letter(record: RawRecord, dead: DeadLetter) -> Headers:
     said = {
+        "received_at": f"{identify(record).received_at_ms}",
         "error_code": dead.code.value,
         "error_message": dead.message,
         "error_field": dead.field,

@@ -1,11 +1,14 @@
 """docs/mapping.md: the mapping, from its tables and from the mapping itself."""
 
 import json
+from functools import cache
 from typing import Any
 
-from processor.mapping import Mapper
+from processor.identification import identify
+from processor.pipeline import build, record_of
+from processor.records import DeadLetter
 from schemas import catalogue
-from schemas.identity import identify
+from schemas.event_reader import EventReader
 from schemas.rejection import Rejection
 from schemas.track_event import track_json
 
@@ -358,11 +361,14 @@ def _mapped(body: bytes) -> dict[str, Any] | Rejection:
 
 
 def _event(body: bytes, profile: str) -> dict[str, Any]:
-    return track_json(
-        Mapper(profile).map(
-            body, received_at_ms=RECEIVED_MS, request_timestamp_s=SENT_S, event_id=identify(body).event_id
-        )
-    )
+    record = record_of(body, received_at_ms=RECEIVED_MS, request_timestamp_s=SENT_S)
+    outcome = _pipeline(profile).outcome(record, identify(record))
+    if isinstance(outcome, DeadLetter):
+        raise Rejection(outcome.code, outcome.message, outcome.field, outcome.stage)
+    return track_json(EventReader.of_newest()(outcome.value))
+
+
+_pipeline = cache(build)
 
 
 def _pretty(value: object) -> str:

@@ -84,6 +84,15 @@ def setting_option(
     )
 
 
+def silence_logs() -> None:
+    """Drop what the processor's parts log: the command says it in other words."""
+    import logging
+
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Output for scripts.")
 
 

@@ -277,12 +277,7 @@ def redrive(
     runs or is interrupted: sending and noting that it was sent are one transaction. They come after what is in the
     topic now, so out of the order in which they first came.
     """
-    import logging
-
-    import structlog
-
-    # What is logged of each fault of ours goes by its code into the count.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    common.silence_logs()  # faults of ours are counted by their code
     limits = {"max_attempts": max_attempts, "even_if_failing": even_if_failing}
     if dry_run:
         _dry_run(settings, selection, limits, as_json)

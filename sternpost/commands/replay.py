@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     "--rate", type=click.FloatRange(0, min_open=True), help="Raw records a second at most, to spare the brokers."
 )
 @click.option("--skip-expired", is_flag=True, help="Where retention has removed part of the range: take what is left.")
-@click.option("--may-expire", is_flag=True, help="Write what is older than the target keeps, though it goes at once.")
 @click.option(
     "--again", is_flag=True, help="Start from the beginning, though this replay was begun or finished before."
 )
@@ -51,7 +50,6 @@ def command(
     people: tuple[str, ...],
     rate: float | None,
     skip_expired: bool,
-    may_expire: bool,
     again: bool,
     show_values: bool,
     as_json: bool,
@@ -62,10 +60,6 @@ def command(
     command goes on where it stopped, and after it has finished, it refuses to write everything a second time, unless
     --again says so. Duplicates are told apart as the processor does. Dead letters are counted, and not written.
     """
-    import logging
-
-    import structlog
-
     from sternpost.positions import parse
     from sternpost.replay.filters import Filters
     from sternpost.replay.span import resolve
@@ -76,8 +70,7 @@ def command(
         first, last = parse(start), parse(end)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    # What the processor's parts log is said here in other words.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    common.silence_logs()
     filters = Filters(frozenset(sources), frozenset(t.lower() for t in object_types), frozenset(people))
 
     def spans() -> Any:
@@ -87,15 +80,15 @@ def command(
         _dry_run(settings, spans(), filters, show_values, as_json)
         return
     words = (start, end, repr(sorted(partitions)), filters.as_text())
-    _write(settings, to_topic or settings.topics.events, live, words, spans, filters, rate, may_expire, again, as_json)
+    _write(settings, to_topic or settings.topics.events, live, words, spans, filters, rate, again, as_json)
 
 
 def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, as_json: bool) -> None:
     from runtime.schema_registry import Registry
     from sternpost.progress import Progress
-    from sternpost.replay.compare import Present, compare
+    from sternpost.replay.compare import compare
     from sternpost.replay.mapping import Mapping
-    from sternpost.retention import kept_from_ms
+    from sternpost.replay.present import Present
     from sternpost.transactions import ending_in_good_order
 
     registry = Registry(settings.schema_registry)
@@ -108,13 +101,12 @@ def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, 
         ):
             output = present.spans()
             progress.start(sum(span.offsets for span in [*output, *spans]))
-            present.read(output, progress.advance, lambda: bool(interrupted))
+            present.read(output, registry.schema, progress.advance, lambda: bool(interrupted))
             mapping.warm_up(lambda: bool(interrupted))
             difference = compare(
                 mapping,
                 present,
                 registry.schema,
-                kept_from_ms=kept_from_ms(settings, settings.topics.events),
                 show_values=show_values,
                 on_done=progress.advance,
                 interrupted=lambda: bool(interrupted),
@@ -124,11 +116,18 @@ def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, 
     finally:
         present.close()
         registry.close()
-    result = {"range": [span._asdict() for span in spans], **difference.as_json()}
+    result = {
+        "range": [span._asdict() for span in spans],
+        **difference.as_json(),
+        "unreadable": present.unreadable,
+    }
     if as_json:
         common.echo_json(result)
     else:
         _show(settings, difference)
+        if present.unreadable:
+            topic = settings.topics.events
+            click.echo(f"{present.unreadable} records of {topic} are no events that can be read, and were passed over")
     if interrupted:
         raise click.exceptions.Exit(130)
 
@@ -143,8 +142,6 @@ def _show(settings: "Settings", difference: "Difference") -> None:
     counts = Table.grid(padding=(0, 2))
     for name in ("unchanged", "changed", "added", "removed", "duplicates"):
         counts.add_row(text(name, "bold"), str(getattr(difference, name)))
-    if difference.expired:
-        counts.add_row(text("expired", "bold"), f"{difference.expired}, older than what the topic keeps")
     for code, letters in difference.dead_letters.most_common():
         counts.add_row(text("dead letters", "bold"), f"{letters} {code}")
     out.print(counts)
@@ -173,13 +170,12 @@ def _write(
     resolve: Any,
     filters: Any,
     rate: float | None,
-    may_expire: bool,
     again: bool,
     as_json: bool,
 ) -> None:
     from runtime.errors import CheckFailed, ConfigurationError
     from runtime.kafka import check_topics
-    from sternpost import reader, retention
+    from sternpost import reader
     from sternpost.progress import Progress as Bar
     from sternpost.replay.mapping import Mapping
     from sternpost.replay.progress import Progress, name_of
@@ -213,10 +209,7 @@ def _write(
         else:
             check_kept(settings, spans)
             click.echo(f"going on with a replay that was interrupted, {_left(spans)} offsets left", err=True)
-        age_ms = retention.age_ms(settings, spans)
-        ensure(settings, target, age_ms)
-        if not may_expire:
-            retention.check(settings, target, age_ms, "write to a new topic, which is made to keep them (--to-topic)")
+        ensure(settings, target)
         if not resumed:
             progress.begin(spans)
         with (
@@ -234,13 +227,11 @@ def _write(
                 progress,
                 transactions,
                 rate=rate,
-                kept_from_ms=retention.kept_from_ms(settings, target),
                 interrupted=interrupted,
                 on_done=bar.advance,
             )
     finally:
         progress.close()
-    expiring = counts.pop("expiring", 0)
     letters = {code: n for code, n in counts.items() if code not in ("events", "duplicates", "filtered")}
     if as_json:
         common.echo_json(
@@ -251,7 +242,6 @@ def _write(
                 "target": target,
                 "records": counts.total(),
                 "events": counts["events"],
-                "expiring": expiring,
                 "duplicates": counts["duplicates"],
                 "filtered": counts["filtered"],
                 "dead_letters": letters,
@@ -263,10 +253,6 @@ def _write(
             f"({counts['duplicates']} duplicates, {counts['filtered']} filtered out, "
             f"{sum(letters.values())} dead letters)"
         )
-        if expiring:
-            click.echo(
-                f"{expiring} of them occurred longer ago than {target} keeps events, and will soon be gone from it"
-            )
     if interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)
         raise click.exceptions.Exit(130)

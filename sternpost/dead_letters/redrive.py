@@ -5,15 +5,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from processor.identification import identify
+from processor.pipeline import build
 from processor.records import DeadLetter
-from runtime.kafka import check_topics
+from runtime.kafka import check_topics, record_limits
 from runtime.settings import Settings
 from schemas import headers
 from sternpost import reader
 from sternpost.dead_letters.index import Index
 from sternpost.dead_letters.letter import Letter, number, texts
 from sternpost.dead_letters.selection import OnRead, Selection, find, nothing, read
-from sternpost.today import Today, raw_record
 from sternpost.transactions import Interrupted, Transactions
 
 if TYPE_CHECKING:
@@ -60,12 +61,13 @@ def plan(
     found = find(settings, replace(selection, redriven=False), on_read)
     considered = found.where(lambda entry: entry.attempt < max_attempts)
     letters, would_become, failing = Index(), Counter[str](), Counter[str]()
-    today, done = Today(settings), 0
+    pipeline = build(settings.processor.profile, max_event_bytes=record_limits(settings).events)
+    done = 0
     on_mapped(done, len(considered))
     for batch in read(settings, considered):
         for letter, message in batch:
-            record = raw_record(message)._replace(topic=settings.topics.raw, headers=raw_headers(message))
-            outcome = today.outcome(record)
+            record = reader.raw_record(message)._replace(topic=settings.topics.raw, headers=raw_headers(message))
+            outcome = pipeline.outcome(record, identify(record))
             code = outcome.code.value if isinstance(outcome, DeadLetter) else "event"
             would_become[code] += 1
             if code == "event" or even_if_failing:

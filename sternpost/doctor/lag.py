@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from runtime.errors import DependencyError
 from runtime.settings import Settings
-from sternpost import reader, retention, topics
+from sternpost import reader, topics
 from sternpost.doctor.check import Check, fault, ok, skipped, warning
 from sternpost.status import consumer_group
 
@@ -45,16 +45,8 @@ def _removed(settings: Settings, expired: int) -> Iterator[Check]:
 
 
 def _late(settings: Settings, kept: list[reader.Span], positions: dict[int, int]) -> Iterator[Check]:
-    raw, events = settings.topics.raw, settings.topics.events
-    raw_ms, events_ms = (topics.retention_ms(settings, topic) for topic in (raw, events))
-    if events_ms is not None and events_ms > 0 and _older_than(settings, kept, positions, events_ms):
-        wanted = retention.long_enough_ms(settings, max(events_ms, raw_ms or 0))
-        yield fault(
-            "lag",
-            f"there are records behind that are older than {events} keeps events ({events_ms / retention.DAY_MS:.1f} "
-            "days from when they occurred): what becomes of them would be removed within minutes, read or not",
-            f"before the processor goes on: `{topics.alter_command(settings, events, 'retention.ms', wanted)}`",
-        )
+    raw = settings.topics.raw
+    raw_ms = topics.retention_ms(settings, raw)
     if raw_ms is not None and raw_ms > 0 and _older_than(settings, kept, positions, int(raw_ms * SAFE)):
         yield warning(
             "lag",

@@ -5,18 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rocksdict import Options, Rdict
-
 from processor.records import DeadLetter, Event
-from runtime import temporary
-from runtime.settings import Settings
-from schemas import headers
 from schemas.event_reader import EventReader
-from schemas.track_event import load_schema, track_json
+from schemas.track_event import track_json
 from sternpost import reader
-from sternpost.dead_letters.letter import number, texts
-from sternpost.reader import Span
 from sternpost.replay.mapping import Mapping
+from sternpost.replay.present import Present
 
 EXAMPLES = 3
 """Kept of each kind."""
@@ -45,8 +39,6 @@ class Difference:
     unchanged: int = 0
     added: int = 0
     """Events that the output topic has not got."""
-    expired: int = 0
-    """Events that it has not got, and would not have kept so long."""
     removed: int = 0
     """Events in the output topic that today's mapping would not make."""
     changed: int = 0
@@ -66,7 +58,6 @@ class Difference:
             "duplicates": self.duplicates,
             "unchanged": self.unchanged,
             "added": self.added,
-            "expired": self.expired,
             "removed": self.removed,
             "changed": self.changed,
             "dead_letters": dict(self.dead_letters),
@@ -80,52 +71,11 @@ class Difference:
         }
 
 
-class Present:
-    """The events of the range that are in a topic, by their raw records: on disk, since they may be many."""
-
-    def __init__(self, settings: Settings, topic: str, spans: list[Span]) -> None:
-        self._settings, self._topic = settings, topic
-        self._spans = {span.partition: span for span in spans}
-        self._scratch = temporary.folder("sternpost-replay-")
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        self._events = Rdict(self._scratch.name, options)
-
-    def close(self) -> None:
-        self._events.close()
-        self._scratch.cleanup()
-
-    def spans(self) -> list[Span]:
-        """What is to be read of the topic."""
-        return reader.committed(self._settings, self._topic)
-
-    def read(self, spans: list[Span], on_done: Callable[[int], None], interrupted: Callable[[], bool]) -> None:
-        """Of events that were written more than once, the last counts. Raises DependencyError."""
-        raw = self._settings.topics.raw
-        for messages in reader.read_spans(self._settings, self._topic, spans):
-            if interrupted():
-                return
-            for message in messages:
-                found = texts(message)
-                partition = number(found.get(headers.RAW_PARTITION), -1)
-                offset = number(found.get(headers.RAW_OFFSET), -1)
-                span = self._spans.get(partition)
-                if span and span.start <= offset < span.end and found.get(headers.RAW_TOPIC) == raw:
-                    self._events[b"%d:%d" % (partition, offset)] = message.value() or b""
-            on_done(len(messages))
-
-    def event(self, partition: int, offset: int) -> bytes | None:
-        """In wire format."""
-        found: bytes | None = self._events.get(b"%d:%d" % (partition, offset))
-        return found
-
-
 def compare(
     mapping: Mapping,
     present: Present,
     schema_by_id: Callable[[int], dict[str, Any]],
     *,
-    kept_from_ms: int = 0,
     show_values: bool,
     on_done: Callable[[int], None],
     interrupted: Callable[[], bool],
@@ -133,12 +83,10 @@ def compare(
 ) -> Difference:
     """Maps the spans and writes nothing. Values are people's data: without `show_values`, examples tell their kind.
 
-    `schema_by_id` gives the schemas that the topic's events were written with, `kept_from_ms` says before when the
-    topic keeps none. Raises DependencyError.
+    `schema_by_id` gives the schemas that the topic's events were written with. Raises DependencyError.
     """
     difference = Difference()
-    read_old, schema = EventReader(schema_by_id), load_schema()
-    read_new = EventReader(lambda _: schema)
+    read_old, read_new = EventReader(schema_by_id), EventReader.of_newest()
     show = (lambda value: None if value is _ABSENT else value) if show_values else kind
     for mapped in mapping.batches(batch):
         if interrupted():
@@ -160,8 +108,6 @@ def compare(
                     difference.removed += 1
                     why = outcome.code.value if type(outcome) is DeadLetter else "duplicate"
                     _keep(difference.examples["removed"], {"raw": at, "because": why})
-            elif before is None and outcome.timestamp_ms < kept_from_ms:
-                difference.expired += 1
             elif before is None:
                 difference.added += 1
                 _keep(difference.examples["added"], {"raw": at})

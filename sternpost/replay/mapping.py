@@ -11,9 +11,8 @@ from processor.catch_up import CatchUp
 from processor.core import Core
 from processor.deduplication import Deduplicator
 from processor.history import KafkaHistory
-from processor.identification import identify
-from processor.mapping import Mapper
-from processor.records import Duplicate, Outcome, RawRecord
+from processor.pipeline import build
+from processor.records import Outcome, RawRecord
 from processor.state import Forgetful, StateError, StateMemory
 from processor.state_folder import StateFolder
 from processor.transport import Broken
@@ -21,12 +20,9 @@ from runtime import temporary
 from runtime.errors import DependencyError
 from runtime.kafka import record_limits
 from runtime.settings import Settings
-from schemas.event_writer import write_event
-from schemas.wire_format import frame
 from sternpost import reader
 from sternpost.reader import Span
 from sternpost.replay.filters import Filters
-from sternpost.today import raw_record
 
 
 class Mapped(NamedTuple):
@@ -57,12 +53,10 @@ class Mapping(AbstractContextManager["Mapping"]):
         window_ms = settings.processor.dedup_window_s * 1000
         self._settings, self._spans, self._filters = settings, spans, filters
         self._deduplicator = Deduplicator(window_ms)
+        max_event_bytes = record_limits(settings).events
         self._core = Core(
             self._deduplicator,
-            Mapper(settings.processor.profile),
-            frame(schema_id),
-            write_event,
-            record_limits(settings).events,
+            build(settings.processor.profile, schema_id=schema_id, max_event_bytes=max_event_bytes),
         )
         self._scratch = temporary.folder("sternpost-replay-")
         self._states = (
@@ -111,23 +105,18 @@ class Mapping(AbstractContextManager["Mapping"]):
     def batches(self, most: int) -> Iterator[Mapped]:
         """The spans, mapped, at most `most` records at a time. Raises DependencyError."""
         for messages in reader.read_spans(self._settings, self._settings.topics.raw, self._spans, most):
-            yield self._mapped([raw_record(message) for message in messages])
+            yield self._mapped([reader.raw_record(message) for message in messages])
 
     def _mapped(self, records: list[RawRecord]) -> Mapped:
-        identities = [identify(record) for record in records]
         positions = {record.partition: record.offset + 1 for record in records}
         try:
-            firsts = self._deduplicator.first_offsets(records, [identified.key for identified in identities])
+            outcomes = self._core(records)
             self._deduplicator.seal(positions)
             self._deduplicator.settle(positions)
         except StateError as error:
             raise self._disk(error) from None
-        outcomes: list[tuple[RawRecord, Outcome]] = [
-            (record, self._core.event(record, identified) if first is None else Duplicate(first))
-            for record, identified, first in zip(records, identities, firsts, strict=True)
-            if self._filters.take(record)
-        ]
-        return Mapped(outcomes, len(records) - len(outcomes), positions)
+        taken = [pair for pair in zip(records, outcomes, strict=True) if self._filters.take(pair[0])]
+        return Mapped(taken, len(records) - len(taken), positions)
 
     def _disk(self, error: StateError) -> DependencyError:
         return DependencyError(

@@ -4,17 +4,16 @@ from runtime.kafka import missing_topics, topic_configs
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
 from schemas.track_event import load_schema
-from sternpost import reader, retention, topic_creation
+from sternpost import reader, topic_creation
 
 
-def ensure(settings: Settings, target: str, age_ms: int) -> None:
-    """Makes the topic like the output topic, where it is missing, but that it keeps events of that age for as long as
-    others. Raises DependencyError."""
+def ensure(settings: Settings, target: str) -> None:
+    """Make the topic like the output topic, if it is missing. Raises DependencyError."""
     events = settings.topics.events
     if not missing_topics(settings, [target]):
         return
     partitions = len(reader.topic_partitions(settings, events))
-    config = {**topic_configs(settings)[events], "retention.ms": str(retention.long_enough_ms(settings, age_ms))}
+    config = topic_configs(settings)[events]
     topic_creation.create(settings, [topic_creation.new_topic(settings, target, config, partitions)])
 
 

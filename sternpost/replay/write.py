@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from processor.records import Event
+from processor.records import Event, headers_of
 from runtime.settings import Settings
 from sternpost.reader import Span
 from sternpost.replay.mapping import Mapping
@@ -26,13 +26,11 @@ def write(
     transactions: Transactions,
     *,
     rate: float | None,
-    kept_from_ms: int,
     interrupted: Interrupted,
     on_done: Callable[[int], None],
 ) -> Counter[str]:
     """Writes the events of the spans to the topic `target`, at most `rate` raw records a second; stops after a batch
-    where interrupted. Gives `Mapped.tally` of what was committed, with, as `expiring`, how many of the events occurred
-    before `kept_from_ms`.
+    where interrupted. Gives `Mapped.tally` of what was committed.
 
     Dead letters are counted and not written: those of the range are in their topic already. Raises DependencyError;
     what was committed stands, and the same replay goes on from there.
@@ -49,22 +47,14 @@ def write(
         if passed > len(mapped.outcomes) + mapped.passed_over or time.monotonic() - looked > LOOK_EVERY_S:
             check_kept(settings, left.values())
             looked = time.monotonic()
-        expiring = 0
         with transactions.one(progress.offsets(mapped.positions), progress.group):
             for _, outcome in mapped.outcomes:
                 if type(outcome) is Event:
-                    expiring += outcome.timestamp_ms < kept_from_ms
-                    transactions.produce(
-                        target,
-                        key=outcome.key,
-                        value=outcome.value,
-                        headers=outcome.headers,
-                        timestamp=outcome.timestamp_ms,
-                    )
+                    transactions.produce(target, key=outcome.key, value=outcome.value, headers=headers_of(outcome))
         for partition, position in mapped.positions.items():
             on_done(position - left[partition].start)
             left[partition] = left[partition]._replace(start=position)
-        counts += mapped.tally() + Counter(expiring=expiring)
+        counts += mapped.tally()
         done += len(mapped.outcomes) + mapped.passed_over
         while rate and not interrupted and (early := begun + done / rate - time.monotonic()) > 0:
             time.sleep(min(early, 0.2))

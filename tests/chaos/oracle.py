@@ -42,13 +42,14 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
     decode = decoder(pipeline.stack.registry_url)
     seen: Counter[str] = Counter()
     origins: defaultdict[str, list[str]] = defaultdict(list)
+    """Where each is, and the raw record it was made of: two of one were written twice, of two not told apart."""
     unknown, altered, out_of_order = [], [], []
     last: dict[str, tuple[int, int]] = {}
     for message in read_all(pipeline, EVENTS):
         event = decode(message.value() or b"")
         event_id = event["messageId"]
         seen[event_id] += 1
-        origins[event_id].append(origin(message))
+        origins[event_id].append(f"{place(message)} of raw {event['context']['origin']}")
         original = sent.get(event_id)
         if original is None:
             unknown.append(event_id)
@@ -60,7 +61,7 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
             data["delivery_id"],
             original.person,
             original.person.encode(),
-        ):
+        ) or event["context"]["sourceId"] != "chaos":
             altered.append(event_id)
         partition: int = message.partition()  # type: ignore[assignment]
         before = last.get(original.person, (partition, -1))
@@ -73,8 +74,8 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
             unknown.append(f"dead letter {message.partition()}@{message.offset()}")
             continue
         seen[original.event_id] += 1
-        origins[original.event_id].append(origin(message))
-        found = dict(message.headers() or [])
+        found: dict[str, Any] = dict(message.headers() or [])
+        origins[original.event_id].append(f"{place(message)} of raw {found['raw_partition']}@{found['raw_offset']}")
         if found.get("error_code") != b"malformed_json" or found.get("source") != b"chaos":
             altered.append(original.event_id)
     lost = [one for one in sent if not seen[one]]
@@ -82,11 +83,8 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
     return Verdict(lost, doubled, unknown, out_of_order, altered)
 
 
-def origin(message: Message) -> str:
-    """Where it is, and the raw record it was made of: two of one were written twice, of two not told apart."""
-    found: dict[str, Any] = dict(message.headers() or [])
-    raw = b"%b@%b" % (found["raw_partition"], found["raw_offset"])
-    return f"{message.topic()} {message.partition()}@{message.offset()} of raw {raw.decode()}"
+def place(message: Message) -> str:
+    return f"{message.topic()} {message.partition()}@{message.offset()}"
 
 
 def read_all(pipeline: Pipeline, topic: str) -> Iterator[Message]:

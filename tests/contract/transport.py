@@ -32,13 +32,16 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def event(name: str, key: bytes = b"person") -> Event:
-    return Event(key, b"\0value of " + name.encode(), [("event_id", name.encode())], now_ms())
+VALUE = b"\0value of "
+
+
+def event(name: str, key: bytes = b"person", traceparent: bytes | None = None) -> Event:
+    return Event(key, VALUE + name.encode(), traceparent)
 
 
 def names(written: Sequence[Written]) -> list[bytes | None]:
     """Of events that `event` made."""
-    return [dict(one.headers)["event_id"] for one in written if one.topic == "events"]
+    return [one.value and one.value.removeprefix(VALUE) for one in written if one.topic == "events"]
 
 
 def positions_after(records: Sequence[RawRecord]) -> dict[int, int]:
@@ -76,20 +79,22 @@ class TransportContract:
         one = world.member("one")
         of_poison = [("source", b"shop"), ("error_code", b"of an earlier try"), ("empty", None)]
         poison = raw(1, b"\xff no JSON", headers=of_poison, at_ms=begun_ms)
-        world.append([*records_of(0, 1), poison, raw(2, at_ms=begun_ms)])
-        records = one.receive(3)
-        made = event("a", b"\x00\xff")
+        world.append([*records_of(0, 1), poison, raw(2, at_ms=begun_ms), raw(3, at_ms=begun_ms)])
+        records = one.receive(4)
+        made, traced = event("a", b"\x00\xff"), event("b", b"\x00\xff", traceparent=b"00-trace")
         dead = DeadLetter(ErrorCode.INVALID_FIELD, Stage.MAP, "data.x", "no number: é")
         sink = world.sink("one")
-        sink.write(records, [made, dead, Duplicate(0)])
+        sink.write(records, [made, dead, Duplicate(0), traced])
         sink.commit(positions_after(records), one.source.group_metadata())
 
-        first, second = world.output()
-        assert first == Written("events", made.key, made.value, made.headers, made.timestamp_ms)
+        first, third, second = sorted(world.output(), key=lambda one: (one.topic != "events", one.value))
+        assert first[:4] == ("events", made.key, made.value, [])
+        assert third[:4] == ("events", traced.key, traced.value, [("traceparent", b"00-trace")])
         assert second[:3] == ("dead letters", poison.key, poison.value)
         assert second.headers == [
             ("source", b"shop"),
             ("empty", None),
+            ("received_at", b"%d" % begun_ms),
             ("error_code", b"invalid_field"),
             ("error_message", "no number: é".encode()),
             ("error_field", b"data.x"),
@@ -98,8 +103,9 @@ class TransportContract:
             ("raw_partition", b"0"),
             ("raw_offset", b"1"),
         ]
-        assert begun_ms <= second.timestamp_ms <= now_ms()
-        assert one.source.committed([0, 1]) == {0: 3, 1: 0}
+        for written in (first, second, third):
+            assert begun_ms <= written.timestamp_ms <= now_ms(), "dated when it was written"
+        assert one.source.committed([0, 1]) == {0: 4, 1: 0}
 
     def test_nothing_is_read_before_the_commit(self, world: World) -> None:
         one, records = having_received(world, 1)

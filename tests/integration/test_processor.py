@@ -23,7 +23,7 @@ from sternpost.growth import grow
 from sternpost.local_stack.services import environment_for
 from sternpost.status.snapshot import Looker
 from sternpost.transactions import Interrupted
-from tests.chaos.oracle import decoder, origin
+from tests.chaos.oracle import decoder, place
 from tests.chaos.pipeline import Service
 from tests.kafka import Kafka, SettingsMaker, TopicMaker
 from tests.unit.processor import raw_records
@@ -162,7 +162,7 @@ def test_each_event_once_and_in_order_whatever_happens_to_the_processes(
     origins = defaultdict(list)
     for one, event in events(kafka, settings):
         found[event["userId"]].append(event["messageId"])
-        origins[event["messageId"]].append(origin(one))
+        origins[event["messageId"]].append(f"{place(one)} of raw {event['context']['origin']}")
     assert {event_id: of for event_id, of in origins.items() if len(of) > 1} == {}, "doubled"
     expected = {
         f"person-{person}": [f"person-{person}-{count}" for count in range(person, 9_000, PEOPLE)]

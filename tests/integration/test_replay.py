@@ -6,31 +6,34 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
-import structlog
 from click.testing import CliRunner
 from confluent_kafka import Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient
 
+from processor.identification import identify
+from processor.pipeline import build
+from processor.records import Event, RawRecord
 from runtime.errors import CheckFailed, ConfigurationError, DependencyError, SternpostError
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
 from schemas import headers
+from schemas.event_reader import EventReader
 from schemas.track_event import load_schema
 from sternpost import reader, samples
 from sternpost.cli import cli
 from sternpost.positions import parse
 from sternpost.reader import Span
+from sternpost.replay.present import CLOCK_DIFFERENCE_MS, Present
 from sternpost.replay.progress import Progress
 from sternpost.replay.span import check_kept, resolve
-from sternpost.topics import retention_ms
 from tests.kafka import SettingsMaker, TopicMaker
 
 BROKEN = b'{"event_id":'
+GOOD = b'{"event_id":"e","data":{"customer_id":"u"}}'
 PROGRAM = (sys.executable, "-c", "from sternpost.cli import main; main()")
 
 
@@ -59,19 +62,8 @@ def receive(settings: Settings, bodies: list[bytes], *, source: str = "test", at
     assert producer.flush(30) == 0
 
 
-NOW_S = int(time.time()) - 60
-"""Brokers remove events by when they occurred."""
-
-
 def bodies(count: int, first: int = 0) -> list[bytes]:
-    return [orjson.dumps(samples.payload(index, people=11, since=NOW_S)) for index in range(first, first + count)]
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_they_were() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
+    return [orjson.dumps(samples.payload(index, people=11)) for index in range(first, first + count)]
 
 
 def command(settings: Settings, *arguments: str) -> list[str]:
@@ -98,13 +90,27 @@ def events(settings: Settings, topic: str) -> list[Message]:
     return list(reader.read(settings, topic))
 
 
-def origins(messages: list[Message]) -> Counter[tuple[bytes | None, ...]]:
-    found = [dict(reader.headers_of(message)) for message in messages]
-    return Counter((one[headers.RAW_PARTITION], one[headers.RAW_OFFSET]) for one in found)
+decoded = EventReader.of_newest()
+
+
+def origin(message: Message) -> dict[str, Any]:
+    found: dict[str, Any] = decoded(message.value() or b"")["context"]["origin"]
+    return found
+
+
+def origins(messages: list[Message]) -> Counter[tuple[int, int]]:
+    return Counter((found["partition"], found["offset"]) for found in map(origin, messages))
+
+
+def event_of(record: RawRecord) -> bytes:
+    outcome = build("rudderstack").outcome(record, identify(record))
+    assert isinstance(outcome, Event)
+    return outcome.value
 
 
 def test_a_range_is_written_once_and_not_again_unless_asked(settings: Settings, make_topics: TopicMaker) -> None:
-    receive(settings, [*bodies(40), *bodies(5), BROKEN])
+    receive(settings, [*bodies(40), *bodies(5), BROKEN], at_ms=int(time.time() * 1000) - 60_000)
+    begun_ms = int(time.time() * 1000)
     target = make_topics.one()
     arguments = ("--from", "beginning", "--to-topic", target)
     result = replay(settings, *arguments)
@@ -116,7 +122,6 @@ def test_a_range_is_written_once_and_not_again_unless_asked(settings: Settings, 
         "target": target,
         "records": 46,
         "events": 40,
-        "expiring": 0,
         "duplicates": 5,
         "filtered": 0,
         "dead_letters": {"malformed_json": 1},
@@ -124,12 +129,9 @@ def test_a_range_is_written_once_and_not_again_unless_asked(settings: Settings, 
     written = events(settings, target)
     assert len(written) == 40
     assert max(origins(written).values()) == 1
-    assert {name for name, _ in reader.headers_of(written[0])} == {
-        "raw_topic",
-        "raw_partition",
-        "raw_offset",
-        "event_id",
-    }
+    assert {origin(one)["topic"] for one in written} == {settings.topics.raw}
+    assert [one.headers() for one in written] == [None] * 40
+    assert min(one.timestamp()[1] for one in written) >= begun_ms, "dated when it was written"
 
     assert "has finished" in replay(settings, *arguments, error=CheckFailed)["error"]
     assert len(events(settings, target)) == 40
@@ -191,7 +193,7 @@ def test_per_person_order_and_partition_are_those_of_live_events(settings: Setti
     assert replay(settings, "--from", "beginning", "--live")["target"] == settings.topics.events
     at: dict[bytes | None, tuple[int | None, int]] = {}
     for message in events(settings, settings.topics.events):
-        offset = int(dict(reader.headers_of(message))[headers.RAW_OFFSET] or b"-1")
+        offset = origin(message)["offset"]
         partition, last = at.get(message.key(), (message.partition(), -1))
         assert partition == message.partition()
         assert offset > last
@@ -203,8 +205,8 @@ def test_the_dry_run_says_what_would_differ_and_writes_nothing(settings: Setting
     everything = ("--from", "beginning", "--dry-run")
     nothing_there = replay(settings, *everything)
     assert set(nothing_there) == {
-        *("range", "records", "duplicates", "unchanged", "added", "expired", "removed", "changed"),
-        *("dead_letters", "fields", "examples"),
+        *("range", "records", "duplicates", "unchanged", "added", "removed", "changed"),
+        *("dead_letters", "fields", "examples", "unreadable"),
     }
     assert (nothing_there["added"], nothing_there["duplicates"]) == (len(samples.PAIRS), 3)
     assert nothing_there["dead_letters"] == {"malformed_json": 1}
@@ -240,19 +242,15 @@ def test_events_that_todays_mapping_would_not_make_are_removed(settings: Setting
     receive(settings, [BROKEN])
     spans = reader.committed(settings, settings.topics.raw)
     [broken] = [m for m in reader.read(settings, settings.topics.raw) if m.value() == BROKEN]
-    wrong.produce(
-        settings.topics.events,
-        value=b"\0\0\0\0\1x",
-        headers={
-            headers.RAW_TOPIC: settings.topics.raw,
-            headers.RAW_PARTITION: str(broken.partition()),
-            headers.RAW_OFFSET: str(broken.offset()),
-        },
-    )
+    value = event_of(RawRecord(settings.topics.raw, broken.partition() or 0, broken.offset() or 0, 0, None, GOOD, []))
+    frame = (events(settings, settings.topics.events)[0].value() or b"")[:5]
+    wrong.produce(settings.topics.events, value=frame + value[5:])
+    for foreign in (None, b"", b"hello", frame + b"x", frame + value[5:] + b"x", b"\0\x7f\xff\xff\xff" + value[5:]):
+        wrong.produce(settings.topics.events, value=foreign)
     assert wrong.flush(30) == 0
     result = replay(settings, "--from", "beginning", "--dry-run")
     assert sum(span.end for span in spans) == 3
-    assert (result["unchanged"], result["removed"]) == (2, 1)
+    assert (result["unchanged"], result["removed"], result["unreadable"]) == (2, 1, 6)
     at = f"{broken.partition()}:{broken.offset()}"
     assert result["examples"]["removed"] == [{"raw": at, "because": "malformed_json"}]
 
@@ -293,38 +291,80 @@ def test_a_new_run_leaves_nothing_of_an_interrupted_one_to_go_on_with(settings: 
     progress.close()
 
 
-def test_a_target_that_would_not_keep_the_events_is_refused(settings: Settings, make_topics: TopicMaker) -> None:
-    """Raw keeps records for longer than the target, which counts from when an event occurred."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
-    raw = ConfigResource(
-        ResourceType.TOPIC,
-        settings.topics.raw,
-        incremental_configs=[ConfigEntry("retention.ms", "-1", incremental_operation=AlterConfigOpType.SET)],
-    )
-    for altered in admin.incremental_alter_configs([raw]).values():
-        altered.result(30)
-    ten_days_ago = NOW_S - 10 * 86_400
-    old = orjson.dumps(samples.payload(0, "old", since=ten_days_ago))
-    receive(settings, [old], at_ms=ten_days_ago * 1000)
-    receive(settings, bodies(5))
-    assert replay(settings, "--from", "beginning", "--dry-run")["expired"] == 1
+def test_of_several_events_of_a_raw_record_the_one_written_last_counts(settings: Settings) -> None:
+    """As a sink has it that keeps an event per messageId: `replay --again`, by another mapping."""
+    receive(settings, [orjson.dumps(samples.payload(index, people=1)) for index in range(30)])
+    corrected = ("--set=processor.profile=corrected",)
+    changed = []
+    for options in (), corrected, ():
+        again = CliRunner().invoke(cli, [*options, *command(settings, "--from", "beginning", "--live", "--again")])
+        assert again.exit_code == 0, again.output
+        changed.append(replay(settings, "--from", "beginning", "--dry-run")["changed"])
+    assert (changed[0], changed[2]) == (0, 0)
+    assert changed[1] > 0
+    assert len(events(settings, settings.topics.events)) == 90
 
-    target = make_topics.one()  # keeps what brokers keep by default: seven days
-    arguments = ("--from", "beginning", "--to-topic", target)
-    refused = replay(settings, *arguments, error=DependencyError)["error"]
-    assert f"--entity-name {target} --add-config retention.ms=" in refused
-    assert events(settings, target) == []
-    forced = replay(settings, *arguments, "--may-expire")
-    assert (forced["resumed"], forced["events"], forced["expiring"]) == (False, 6, 1)
 
-    made = f"{target}-made"
-    try:
-        assert replay(settings, "--from", "beginning", "--to-topic", made)["expiring"] == 0
-        kept_ms = retention_ms(settings, made) or 0
-        assert kept_ms >= settings.topics.events_retention_ms + 10 * 86_400_000
-    finally:
-        for gone in admin.delete_topics([made]).values():
-            gone.exception(30)
+def test_the_last_counts_in_whichever_partition_it_is(settings: Settings) -> None:
+    """A mapping that says otherwise whom an event is about moves the event to another partition."""
+    receive(settings, bodies(1))
+    replay(settings, "--from", "beginning", "--live")
+    [event] = events(settings, settings.topics.events)
+    there, at_ms = event.partition() or 0, event.timestamp()[1]
+    wrong = (event.value() or b"").replace(b"user-", b"usr--")
+    assert wrong != event.value()
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+
+    def write(value: bytes | None, partition: int, ms: int) -> dict[str, Any]:
+        producer.produce(settings.topics.events, value, partition=partition, timestamp=at_ms + ms)
+        assert producer.flush(30) == 0
+        return replay(settings, "--from", "beginning", "--dry-run")
+
+    assert write(wrong, 1 - there, -5)["changed"] == 0
+    assert write(wrong, 1 - there, 5)["changed"] == 1
+    assert write(event.value(), 1 - there, -9)["changed"] == 1, "written earlier, by the clock of another machine"
+    assert write(event.value(), 1 - there, 7)["changed"] == 0
+
+
+def test_a_dry_run_reads_only_what_the_range_can_have_been_written_to(settings: Settings) -> None:
+    now_ms = int(time.time() * 1000)
+    receive(settings, bodies(5), at_ms=now_ms - 7_200_000)
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+
+    def write(body: bytes, ms: int) -> None:
+        producer.produce(settings.topics.events, body, partition=0, timestamp=ms)
+        assert producer.flush(30) == 0
+
+    hour_ms = CLOCK_DIFFERENCE_MS
+    write(b"before", now_ms - 7_200_000 - hour_ms - 1)
+    write(b"clocks may differ by that", now_ms - 7_200_000 - hour_ms)
+    write(b"since", now_ms)
+
+    def read(start: str) -> list[Span]:
+        present = Present(settings, settings.topics.events, resolve(settings, parse(start), parse("end")))
+        try:
+            return [span for span in present.spans() if span.offsets]
+        finally:
+            present.close()
+
+    assert read("beginning") == [Span(0, 1, 3)]
+    receive(settings, bodies(2, first=5), at_ms=now_ms)
+    assert read("1h") == [Span(0, 2, 3)]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_events_of_years_ago_are_written_to_be_kept(settings: Settings, make_topics: TopicMaker, live: bool) -> None:
+    """Brokers count from when an event's record was written, and refuse nothing of it for its age."""
+    old = [orjson.dumps(samples.payload(index, "old", since=1_577_836_800)) for index in range(20)]
+    receive(settings, old)
+    begun_ms = int(time.time() * 1000)
+    target = ["--live"] if live else ["--to-topic", make_topics.one()]
+    result = replay(settings, "--from", "beginning", *target)
+    assert result["events"] == 20
+    written = events(settings, result["target"])
+    assert len(written) == 20
+    assert {decoded(one.value() or b"")["timestamp"].year for one in written} == {2020}
+    assert min(one.timestamp()[1] for one in written) >= begun_ms
 
 
 def test_the_pipelines_own_topics_are_no_targets(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from runtime.errors import DependencyError
 from runtime.settings import Settings
+from schemas.event_reader import EventReader
 from sternpost import reader
 from sternpost.local_stack import services
 from sternpost.local_stack.process import watch
@@ -39,7 +40,10 @@ def test_what_is_sent_comes_out_and_both_services_end_well(settings: Settings, t
     with services.running(settings, own_cluster=True, data_dir=tmp_path) as running:
         assert send(running)
         event = next(reader.read(settings, settings.topics.events, follow=True, idle_s=60))
-        assert dict(reader.headers_of(event))["event_id"] == b"1"
+        read = EventReader.of_newest()(event.value() or b"")
+        assert read["messageId"] == "1"
+        assert read["context"]["origin"]["topic"] == settings.topics.raw
+        assert event.headers() is None
         processes = running.processes
     assert [process.exit_code for process in processes] == [0, 0]
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"ingest.log", "process.log"}

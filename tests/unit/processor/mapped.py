@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from processor.mapping import Mapper
+from processor.mapping import Mapper, tree
+from schemas.headers import DEFAULT_SOURCE
 from schemas.identity import identify
 from schemas.rejection import Rejection
 from schemas.track_event import track_json
@@ -27,12 +28,8 @@ def event(payload: Json | bytes, profile: str = "rudderstack", request_timestamp
 def shaped(payload: Json | bytes, profile: str = "rudderstack", request_timestamp_s: int | None = SENT_S) -> Json:
     """The event in the Avro schema's shape. Raises Rejection."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return MAPPERS[profile].map(
-        body,
-        received_at_ms=RECEIVED_MS,
-        request_timestamp_s=request_timestamp_s,
-        event_id=identify(body).event_id,
-    )
+    event_id = identify(body).event_id
+    return tree(MAPPERS[profile].fields(body, RECEIVED_MS, request_timestamp_s, event_id, DEFAULT_SOURCE))
 
 
 def refused(payload: Json | bytes, profile: str = "rudderstack") -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ DEAD = DeadLetter(ErrorCode.MISSING_IDENTITY, Stage.MAP, None, "")
 
 
 def test_a_batch_is_tallied_by_kind_code_and_source() -> None:
-    outcomes: list[Outcome] = [Event(b"", b"", [], 0), Duplicate(0), Duplicate(0), DEAD, DEAD]
+    outcomes: list[Outcome] = [Event(b"", b"", None), Duplicate(0), Duplicate(0), DEAD, DEAD]
     records = [raw(source=source) for source in ("shop", "shop", "shop", "shop", "blog")]
     tally = Counts(["shop", "blog"]).tally(records, outcomes)
     assert tally == (5, 1, 2, Counter({("missing_identity", "shop"): 1, ("missing_identity", "blog"): 1}))

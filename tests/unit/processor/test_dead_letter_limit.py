@@ -17,7 +17,7 @@ def dead(code: ErrorCode, attempt: int = 0) -> Processed:
     return raw(attempt=attempt), DeadLetter(code, Stage.MAP, None, "")
 
 
-GOOD: Processed = raw(), Event(b"", b"", [], 0)
+GOOD: Processed = raw(), Event(b"", b"", None)
 DUPLICATE: Processed = raw(), Duplicate(0)
 OURS = [dead(ErrorCode.INTERNAL_ERROR), dead(ErrorCode.UNENCODABLE)]
 OTHERS = [

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from processor.explanation import Explanation, explain, plain
+from processor.pipeline import record_of
 from schemas.json_body import Uncarriable
-from tests.unit.processor.mapped import MAPPERS, RECEIVED_MS, SENT_S, Json, event, webhook
+from tests.unit.processor.mapped import RECEIVED_MS, SENT_S, Json, event, webhook
 
 
 def explained(payload: Json | bytes, profile: str = "rudderstack") -> Explanation:
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return explain(MAPPERS[profile], body, received_at_ms=RECEIVED_MS, request_timestamp_s=SENT_S)
+    return explain(record_of(body, received_at_ms=RECEIVED_MS, request_timestamp_s=SENT_S), profile)
 
 
 def became(payload: Json, profile: str = "rudderstack") -> dict[str, dict[str, Any]]:

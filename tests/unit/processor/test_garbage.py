@@ -6,10 +6,9 @@ import pytest
 
 from processor.core import Core
 from processor.garbage import OBJECTS_A_RECORD, collect_seldom
-from processor.mapping import Mapper
+from processor.pipeline import Pipeline, build
 from processor.records import DeadLetter, Event, RawRecord
 from schemas.event_writer import write_event
-from schemas.wire_format import frame
 from sternpost import samples
 from tests.unit.processor.raw_records import raw
 from tests.unit.processor.test_core import Known
@@ -38,7 +37,7 @@ def records() -> list[RawRecord]:
 @pytest.mark.usefixtures("uncollected")
 def test_records_make_no_cycles() -> None:
     """Or what they leave would stay in memory for long."""
-    core = Core(Known(), Mapper("rudderstack"), frame(7), write_event, 1_000_000)
+    core = Core(Known(), build("rudderstack"))
     kinds = {type(outcome) for outcome in core(records())}  # makes functions, once
     assert kinds == {Event, DeadLetter}
     gc.collect()
@@ -52,7 +51,7 @@ def test_a_fault_of_ours_makes_no_cycle() -> None:
         def fields(self, *_: object) -> dict[str, object]:
             raise KeyError
 
-    core = Core(Known(), Faulty(), frame(7), write_event, 1_000_000)
+    core = Core(Known(), Pipeline(Faulty(), write_event, 7, None))
     core(records())
     gc.collect()
     core(records())

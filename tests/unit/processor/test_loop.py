@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from processor.core import Core
 from processor.deduplication import Deduplicator, Memory
 from processor.loop import Loop
+from processor.pipeline import Pipeline
 from processor.records import RawRecord
 from processor.transport import Aborted, Broken, Listener
 from runtime.errors import Halted
@@ -66,12 +68,12 @@ class Health:
 
 
 class Mapper:
-    def fields(self, body: bytes, *_: object) -> dict[str, Any]:
+    def fields(self, body: bytes, *circumstances: Any) -> dict[str, Any]:
         if body == b"broken":
             raise Rejection(ErrorCode.MALFORMED_JSON, "broken")
         if body == b"bug":
             raise RuntimeError
-        return {"userId": "someone", "timestamp": 0}
+        return {"userId": "someone", "messageId": circumstances[2]}
 
 
 class Member:
@@ -92,7 +94,7 @@ class Member:
         while self.loop is None:
             try:
                 deduplicator = Deduplicator(10**12)
-                core = Core(deduplicator, Mapper(), b"", lambda _: b"event", 10_000)
+                core = Core(deduplicator, Pipeline(Mapper(), orjson.dumps, 7, 10_000))
                 self.loop = Loop(
                     self.health,
                     self.options,
@@ -267,13 +269,22 @@ class Simulation(RuleBasedStateMachine):
 
 
 def identify_output(record: RawRecord | Written) -> bytes | None:
+    if isinstance(record, Written) and record.topic == "events":
+        return bytes(fields_of(record)["messageId"].encode())
     return dict(record.headers)["event_id"]
 
 
+def fields_of(event: Written) -> dict[str, Any]:
+    """What the mapper made, and where it came from."""
+    fields: dict[str, Any] = orjson.loads((event.value or b"")[5:])
+    return fields
+
+
 def origin(written: Written) -> tuple[int, int]:
+    if written.topic == "events":
+        fields = fields_of(written)
+        return fields["context.origin.partition"], fields["context.origin.offset"]
     found = dict(written.headers)
-    if "raw_partition" not in found:
-        return -1, 0
     return int(found["raw_partition"] or b""), int(found["raw_offset"] or b"")
 
 
@@ -468,9 +479,7 @@ class Refusing(FakeSink):
     def write(self, records: Any, outcomes: Any) -> None:
         super().write(records, outcomes)
         for written in self._kafka.open[self._id].records:
-            if dict(written.headers)["event_id"] == self.refused and (
-                written.topic == "events" or not self.as_event_only
-            ):
+            if identify_output(written) == self.refused and (written.topic == "events" or not self.as_event_only):
                 raise Aborted("MSG_SIZE_TOO_LARGE", "MSG_SIZE_TOO_LARGE")
 
 
@@ -505,7 +514,7 @@ class RefusingSome(FakeSink):
     def write(self, records: Any, outcomes: Any) -> None:
         super().write(records, outcomes)
         for written in self._kafka.open[self._id].records:
-            if dict(written.headers)["event_id"] == b"poison" and written.topic == "events":
+            if identify_output(written) == b"poison" and written.topic == "events":
                 raise Aborted("INVALID_RECORD", "INVALID_RECORD")
 
 

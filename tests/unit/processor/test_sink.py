@@ -15,7 +15,7 @@ from runtime.errors import DependencyError
 from runtime.settings import Settings
 from tests.unit.processor.raw_records import raw
 
-EVENT = Event(b"person", b"value", [], 0)
+EVENT = Event(b"person", b"value", None)
 
 
 class ScriptedProducer:

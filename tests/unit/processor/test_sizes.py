@@ -7,32 +7,29 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processor.core import Core
-from processor.mapping import Mapper
-from processor.records import DeadLetter, Event, RawRecord
-from processor.sink import _of_dead_letter
+from processor.identification import identify
+from processor.pipeline import build
+from processor.records import DeadLetter, RawRecord
+from processor.sink import dead_letter_headers
 from runtime.configuration import load
 from runtime.kafka import EVENT_EXPANSION, HEADROOM_BYTES, RAW_EXPANSION, record_limits
-from schemas.event_writer import write_event
-from schemas.identity import identify
-from schemas.wire_format import frame
+from schemas.identity import identify as identify_body
 from tests.unit.processor.mapped import PROFILES
 from tests.unit.processor.paths import put
 from tests.unit.processor.payloads import SOURCES, bodies, webhooks
-from tests.unit.processor.test_core import Known
 
 AROUND_BYTES = 4_096
 """More than what a record holds beside its body (names of fields, constants, numbers); far less than the headroom."""
 
 LONG = 50_000
-CORES = {profile: Core(Known(), Mapper(profile), frame(7), write_event, 2**40) for profile in PROFILES}
+PIPELINES = {profile: build(profile) for profile in PROFILES}
 
 Headers = list[tuple[str, bytes | None]]
 
 
 def raw_record(body: bytes) -> RawRecord:
     """As ingest writes it."""
-    identity = identify(body)
+    identity = identify_body(body)
     headers: Headers = [("source", b"s"), ("event_id", identity.event_id.encode())]
     key = None if identity.person is None else identity.person.encode()
     return RawRecord("raw", 0, 0, 0, key, body, headers)
@@ -47,13 +44,12 @@ def check(body: bytes, profile: str) -> float:
     record = raw_record(body)
     raw_bytes = size(record.key, record.value, record.headers)
     assert raw_bytes <= RAW_EXPANSION * len(body) + AROUND_BYTES
-    [outcome] = CORES[profile]([record])
+    outcome = PIPELINES[profile].outcome(record, identify(record))
     if isinstance(outcome, DeadLetter):
-        letter_bytes = size(record.key, record.value, _of_dead_letter(record, outcome))
+        letter_bytes = size(record.key, record.value, dead_letter_headers(record, outcome))
         assert letter_bytes <= raw_bytes + AROUND_BYTES
         return 0
-    assert isinstance(outcome, Event)
-    event_bytes = size(outcome.key, outcome.value, outcome.headers)
+    event_bytes = size(outcome.key, outcome.value, [])
     assert event_bytes <= EVENT_EXPANSION * len(body) + AROUND_BYTES
     return event_bytes / len(body)
 

@@ -71,7 +71,6 @@ def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> N
             nowhere,  # type: ignore[arg-type]
             nowhere,  # type: ignore[arg-type]
             rate=rate,
-            kept_from_ms=0,
             interrupted=Interrupted(),
             on_done=done.append,
         )
@@ -103,7 +102,6 @@ def test_a_gap_is_looked_into_before_anything_behind_it_counts_as_done() -> None
             nowhere,  # type: ignore[arg-type]
             nowhere,  # type: ignore[arg-type]
             rate=None,
-            kept_from_ms=0,
             interrupted=Interrupted(),
             on_done=lambda _: None,
         )

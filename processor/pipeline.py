@@ -1,0 +1,113 @@
+"""From a raw record to its event. Everything that makes events makes them by a `Pipeline`, built by `build`.
+
+    RawRecord ──▶ map ──▶ encode ──▶ fits? ──▶ Event
+                   └─────────┴─────────┴─────▶ DeadLetter
+
+A pipeline knows no Kafka, no clock and no files. Whatever a record's own bytes cause becomes that record's dead letter,
+a fault of ours included, so that no record can stop the processor.
+"""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from processor.identification import Identified
+from processor.mapping import Mapper
+from processor.records import DeadLetter, Event, RawRecord
+from schemas import headers
+from schemas.event_writer import Unencodable, write_event
+from schemas.rejection import ErrorCode, Rejection, Stage
+from schemas.wire_format import frame
+
+log = structlog.get_logger()
+
+_FRAMING_BYTES = 512
+"""What a record takes up beside key, value and traceparent: the header's name, the batch around the record."""
+
+
+class Maps(Protocol):
+    """A `processor.mapping.Mapper`."""
+
+    def fields(
+        self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
+    ) -> dict[str, Any]: ...
+
+
+class Pipeline:
+    """Maps and encodes one raw record after the other."""
+
+    def __init__(
+        self, mapper: Maps, encode: Callable[[dict[str, Any]], bytes], schema_id: int, max_event_bytes: int | None
+    ) -> None:
+        """Arguments beside mapper and encoder as of `build`."""
+        self._fields = mapper.fields
+        self._encode = encode
+        self._frame = frame(schema_id)
+        self._room = None if max_event_bytes is None else max_event_bytes - _FRAMING_BYTES
+        self._reported: set[tuple[str, int]] = set()
+
+    def outcome(self, record: RawRecord, identified: Identified) -> Event | DeadLetter:
+        """The record's event, whether the record is a duplicate or not. Never raises."""
+        topic, partition, offset, _, _, body, _ = record
+        _, source, event_id, received_at_ms, request_timestamp_s, traceparent = identified
+        stage = Stage.MAP
+        try:
+            fields = self._fields(body or b"", received_at_ms, request_timestamp_s, event_id, source)
+            key = (fields.get("userId") or fields["anonymousId"]).encode()
+            if topic:
+                fields["context.origin.topic"] = topic
+                fields["context.origin.partition"] = partition
+                fields["context.origin.offset"] = offset
+            stage = Stage.ENCODE
+            value = self._frame + self._encode(fields)
+        except Rejection as rejection:
+            return DeadLetter(rejection.code, rejection.stage, rejection.field, rejection.message)
+        except Unencodable as misfit:
+            return DeadLetter(ErrorCode.UNENCODABLE, stage, None, f"the event's {misfit}")
+        except Exception as fault:
+            return self._internal_error(fault, stage)
+        if self._room is not None and len(key) + len(value) + len(traceparent or b"") > self._room:
+            return DeadLetter(
+                ErrorCode.TOO_LARGE,
+                Stage.PRODUCE,
+                None,
+                f"the event has {len(value)} bytes, more than a record of the topic may have; "
+                "raise ingest.max_body_bytes and the topic's max.message.bytes",
+            )
+        return tuple.__new__(Event, (key, value, traceparent))  # what Event(…) comes to, in half the time
+
+    def _internal_error(self, fault: Exception, stage: Stage) -> DeadLetter:
+        """Say where the fault is, and not what it says: the text of an exception may quote a person's data."""
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        kind = type(fault).__name__
+        if (kind, frame.lineno or 0) not in self._reported:  # once: at a thousand a second it would bury the log
+            self._reported.add((kind, frame.lineno or 0))
+            log.error("internal error", error=kind, where=where, stage=stage.value)
+        return DeadLetter(ErrorCode.INTERNAL_ERROR, stage, None, f"a fault of Sternpost's own: {kind} at {where}")
+
+
+def build(profile: str, *, schema_id: int = 0, max_event_bytes: int | None = None) -> Pipeline:
+    """Make the pipeline of this version of Sternpost.
+
+    `profile`: `rudderstack` or `corrected`. `schema_id`: the registry's id of the newest schema, which frames each
+    event; 0 for events that are only looked at. `max_event_bytes`: the largest record that the topic of events takes;
+    None for no limit. Raises ValueError for any other profile.
+    """
+    return Pipeline(Mapper(profile), write_event, schema_id, max_event_bytes)
+
+
+def record_of(
+    body: bytes, *, received_at_ms: int, request_timestamp_s: int | None = None, source: str = headers.DEFAULT_SOURCE
+) -> RawRecord:
+    """Make a raw record of a body that is in no topic; its event has no `context.origin`.
+
+    `received_at_ms`: Unix milliseconds. `request_timestamp_s`: X-CIO-Timestamp, Unix seconds.
+    """
+    of_record: list[tuple[str, bytes | None]] = [(headers.SOURCE, source.encode())]
+    if request_timestamp_s is not None:
+        of_record.append((headers.REQUEST_TIMESTAMP, b"%d" % request_timestamp_s))
+    return RawRecord("", -1, -1, received_at_ms, None, body, of_record)
