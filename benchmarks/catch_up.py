@@ -16,6 +16,7 @@ from benchmarks.result import Result
 from benchmarks.start import is_ready
 from runtime.kafka import consumer_config
 from runtime.settings import Settings
+from schemas.event_reader import EventReader
 from sternpost.local_stack import ports
 
 PARTITIONS = 4
@@ -72,7 +73,7 @@ def _fill(settings: Settings, ids: int) -> dict[int, int]:
 
 def _write(raw: RawTopic, body: bytes, index: int) -> None:
     """To a partition by turns."""
-    headers: Headers = [("source", b"bench"), ("event_id", b"%026d" % index), ("content_type", b"application/json")]
+    headers: Headers = [("source", b"bench"), ("event_id", b"%026d" % index)]
     raw.write(body, "person", headers, index % PARTITIONS)
 
 
@@ -103,13 +104,14 @@ def _taken_for_new(settings: Settings, ids: int) -> int:
             _write(raw, body, ids + number)
     consumer = Consumer(consumer_config(settings, **{"group.id": "bench-reader"}))
     consumer.assign([TopicPartition(settings.topics.events, p, 0) for p in range(PARTITIONS)])
-    new, others = {b"%026d" % (ids + number) for number in range(PARTITIONS)}, 0
+    new, others = {f"{ids + number:026d}" for number in range(PARTITIONS)}, 0
+    read = EventReader.of_newest()
     try:
         while new:
             for message in consumer.consume(1_000, 1.0):
                 if (error := message.error()) is not None:
                     raise KafkaException(error)
-                event_id = dict(message.headers() or [])["event_id"]
+                event_id = read(message.value() or b"")["messageId"]
                 if event_id in new:
                     new.remove(event_id)
                 else:

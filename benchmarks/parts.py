@@ -112,7 +112,7 @@ def _records(events: int) -> list[RawRecord]:
     made = []
     for index in range(events):
         sent, at_ms = webhook(index), NOW_MS + index
-        headers: Any = sent.headers(at_ms)
+        headers: Any = sent.headers()
         made.append(RawRecord("raw", index % 4, index // 4, at_ms, (sent.person or "").encode(), sent.body, headers))
     return made
 

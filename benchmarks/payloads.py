@@ -23,14 +23,9 @@ class Webhook(NamedTuple):
     event_id: str
     person: str | None
 
-    def headers(self, received_at_ms: int) -> list[tuple[str, str | bytes | None]]:
+    def headers(self) -> list[tuple[str, str | bytes | None]]:
         """As ingest writes them to the raw topic."""
-        return [
-            (headers.SOURCE, b"bench"),
-            (headers.RECEIVED_AT, b"%d" % received_at_ms),
-            (headers.EVENT_ID, self.event_id.encode()),
-            (headers.CONTENT_TYPE, b"application/json"),
-        ]
+        return [(headers.SOURCE, b"bench"), (headers.EVENT_ID, self.event_id.encode())]
 
 
 def webhook(index: int, run: str = "", people: int = PEOPLE) -> Webhook:

@@ -64,7 +64,7 @@ def preload(settings: Settings, events: int, people: int) -> None:
     with RawTopic(settings) as raw:
         for index in range(events):
             made = webhook(index, people=people)
-            raw.write(made.body, made.person, made.headers(time.time_ns() // 1_000_000))
+            raw.write(made.body, made.person, made.headers())
 
 
 def _watch(settings: Settings, process: Process, events: int) -> tuple[dict[str, float], list[Message]]:

@@ -10,6 +10,7 @@ from typing import Self
 
 from tests.chaos.pipeline import PARTITIONS, Pipeline
 from tests.kafka import WRITE_KEY
+from tests.retention import IN_2020_MS
 
 TIMEOUT_S = 4.0
 """After which Customer.io gives a request up."""
@@ -140,7 +141,7 @@ def event(event_id: str, person: str, number: int, broken: bool, rng: random.Ran
             "event_id": event_id,
             "object_type": "email",
             "metric": "opened",
-            "timestamp": int(time.time()),
+            "timestamp": IN_2020_MS // 1000 + number,
             "data": {
                 "customer_id": person,
                 "identifiers": {"id": person, "email": f"{person}@example.com", "cio_id": f"cio-{person}"},

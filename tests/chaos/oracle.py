@@ -15,8 +15,10 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.load import Sent
 from tests.chaos.pipeline import Pipeline
+from tests.retention import await_check
 from tests.waiting import until
 
+EVENTS_RETENTION_MS = 7 * 86_400_000
 EVENTS, DEAD_LETTERS = "rudderstack.events", "customerio.dead-letters"
 
 
@@ -36,7 +38,11 @@ class Verdict(NamedTuple):
 
 
 def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
-    """Reads both topics from their first record to their last, and compares."""
+    """Reads both topics from their first record to their last, after the brokers removed what is too old, and compares.
+
+    The events occurred in 2020.
+    """
+    await_check(pipeline.stack.bootstrap_servers, EVENTS_RETENTION_MS)
     sent = {one.event_id: one for one in acknowledged}
     by_body = {one.body: one for one in acknowledged if one.broken}
     decode = decoder(pipeline.stack.registry_url)

@@ -16,6 +16,7 @@ from sternpost.local_stack import LocalStack
 from sternpost.local_stack.ports import choose
 from sternpost.local_stack.process import Process
 from tests.kafka import WRITE_KEY
+from tests.retention import CHECKED_EACH_SECOND
 from tests.waiting import until
 
 STERNPOST = Path(sys.executable).with_name("sternpost")
@@ -62,7 +63,7 @@ class Pipeline:
 
     def __init__(self, processors: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sternpost-chaos-"))
-        self.stack = LocalStack(brokers=3)
+        self.stack = LocalStack(brokers=3, broker_properties=CHECKED_EACH_SECOND)
         self.count = processors
         self.restarts: list[str] = []
         """What the orchestrator had to start again, with the exit code."""

@@ -1,0 +1,65 @@
+"""Events are kept for as long as their topic keeps records, however long ago they occurred."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from runtime.configuration import load
+from runtime.settings import Settings
+from schemas.event_reader import EventReader
+from sternpost import reader, samples, schema, topics
+from sternpost.local_stack import LocalStack, services
+from sternpost.sender import Feed
+from tests.retention import CHECKED_EACH_SECOND, IN_2020_MS, await_check
+from tests.waiting import until
+
+WEBHOOKS = 200
+PATIENCE_S = 120.0
+
+
+def test_events_of_2020_are_there_after_the_brokers_looked_for_what_is_old(tmp_path: Path) -> None:
+    with LocalStack(broker_properties=CHECKED_EACH_SECOND) as stack:
+        settings = load(
+            None,
+            {
+                "kafka.bootstrap_servers": stack.bootstrap_servers,
+                "schema_registry.url": stack.registry_url,
+                "topics.partitions": 2,
+                "topics.replication_factor": 1,
+                "topics.min_insync_replicas": 1,
+                "ingest.host": "127.0.0.1",
+                "ingest.port": 0,
+                "ingest.admin_port": 0,
+                "processor.admin_port": 0,
+                "processor.state_dir": tmp_path / "state",
+            },
+        )
+        topics.create(settings)
+        schema.register(settings)
+        payloads = [samples.payload(index, "old", since=IN_2020_MS // 1000) for index in range(WEBHOOKS)]
+        with services.running(settings, own_cluster=True, data_dir=tmp_path) as running:
+            source = running.settings.sources[0]
+            keys = source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value()
+            feed = Feed(running.url, *keys)
+            for payload in payloads[: WEBHOOKS // 2]:
+                assert feed.send(json.dumps(payload).encode())
+            until(lambda: events_of(settings).total() == WEBHOOKS // 2, PATIENCE_S)
+            await_check(stack.bootstrap_servers, settings.topics.events_retention_ms)
+            for payload in payloads[WEBHOOKS // 2 :]:
+                assert feed.send(json.dumps(payload).encode())
+            feed.close()
+            until(lambda: events_of(settings).total() >= WEBHOOKS, PATIENCE_S)
+        await_check(stack.bootstrap_servers, settings.topics.events_retention_ms)
+        assert events_of(settings) == Counter(payload["event_id"] for payload in payloads)
+        spans = reader.committed(settings, settings.topics.events)
+        assert [span.start for span in spans] == [0, 0], "nothing of it was removed"
+
+
+def events_of(settings: Settings) -> Counter[str]:
+    read = EventReader.of_newest()
+    found: Counter[str] = Counter()
+    for message in reader.read(settings, settings.topics.events):
+        event = read(message.value() or b"")
+        assert event["timestamp"].year == 2020
+        found[event["messageId"]] += 1
+    return found
