@@ -91,7 +91,7 @@ def _bodies(file: IO[bytes] | None, count: int | None, run: str) -> Iterator[byt
         yield from itertools.islice((line for line in lines if line), count)
         return
     count = count or len(samples.PAIRS)
-    since = int(time.time()) - count // 10  # brokers remove events by when they occurred
+    since = int(time.time()) - count // 10  # the last one has just occurred
     for index in range(count):
         yield orjson.dumps(samples.payload(index, run, since=since))
 

@@ -8,11 +8,13 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from processor import sink as of_sink
-from processor.records import Event
-from processor.sink import KafkaSink
+from processor.identification import identify
+from processor.records import DeadLetter, Event
+from processor.sink import KafkaSink, dead_letter_headers
 from processor.transport import Aborted, Broken, ProducerFenced
 from runtime.errors import DependencyError
 from runtime.settings import Settings
+from schemas.rejection import ErrorCode, Stage
 from tests.unit.processor.raw_records import raw
 
 EVENT = Event(b"person", b"value", None)
@@ -189,3 +191,13 @@ def test_which_refusals_are_one_records_fault(made: list[ScriptedProducer], code
     with pytest.raises(Aborted) as aborted:
         sink.commit({0: 1}, None)
     assert aborted.value.record_fault == (KafkaError(code).name() if blames_a_record else None)
+
+
+@pytest.mark.parametrize("received_at", [None, b"1700000000000", b"no number"])
+def test_a_dead_letter_keeps_when_its_body_was_received(received_at: bytes | None) -> None:
+    """Its own timestamp says when it failed, and that of the record that is sent back says when it was sent back."""
+    record = raw(headers=[("source", b"shop"), *([("received_at", received_at)] if received_at else [])])
+    letter = dead_letter_headers(record, DeadLetter(ErrorCode.INTERNAL_ERROR, Stage.MAP, None, "a fault"))
+    assert [name for name, _ in letter].count("received_at") == 1
+    sent_back = record._replace(timestamp_ms=record.timestamp_ms + 86_400_000, headers=letter)
+    assert identify(sent_back).received_at_ms == identify(record).received_at_ms
