@@ -6,7 +6,7 @@ once it has read the whole window again.
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from benchmarks.cluster import OURS, Cluster, Place, fresh
 from benchmarks.payloads import webhook
@@ -14,7 +14,7 @@ from benchmarks.process_tree import ProcessTree
 from benchmarks.raw_topic import Headers, RawTopic
 from benchmarks.result import Result
 from benchmarks.start import is_ready
-from runtime.kafka import consumer_config
+from runtime.kafka.clients import make_consumer
 from runtime.settings import Settings
 from schemas.event_reader import EventReader
 from sternpost.local_stack import ports
@@ -64,7 +64,7 @@ def _fill(settings: Settings, ids: int) -> dict[int, int]:
     with RawTopic(settings) as raw:
         for index in range(ids):
             _write(raw, bodies[index % BODIES], index)
-    consumer = Consumer(consumer_config(settings, **{"group.id": "bench-reader"}))
+    consumer = make_consumer(settings, {"group.id": "bench-reader"})
     try:
         return {p: consumer.get_watermark_offsets(_of(settings, p), timeout=30)[1] for p in range(PARTITIONS)}
     finally:
@@ -78,7 +78,7 @@ def _write(raw: RawTopic, body: bytes, index: int) -> None:
 
 
 def _commit(settings: Settings, ends: dict[int, int]) -> None:
-    group = Consumer(consumer_config(settings, **{"group.id": settings.processor.group_id}))
+    group = make_consumer(settings, {"group.id": settings.processor.group_id})
     offsets = [_of(settings, *end) for end in ends.items()]
     deadline = time.monotonic() + 60
     try:
@@ -102,7 +102,7 @@ def _taken_for_new(settings: Settings, ids: int) -> int:
             _write(raw, body, number * (ids // SENT_AGAIN))
         for number in range(PARTITIONS):
             _write(raw, body, ids + number)
-    consumer = Consumer(consumer_config(settings, **{"group.id": "bench-reader"}))
+    consumer = make_consumer(settings, {"group.id": "bench-reader"})
     consumer.assign([TopicPartition(settings.topics.events, p, 0) for p in range(PARTITIONS)])
     new, others = {f"{ids + number:026d}" for number in range(PARTITIONS)}, 0
     read = EventReader.of_newest()

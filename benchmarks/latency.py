@@ -5,14 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from benchmarks import load
 from benchmarks.cluster import OURS, Cluster, fresh
 from benchmarks.ingest import PATH, signed, start
 from benchmarks.payloads import webhook
 from benchmarks.result import Result
-from runtime.kafka import consumer_config
+from runtime.kafka.clients import make_consumer
 from runtime.settings import Settings
 from schemas.event_reader import EventReader
 from sternpost.local_stack import ports
@@ -32,8 +32,8 @@ class _Reader(threading.Thread):
         self.seen: dict[str, float] = {}
         self.stopping = threading.Event()
         self._read = EventReader.of_newest()
-        self._consumer = Consumer(
-            consumer_config(settings, **{"group.id": "bench-reader", "fetch.wait.max.ms": 10, "fetch.min.bytes": 1})
+        self._consumer = make_consumer(
+            settings, {"group.id": "bench-reader", "fetch.wait.max.ms": 10, "fetch.min.bytes": 1}
         )
         partitions = range(settings.topics.partitions)
         self._consumer.assign([TopicPartition(settings.topics.events, partition, 0) for partition in partitions])

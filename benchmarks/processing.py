@@ -7,14 +7,14 @@ work of many others is done.
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from benchmarks.cluster import Cluster, fresh
 from benchmarks.payloads import PEOPLE, webhook
 from benchmarks.process_tree import ProcessTree
 from benchmarks.raw_topic import RawTopic
 from benchmarks.result import Result
-from runtime.kafka import consumer_config
+from runtime.kafka.clients import make_consumer
 from runtime.schema_registry import Registry
 from runtime.settings import Settings
 from schemas.event_reader import EventReader
@@ -71,7 +71,7 @@ def _watch(settings: Settings, process: Process, events: int) -> tuple[dict[str,
     """Reads what comes out: the figures, and the last records."""
     assert process.pid
     tree, started, out = ProcessTree(process.pid), time.monotonic(), settings.topics.events
-    consumer = Consumer(consumer_config(settings, **{"group.id": "bench-reader", "fetch.wait.max.ms": 50}))
+    consumer = make_consumer(settings, {"group.id": "bench-reader", "fetch.wait.max.ms": 50})
     consumer.assign([TopicPartition(out, partition, 0) for partition in range(settings.topics.partitions)])
     seen, first, last = 0, 0.0, started
     warm_at: tuple[int, float, float] | None = None

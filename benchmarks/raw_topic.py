@@ -3,9 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Producer
-
-from runtime.kafka import producer_config
+from runtime.kafka.clients import make_producer
 from runtime.settings import Settings
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -16,9 +14,7 @@ class RawTopic:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topics.raw
-        self._producer = Producer(
-            producer_config(settings, **{"linger.ms": 20, "compression.type": "lz4", "batch.size": 1_000_000})
-        )
+        self._producer = make_producer(settings, {"linger.ms": 20, "compression.type": "lz4", "batch.size": 1_000_000})
         self._written = 0
 
     def __enter__(self) -> Self:

@@ -23,7 +23,9 @@ from prometheus_client import Counter
 from ingest import ack_signal
 from runtime import metrics
 from runtime.errors import DependencyError
-from runtime.kafka import producer_config, unreachable
+from runtime.kafka.admin import cluster_metadata
+from runtime.kafka.clients import make_producer
+from runtime.kafka.errors import why_unreachable
 from runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -118,19 +120,14 @@ class Publisher:
         self._producer = self._connect()
 
     def _connect(self) -> Producer:
-        ingest, properties = self._settings.ingest, self._settings.kafka.properties
-        producer = Producer(
-            producer_config(
-                self._settings,
-                **{name: value for name, value in DEFAULTS.items() if name not in properties},
-                **{
-                    # A body not written by then was answered 503 and will be sent again: no use in trying on.
-                    "message.timeout.ms": ingest.produce_deadline_ms,
-                    "queue.buffering.max.messages": ingest.max_in_flight_requests,
-                    "queue.buffering.max.kbytes": min(2 * ingest.max_in_flight_bytes // 1024 + 1, 2_097_151),
-                },
-            )
-        )
+        ingest = self._settings.ingest
+        queue = {
+            "queue.buffering.max.messages": ingest.max_in_flight_requests,
+            "queue.buffering.max.kbytes": min(2 * ingest.max_in_flight_bytes // 1024 + 1, 2_097_151),
+        }
+        # A body not written by the deadline was answered 503 and will be sent again: no use in trying on.
+        deadline = {"message.timeout.ms": ingest.produce_deadline_ms}
+        producer = make_producer(self._settings, deadline, {**DEFAULTS, **queue})
         self._event = ack_signal.descriptor(producer)
         """Where librdkafka says that there is something to poll for, if it does."""
         if self._event is not None:
@@ -142,10 +139,7 @@ class Publisher:
 
         Raises DependencyError where the topic is not there or no broker answers.
         """
-        try:
-            await asyncio.to_thread(self._probe, WARM_UP_TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(self._settings, error) from None
+        await asyncio.to_thread(self._probe, WARM_UP_TIMEOUT_S)
 
     def publish(
         self,
@@ -192,11 +186,10 @@ class Publisher:
         """Whether Kafka would take a body now, and if not, why."""
         now = self._loop.time()
         if self._last_success < self._last_failure > now - FAILURE_MEMORY_S:
-            return False, "Kafka does not acknowledge"
+            why = why_unreachable(self._settings)
+            return False, f"Kafka does not acknowledge{f' ({why})' if why else ''}"
         try:
             await asyncio.to_thread(self._probe, PROBE_TIMEOUT_S)
-        except KafkaException:
-            return False, "no Kafka broker answers"
         except DependencyError as error:
             return False, str(error)
         return True, ""
@@ -207,8 +200,8 @@ class Publisher:
         await asyncio.to_thread(self._producer.flush, timeout_s)
 
     def _probe(self, timeout_s: float) -> None:
-        """Raises KafkaException, or DependencyError where the topic cannot be written to."""
-        topic = self._producer.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
+        """Raises DependencyError if no broker answers or the topic cannot be written to."""
+        topic = cluster_metadata(self._settings, self._producer, self._topic, timeout_s).topics[self._topic]
         if topic.error is not None:
             raise DependencyError(
                 f"the topic {self._topic} is not to be had ({topic.error.name()}); "

@@ -23,7 +23,8 @@ from ingest.webhook import Webhook
 from runtime import logs, metrics
 from runtime.configuration import reload, settings_file
 from runtime.errors import ConfigurationError, DependencyError
-from runtime.kafka import check_topics
+from runtime.kafka.admin import check_topics
+from runtime.kafka.config import for_service
 from runtime.settings import Ingest, Settings
 from runtime.supervisor import Worker, supervise
 
@@ -45,6 +46,7 @@ def run(settings: Settings) -> int:
 
     Raises ConfigurationError and DependencyError where the service cannot begin.
     """
+    settings = for_service(settings, "ingest")
     ingest = settings.ingest
     logs.configure(settings.log, service="ingest")
     _check_sources(settings)

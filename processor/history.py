@@ -7,7 +7,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from processor.records import Headers, RawRecord
 from processor.state import DISORDER_MS
 from processor.transport import Broken
-from runtime.kafka import consumer_config, slow
+from runtime.kafka.clients import make_consumer
+from runtime.kafka.errors import TIMEOUT_ERRORS
 from runtime.settings import Settings
 
 CHUNK = 10_000
@@ -15,7 +16,7 @@ CHUNK = 10_000
 
 CALL_S = 30.0
 
-_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *slow())
+_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *TIMEOUT_ERRORS)
 """Errors that the client goes on after by itself: of a consumer's errors, `retriable()` is never true."""
 
 _NOWHERE = 1 << 63
@@ -93,7 +94,7 @@ class KafkaHistory:
 
     def _timestamp(self, partition: int, offset: int) -> int | None:
         """Of the first record from there on; None where there is none."""
-        with Consumer(self._config()) as reader:
+        with self._make_consumer() as reader:
             reader.assign([TopicPartition(self._topic, partition, offset)])
             deadline = time.monotonic() + CALL_S
             while time.monotonic() < deadline:
@@ -111,15 +112,17 @@ class KafkaHistory:
 
     def _connected(self) -> Consumer:
         if self._consumer is None:
-            self._consumer = Consumer(self._config())
+            self._consumer = self._make_consumer()
         return self._consumer
 
-    def _config(self) -> dict[str, object]:
-        return consumer_config(
+    def _make_consumer(self) -> Consumer:
+        return make_consumer(
             self._settings,
-            **{
+            {
                 "group.id": f"{self._settings.processor.group_id}.catch-up",  # never joined: librdkafka wants a name
                 "enable.partition.eof": True,
+            },
+            {
                 "queued.min.messages": 5 * CHUNK,
                 "queued.max.messages.kbytes": 65_536,
                 "fetch.wait.max.ms": 10,  # on its connection, all that is asked next waits behind a fetch of nothing

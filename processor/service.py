@@ -23,7 +23,8 @@ from processor.state_folder import StateFolder
 from processor.transport import Broken, Fenced
 from runtime import metrics
 from runtime.errors import ConfigurationError, DependencyError, Halted
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics, record_limits
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
+from runtime.kafka.config import for_service, record_limits
 from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings import Settings
 from runtime.supervisor import Worker, supervise
@@ -46,6 +47,7 @@ def run(settings: Settings) -> int:
     from runtime import logs
 
     logs.configure(settings.log, service="processor")
+    settings = for_service(settings, "processor")
     processor, topics = settings.processor, settings.topics
     check_topics(settings, [topics.raw, topics.events, topics.dead_letters])
     return supervise(
@@ -167,9 +169,11 @@ def _topic_id(settings: Settings) -> str:
     """The cluster's own id of the raw topic: another one once it was deleted and made again."""
     from confluent_kafka import KafkaException, TopicCollection
 
-    admin, raw = admin_client(settings), settings.topics.raw
+    raw = settings.topics.raw
+    topics = TopicCollection([raw])
     try:
-        described = admin.describe_topics(TopicCollection([raw]), request_timeout=ADMIN_TIMEOUT_S)[raw].result()
+        asked = KafkaAdmin(settings).ask(lambda admin: admin.describe_topics(topics, request_timeout=ADMIN_TIMEOUT_S))
+        described = asked[raw].result()
     except KafkaException as error:
         raise DependencyError(f"the topic {raw} cannot be described: {error.args[0].str()}") from None
     return str(described.topic_id)

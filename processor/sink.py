@@ -22,7 +22,7 @@ from processor.records import DeadLetter, Event, Headers, Outcome, RawRecord, he
 from processor.transport import Aborted, Broken, ProducerFenced
 from runtime import metrics
 from runtime.errors import DependencyError
-from runtime.kafka import producer_config
+from runtime.kafka.clients import make_producer
 from runtime.settings import Settings
 from schemas import headers
 
@@ -66,6 +66,18 @@ _FENCES = frozenset(
 
 _ANY_SIZE = 1_000_000_000
 """librdkafka's highest. Events are held to their topic's limit by the core; beyond that the brokers know best."""
+
+
+DEFAULTS: Mapping[str, object] = {
+    "partitioner": "murmur2_random",
+    "linger.ms": 5,
+    "batch.num.messages": 10_000,
+    "batch.size": 1_000_000,
+    "queue.buffering.max.messages": 100_000,
+    "queue.buffering.max.kbytes": 262_144,
+    "compression.type": "lz4",
+}
+"""What `kafka.properties` may set otherwise."""
 
 
 class KafkaSink:
@@ -148,26 +160,18 @@ class KafkaSink:
     def _connected(self) -> Producer:
         """Begins anew, with a higher epoch. Once this returns, the transaction before has ended."""
         processor = self._settings.processor
-        producer = Producer(
-            producer_config(
-                self._settings,
-                **{
-                    "transactional.id": self._transactional_id,
-                    "transaction.timeout.ms": processor.transaction_timeout_ms,
-                    "message.timeout.ms": processor.transaction_timeout_ms,
-                    "message.max.bytes": _ANY_SIZE,
-                    "partitioner": "murmur2_random",
-                    "linger.ms": 5,
-                    "batch.num.messages": 10_000,
-                    "batch.size": 1_000_000,
-                    "queue.buffering.max.messages": 100_000,
-                    "queue.buffering.max.kbytes": 262_144,
-                    "compression.type": self._settings.kafka.properties.get("compression.type", "lz4"),
-                    "delivery.report.only.error": True,
-                    "on_delivery": self._delivered,
-                    "error_cb": self._disturbance,
-                },
-            )
+        producer = make_producer(
+            self._settings,
+            {
+                "transactional.id": self._transactional_id,
+                "transaction.timeout.ms": processor.transaction_timeout_ms,
+                "message.timeout.ms": processor.transaction_timeout_ms,
+                "message.max.bytes": _ANY_SIZE,
+                "delivery.report.only.error": True,
+                "on_delivery": self._delivered,
+            },
+            DEFAULTS,
+            self._disturbance,
         )
         self._until_done("init", lambda: producer.init_transactions(CALL_S))
         producer.poll(0)

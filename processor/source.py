@@ -18,7 +18,8 @@ from processor.transport import Broken, Fenced, Listener
 from processor.unassigned import Unassigned
 from runtime import metrics
 from runtime.errors import DependencyError, Halted
-from runtime.kafka import consumer_config, record_limits
+from runtime.kafka.clients import make_consumer
+from runtime.kafka.config import record_limits
 from runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -52,25 +53,25 @@ class KafkaSource:
         self._without_offset: set[int] = set()
         self._gathered: list[Message] = []
         """The batch that `poll` is putting together."""
-        self._consumer = Consumer(
-            consumer_config(
-                settings,
-                **{
-                    "group.id": processor.group_id,
-                    "group.instance.id": instance_id,
-                    "session.timeout.ms": processor.session_timeout_ms,
-                    "max.poll.interval.ms": processor.max_poll_interval_ms,
-                    "partition.assignment.strategy": "cooperative-sticky",
-                    # What to do where an offset does not exist is decided in `committed`, and not without a word.
-                    "auto.offset.reset": "error",
-                    "fetch.wait.max.ms": 50,
-                    "fetch.max.bytes": max(FETCH_BYTES, record_limits(settings).raw),
-                    "fetch.error.backoff.ms": 100,
-                    "fetch.queue.backoff.ms": 10,
-                    "queued.min.messages": 2 * processor.batch_max_records,
-                    "queued.max.messages.kbytes": max(16_384, 2 * processor.batch_max_bytes // 1024),
-                },
-            )
+        self._consumer = make_consumer(
+            settings,
+            {
+                "group.id": processor.group_id,
+                "group.instance.id": instance_id,
+                "session.timeout.ms": processor.session_timeout_ms,
+                "max.poll.interval.ms": processor.max_poll_interval_ms,
+                "partition.assignment.strategy": "cooperative-sticky",
+                # What to do where an offset does not exist is decided in `committed`, and not without a word.
+                "auto.offset.reset": "error",
+                "fetch.max.bytes": max(FETCH_BYTES, record_limits(settings).raw),
+            },
+            {
+                "fetch.wait.max.ms": 50,
+                "fetch.error.backoff.ms": 100,
+                "fetch.queue.backoff.ms": 10,
+                "queued.min.messages": 2 * processor.batch_max_records,
+                "queued.max.messages.kbytes": max(16_384, 2 * processor.batch_max_bytes // 1024),
+            },
         )
         self._unassigned = Unassigned(settings)
         self._as_pattern = False

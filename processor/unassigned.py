@@ -13,7 +13,8 @@ import structlog
 from confluent_kafka import ConsumerGroupState, KafkaException, TopicCollection
 
 from processor.background import in_background
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client
+from runtime.errors import SternpostError
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
 from runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -49,20 +50,23 @@ class Unassigned:
 
     def _look(self) -> list[int] | None:
         group, topic = self._settings.processor.group_id, self._settings.topics.raw
-        admin = admin_client(self._settings)
+        topics, groups = TopicCollection([topic]), [group]
         try:
-            described = admin.describe_topics(TopicCollection([topic]), request_timeout=ADMIN_TIMEOUT_S)[topic].result()
-            members = admin.describe_consumer_groups([group], request_timeout=ADMIN_TIMEOUT_S)[group].result()
-        except KafkaException as error:
-            log.warning("cannot see whether every partition has a member", reason=error.args[0].name())
+            admin = KafkaAdmin(self._settings)
+            described = admin.ask(lambda client: client.describe_topics(topics, request_timeout=ADMIN_TIMEOUT_S))
+            members = admin.ask(lambda client: client.describe_consumer_groups(groups, request_timeout=ADMIN_TIMEOUT_S))
+            partitions, group_members = described[topic].result().partitions, members[group].result()
+        except (KafkaException, SternpostError) as error:
+            reason = error.args[0].name() if isinstance(error, KafkaException) else str(error)
+            log.warning("cannot see whether every partition has a member", reason=reason)
             return None
-        if members.state is not ConsumerGroupState.STABLE:  # a rebalance is under way, and a look will follow it
+        if group_members.state is not ConsumerGroupState.STABLE:  # a rebalance is under way, and a look will follow it
             return []
         taken = {
             tp.partition
-            for member in members.members
+            for member in group_members.members
             if member.assignment is not None
             for tp in member.assignment.topic_partitions
             if tp.topic == topic
         }
-        return sorted({partition.id for partition in described.partitions} - taken)
+        return sorted({partition.id for partition in partitions} - taken)

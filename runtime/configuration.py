@@ -1,22 +1,24 @@
 """Reads the settings from their sources and says, in words for people, what is wrong with them."""
 
 import difflib
+import json
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_origin
 
 from pydantic import PrivateAttr, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsError
 
 from runtime.errors import ConfigurationError
+from runtime.kafka import properties
+from runtime.masking import MASK, is_secret, without_credentials
 from runtime.settings import DEFAULT_FILE, PREFIX, Section, Settings
 
 FILE_VARIABLE = "STERNPOST_CONFIG"
-MASK = "**********"
 
 
 class Origin(NamedTuple):
@@ -39,9 +41,12 @@ def load(file: Path | None = None, overrides: Mapping[str, object] | None = None
     """
     layers = _Layers(file, overrides or {})
     try:
-        return layers.settings()
+        settings = layers.settings()
     except ValidationError as error:
         raise ConfigurationError(_explain(error, layers)) from None
+    if faults := list(_property_faults(settings, layers)):
+        raise ConfigurationError("\n".join(faults))
+    return settings
 
 
 def reload(settings: Settings) -> Settings:
@@ -85,34 +90,35 @@ def variable(name: str) -> str:
 
 
 class _Layers:
-    """What each source says, before validation."""
+    """What each source says, before validation. Tables of properties are flat in all of them, with dotted names."""
 
     def __init__(self, file: Path | None, overrides: Mapping[str, object]) -> None:
         self.file = _file(file)
         self.from_file = _read(self.file) if self.file else {}
         self.named_overrides = overrides
-        self.overrides: dict[str, Any] = {}
-        for name, value in overrides.items():
-            section, _, inner = name.partition(".")
-            if inner:
-                self.overrides.setdefault(section, {})[inner] = value
-            else:
-                self.overrides[section] = value
+        self.overrides = _nested(overrides)
         _refuse_unknown_variables()
+        _check_json()
         try:
             self.from_environment: dict[str, Any] = EnvSettingsSource(Settings)()
-        except SettingsError as error:
-            name = str(error).split('"')[1] if '"' in str(error) else "?"
+        except SettingsError:  # a section, all of it in one variable
+            sections = [name for name in Settings.model_fields if variable(name) in os.environ]
             raise ConfigurationError(
-                f"{variable(name)} is not valid JSON, which it must be. {_example(name)}".rstrip()
+                f"{' or '.join(map(variable, sections)) or PREFIX} is not valid JSON, which it must be"
             ) from None
+        for layer in (self.from_file, self.from_environment, self.overrides):
+            for section, name in _property_tables():
+                table = layer[section].get(name) if isinstance(layer.get(section), dict) else None
+                if isinstance(table, dict):
+                    layer[section] = {**layer[section], name: dict(_flat(table))}
 
     def settings(self) -> Settings:
         merged: dict[str, Any] = {}
         for layer in (self.from_file, self.from_environment, self.overrides):
             for section, value in layer.items():
-                if isinstance(value, dict) and isinstance(merged.get(section), dict):
-                    merged[section] = {**merged[section], **value}
+                before = merged.get(section)
+                if isinstance(value, dict) and isinstance(before, dict):
+                    merged[section] = {**before, **value, **_merged_tables(section, before, value)}
                 else:
                     merged[section] = value
         settings = _Merged(**merged)
@@ -120,16 +126,81 @@ class _Layers:
         return settings
 
     def source_of(self, name: str) -> str:
+        """Of a table of properties: all sources that have a part in it, the strongest first."""
         section, _, inner = name.partition(".")
-        for layer, label in (
-            (self.overrides, "command line"),
-            (self.from_environment, variable(name)),
-            (self.from_file, str(self.file)),
-        ):
-            value = layer.get(section)
-            if (inner and isinstance(value, dict) and inner in value) or (not inner and value is not None):
-                return label
-        return "default"
+        found = [
+            label
+            for layer, label in (
+                (self.overrides, "command line"),
+                (self.from_environment, variable(name)),
+                (self.from_file, str(self.file)),
+            )
+            if (isinstance(value := layer.get(section), dict) and inner in value)
+            or (not inner and layer.get(section) is not None)
+        ]
+        if (section, inner) in _property_tables():
+            return " and ".join(found) or "default"
+        return found[0] if found else "default"
+
+
+@cache
+def _property_tables() -> list[tuple[str, str]]:
+    """Section and name of each setting that is a table of a client's properties."""
+    return [
+        (section, name)
+        for section, _, name in (full.partition(".") for full, info in fields() if get_origin(info.annotation) is dict)
+    ]
+
+
+def _merged_tables(section: str, before: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """The section's tables of properties that both layers have, merged property by property."""
+    both = [
+        name
+        for of, name in _property_tables()
+        if of == section and isinstance(before.get(name), dict) and isinstance(value.get(name), dict)
+    ]
+    return {name: properties.overlay(before[name], value[name]) for name in both}
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """TOML takes `security.protocol = "SSL"` for a table `security`."""
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _nested(overrides: Mapping[str, object]) -> dict[str, Any]:
+    """Options by dotted name, as a file has them: `kafka.properties.debug` is one of the properties."""
+    layer: dict[str, Any] = {}
+    for full, value in overrides.items():
+        section, _, inner = full.partition(".")
+        table, _, name = inner.partition(".")
+        if not inner:
+            layer[section] = value
+        elif name and (section, table) in _property_tables():
+            there = layer.setdefault(section, {}).setdefault(table, {})
+            if isinstance(there, dict):
+                there[name] = value
+        elif (section, inner) in _property_tables() and isinstance(value, dict):
+            layer.setdefault(section, {}).setdefault(inner, {}).update(value)
+        else:
+            layer.setdefault(section, {})[inner] = value
+    return layer
+
+
+def _check_json() -> None:
+    """Raises ConfigurationError for a list or a table in the environment that is not JSON."""
+    for name, info in fields():
+        text = os.environ.get(variable(name))
+        if text is not None and get_origin(info.annotation) in (dict, list):
+            try:
+                json.loads(text)
+            except ValueError:
+                raise ConfigurationError(
+                    f"{variable(name)} is not valid JSON, which it must be. {_example(name)}".rstrip()
+                ) from None
 
 
 class _Merged(Settings):
@@ -196,16 +267,17 @@ def _masked(value: Any) -> Any:
     if isinstance(value, list):
         return [_masked(item) for item in value]
     if isinstance(value, dict):
-        return {key: MASK if _is_secret(key) else item for key, item in value.items()}
+        return {key: MASK if is_secret(key) else _masked(item) for key, item in value.items()}
     if isinstance(value, str):
-        return re.sub(r"(?<=://)[^/@]+(?=@)", MASK, value)  # an address with a password in it
+        return without_credentials(value)
     return TypeAdapter(Any).dump_python(value, mode="json")
 
 
-def _is_secret(property_name: str) -> bool:
-    """librdkafka's properties that hold a secret: `sasl.password`, `ssl.key.pem`, `ssl.keystore.password` …"""
-    secret = ("password", "secret", "key.pem", "jaas", "oauthbearer.config", "assertion.private.key")
-    return any(word in property_name for word in secret)
+def _property_faults(settings: Settings, layers: _Layers) -> Iterator[str]:
+    """What is wrong with the properties of Kafka's clients, a line each."""
+    for name in ("kafka.properties", "ingest.kafka_properties", "processor.kafka_properties"):
+        for of, fault in properties.faults(_get(settings, name)):
+            yield f"{name} (from {layers.source_of(name)}): {without_credentials(of)} {fault}"
 
 
 def _explain(error: ValidationError, layers: _Layers) -> str:

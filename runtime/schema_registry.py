@@ -16,7 +16,6 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from runtime import schema_registry_failures as failures
 from runtime.errors import (
-    ConfigurationError,
     DependencyError,
     RegistryRefusedError,
     RegistryUnavailableError,
@@ -61,19 +60,10 @@ class Registry:
     def __init__(self, settings: SchemaRegistry) -> None:
         """Asks nothing yet. Raises ConfigurationError if the client does not take the settings."""
         self._settings = settings
-        config: dict[str, Any] = {"url": settings.url, "timeout": settings.timeout_ms / 1_000, "max.retries": 0}
-        if settings.basic_auth is not None:
-            config["basic.auth.user.info"] = settings.basic_auth.get_secret_value()
-        if settings.ca_file is not None:
-            config["ssl.ca.location"] = str(settings.ca_file)
         try:
-            self._client = SchemaRegistryClient(config)
+            self._client = SchemaRegistryClient(settings.client_properties())
         except Exception as error:  # ValueError, TypeError, OSError, and the HTTP library's own
-            raise ConfigurationError(
-                f"the schema registry's client does not take the settings ({type(error).__name__})",
-                "check schema_registry.url (http://… or https://…), schema_registry.basic_auth (user:password) and "
-                "schema_registry.ca_file (a PEM file)",
-            ) from None
+            raise failures.misconfigured(settings, error) from None
         self.schema = lru_cache(maxsize=1_024)(self._schema)
         """`schema(id)`: that schema as JSON, kept once it was fetched. Raises SchemaNotFoundError if there is none."""
 

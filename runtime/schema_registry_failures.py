@@ -3,11 +3,14 @@
 Only RegistryUnavailableError passes by itself, so services wait for that alone.
 """
 
+import difflib
 import json
+import os
 import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
 
@@ -28,6 +31,17 @@ https://docs.confluent.io/platform/current/schema-registry/develop/api.html#mode
 ADDRESS = (
     "check schema_registry.url, its scheme and its path: Apicurio needs /apis/ccompat/v7, most others need no path"
 )
+PROPERTIES = (
+    *("ssl.ca.location", "ssl.key.location", "ssl.key.password", "ssl.certificate.location"),
+    *("basic.auth.user.info", "proxy", "cache.capacity", "cache.latest.ttl.sec"),
+    *("max.retries", "retries.wait.ms", "retries.max.wait.ms"),
+    *("bearer.auth.credentials.source", "bearer.auth.token", "bearer.auth.client.id", "bearer.auth.client.secret"),
+    *("bearer.auth.scope.name", "bearer.auth.issuer.endpoint.url", "bearer.auth.logical.cluster"),
+    "bearer.auth.identity.pool.id",
+)
+"""Of confluent-kafka's SchemaRegistryClient, to suggest one for a misspelt name:
+https://docs.confluent.io/platform/current/clients/confluent-kafka-python/html/index.html#schemaregistryclient"""
+
 LONGEST_QUOTE = 300
 ANOTHER_NAME, EXPIRED = (62, 64), 10
 """X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH and X509_V_ERR_CERT_HAS_EXPIRED:
@@ -42,6 +56,45 @@ def name(settings: SchemaRegistry) -> str:
 def not_a_registry(settings: SchemaRegistry, what: str) -> RegistryMisconfiguredError:
     """The error for an address where something else answers. `what` it answers: `JSON without an id`."""
     return RegistryMisconfiguredError(f"{name(settings)} is not one: it answers with {what}", ADDRESS)
+
+
+def misconfigured(settings: SchemaRegistry, error: Exception) -> RegistryMisconfiguredError:
+    """The error for settings that the client itself does not take; quotes no value."""
+    if isinstance(error, ValueError) and (unknown := re.match(r"Unrecognized properties: (.*)", str(error))):
+        names = [name for name in unknown[1].split(", ") if name in settings.properties]
+        close = [match for name in names for match in difflib.get_close_matches(name, PROPERTIES, 1)]
+        hint = f"did you mean {' and '.join(close)}?" if close else "take them out"
+        return RegistryMisconfiguredError(
+            f"schema_registry.properties: the registry's client has no property {' and no '.join(names)}", hint
+        )
+    for setting, file in _files(settings):
+        if not file.exists():
+            return RegistryMisconfiguredError(f"{setting} is {file}, which is not there", "check the path")
+        if file.is_dir() and setting != "schema_registry.properties: ssl.ca.location":
+            return RegistryMisconfiguredError(f"{setting} is {file}, which is a folder", "name a PEM file")
+        if not os.access(file, os.R_OK):
+            return RegistryMisconfiguredError(f"{setting} is {file}, which this user may not read", "let it")
+    if isinstance(error, ssl.SSLError | OSError) and (files := list(_files(settings))):
+        names = [f"{setting} ({file})" for setting, file in files]
+        return RegistryMisconfiguredError(
+            f"{' or '.join(names)} is no PEM file that can be used, or its password is wrong",
+            "it must begin with -----BEGIN, and a key must belong to its certificate",
+        )
+    set_there = [name for name in PROPERTIES if name in settings.properties]
+    about = [name for name in set_there if name in str(error)] or set_there
+    return RegistryMisconfiguredError(
+        f"the schema registry's client does not take the settings ({type(error).__name__})",
+        f"check {', '.join(about)} in schema_registry.properties" if about else "check those under schema_registry",
+    )
+
+
+def _files(settings: SchemaRegistry) -> Iterator[tuple[str, Path]]:
+    """The files that settings name, by the setting's name."""
+    if settings.ca_file is not None:
+        yield "schema_registry.ca_file", settings.ca_file
+    for name in ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location"):
+        if isinstance(value := settings.properties.get(name), str):
+            yield f"schema_registry.properties: {name}", Path(value)
 
 
 def explain(settings: SchemaRegistry, error: Exception, is_registry: Callable[[], bool]) -> SternpostError | None:

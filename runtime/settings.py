@@ -4,12 +4,15 @@ Sources, strongest first: command-line options, environment variables (`STERNPOS
 then `sternpost.toml` (`[kafka]` / `bootstrap_servers`). The reference in docs/settings.md is generated from this file.
 """
 
+import re
 import socket
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
@@ -34,14 +37,20 @@ TopicConfig = Literal[
 TopicName = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
 
 
-def _property_text(properties: object) -> object:
-    """librdkafka takes every property as text; JSON and TOML have booleans and numbers."""
-    if not isinstance(properties, dict):
-        return properties
-    return {
-        k: str(v).lower() if isinstance(v, bool) else str(v) if isinstance(v, int | float) else v
-        for k, v in properties.items()
-    }
+def _scalar(value: object) -> object:
+    """JSON and TOML have lists, tables and null, which no client takes for a property."""
+    if isinstance(value, str | bool | int | float):
+        return value
+    raise PydanticCustomError("property", "must be text, a number, true or false")
+
+
+def _text(value: object) -> object:
+    """librdkafka takes every property as text."""
+    return str(value).lower() if isinstance(value, bool) else str(_scalar(value))
+
+
+KafkaProperties = dict[str, Annotated[str, BeforeValidator(_text)]]
+RegistryProperties = dict[str, Annotated[Any, BeforeValidator(_scalar)]]
 
 
 class Section(BaseModel):
@@ -54,12 +63,30 @@ class Kafka(Section):
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, examples=["broker-1:9092,broker-2:9092"])
     """Brokers to find the cluster by, `host:port` separated by commas."""
 
-    properties: Annotated[dict[str, str], BeforeValidator(_property_text)] = Field(
+    properties: KafkaProperties = Field(
         default_factory=dict,
         repr=False,
         examples=['{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}'],
     )
-    """Passed to librdkafka as they are, for every client: TLS, SASL, timeouts. JSON in the environment."""
+    """librdkafka's properties for every client (TLS, SASL, timeouts), those for producers or consumers for these only.
+    JSON in the environment, merged property by property with those of the file."""
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        servers = [server.strip() for server in value.split(",") if server.strip()]
+        if not servers:
+            raise ValueError("kafka.bootstrap_servers names no broker; write host:port")
+        for server in servers:
+            if "@" in server:
+                raise ValueError(
+                    "kafka.bootstrap_servers holds an `@`: write host:port, and credentials as sasl.username and "
+                    "sasl.password in kafka.properties"
+                )
+            address = re.fullmatch(r"(?:\w+://)?(?:\[[\da-fA-F:.%]+\]|[^\s/:\[\]]+)(?::(\d{1,5}))?", server)
+            if address is None or not 0 < int(address[1] or 9092) < 65_536:
+                raise ValueError(f"kafka.bootstrap_servers: {server!r} is no address; write host:port")
+        return ",".join(servers)
 
 
 class SchemaRegistry(Section):
@@ -69,7 +96,7 @@ class SchemaRegistry(Section):
     """A Confluent-compatible schema registry; several addresses are separated by commas."""
 
     basic_auth: SecretStr | None = Field(None, examples=["user:password"])
-    """`user:password` for the registry."""
+    """`user:password` for the registry, rather than those in its address."""
 
     ca_file: Path | None = Field(None, examples=["/etc/ssl/registry-ca.pem"])
     """Certificate authority for the registry's TLS, where it is not one that the system trusts."""
@@ -79,6 +106,69 @@ class SchemaRegistry(Section):
 
     auto_register: bool = False
     """Have the processor register the schema it was built with at start, instead of only looking it up."""
+
+    properties: RegistryProperties = Field(
+        default_factory=dict, repr=False, examples=['{"ssl.certificate.location": "/etc/ssl/client.pem"}']
+    )
+    """Passed to the registry's client (confluent-kafka's SchemaRegistryClient) as they are: client certificates, bearer
+    tokens, a proxy, retries. JSON in the environment, merged property by property with those of the file."""
+
+    @field_validator("url")
+    @classmethod
+    def _urls(cls, value: str) -> str:
+        urls = [url.strip() for url in value.split(",") if url.strip()]
+        if not urls:
+            raise ValueError("schema_registry.url is empty; write https://host:port")
+        for url in urls:
+            try:
+                parts = urlsplit(url)
+                usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            except ValueError:
+                usable = False
+            if not usable or re.search(r"\s", url):
+                raise ValueError(
+                    "schema_registry.url must be made of addresses like https://host:port, separated by commas"
+                )
+            if parts.query or parts.fragment:
+                raise ValueError("schema_registry.url must not have a `?` or a `#`")
+            if parts.username is not None and not parts.password:
+                raise ValueError("schema_registry.url has a user without a password; write https://user:password@host")
+        return ",".join(url.rstrip("/") for url in urls)
+
+    @field_validator("basic_auth")
+    @classmethod
+    def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[^:]+:.+", value.get_secret_value(), re.DOTALL):
+            raise ValueError("schema_registry.basic_auth must be user:password, and lacks one of them or the colon")
+        return value
+
+    @field_validator("ca_file")
+    @classmethod
+    def _named(cls, value: Path | None) -> Path | None:
+        return None if value == Path() else value
+
+    @model_validator(mode="after")
+    def _set_once(self) -> Self:
+        own = {"url": "schema_registry.url", "timeout": "schema_registry.timeout_ms"}
+        if self.basic_auth is not None:
+            own["basic.auth.user.info"] = "schema_registry.basic_auth"
+        if self.ca_file is not None:
+            own["ssl.ca.location"] = "schema_registry.ca_file"
+        for name in own.keys() & self.properties.keys():
+            raise ValueError(f"schema_registry.properties: {name} cannot be set there; set {own[name]} instead")
+        return self
+
+    def client_properties(self) -> dict[str, Any]:
+        """The configuration of a `SchemaRegistryClient`."""
+        config: dict[str, Any] = {"url": self.url, "timeout": self.timeout_ms / 1_000, "max.retries": 0}
+        if self.basic_auth is not None:
+            config["basic.auth.user.info"] = self.basic_auth.get_secret_value()
+        if self.ca_file is not None:
+            config["ssl.ca.location"] = str(self.ca_file)
+        config |= self.properties
+        if "basic.auth.user.info" in config:  # beside credentials in the address, the client takes none
+            config["url"] = re.sub(r"(?<=://)[^/,]*@", "", self.url)
+        return config
 
 
 class Topics(Section):
@@ -205,6 +295,9 @@ class Ingest(Section):
     tls_key: Path | None = Field(None, examples=["/etc/sternpost/tls.key"])
     """Private key (PEM) of `tls_certificate`."""
 
+    kafka_properties: KafkaProperties = Field(default_factory=dict, repr=False, examples=['{"linger.ms": "5"}'])
+    """Laid over `kafka.properties` for the ingest service alone."""
+
     @model_validator(mode="after")
     def _tls_pair(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
@@ -285,6 +378,11 @@ class Processor(Section):
 
     shutdown_timeout_ms: Positive = 15_000
     """Longest wait for the batch in hand on SIGTERM, before the worker is ended (nothing is lost by it)."""
+
+    kafka_properties: KafkaProperties = Field(
+        default_factory=dict, repr=False, examples=['{"compression.type": "zstd"}']
+    )
+    """Laid over `kafka.properties` for the processor alone."""
 
     @model_validator(mode="after")
     def _timeouts(self) -> Self:

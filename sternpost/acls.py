@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,8 +117,9 @@ def create(settings: Settings, grants: Sequence[Grant], principal: str) -> None:
     """Gives these grants; those that are there stay. Raises DependencyError, also where no authorizer is on."""
     from confluent_kafka import KafkaError, KafkaException
 
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
-    for future in admin.create_acls(bindings(grants, principal), request_timeout=ADMIN_TIMEOUT_S).values():
+    wanted = bindings(grants, principal)
+    asked = KafkaAdmin(settings).ask(lambda client: client.create_acls(wanted, request_timeout=ADMIN_TIMEOUT_S))
+    for future in asked.values():
         try:
             future.result()
         except KafkaException as error:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TypeVar
 
-from runtime.kafka import ADMIN_TIMEOUT_S, moving
+from runtime.kafka.admin import ADMIN_TIMEOUT_S
+from runtime.kafka.errors import LEADERSHIP_ERRORS
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -23,7 +24,7 @@ def patiently(call: Callable[[], T]) -> T:
     from confluent_kafka import KafkaError, KafkaException
 
     # While a coordinator is being made, the client waits for it in vain.
-    passing = (*moving(), KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT)
+    passing = (*LEADERSHIP_ERRORS, KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT)
     deadline = time.monotonic() + ADMIN_TIMEOUT_S
     while True:
         try:

@@ -7,24 +7,25 @@ offers keep what they manage to themselves. So what is not told is no value, and
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from functools import partial
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, ResourceType
 
-from runtime.kafka import ADMIN_TIMEOUT_S
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
 
 Configs = Mapping[str, str]
 """Those that are told, by name."""
 
 
 def describe(
-    admin: AdminClient, kind: ResourceType, names: Iterable[str]
+    admin: KafkaAdmin, kind: ResourceType, names: Iterable[str]
 ) -> tuple[dict[str, Configs], dict[str, KafkaError]]:
     """The configurations by the resource's name, and why there is none for the others."""
     asked: dict[str, Future[dict[str, ConfigEntry]]] = {}
     for name in names:  # one a call: the client takes one broker at a time
-        [future] = admin.describe_configs([ConfigResource(kind, name)], request_timeout=ADMIN_TIMEOUT_S).values()
-        asked[name] = future
+        [asked[name]] = admin.ask(partial(_describe, resources=[ConfigResource(kind, name)])).values()
     told: dict[str, Configs] = {}
     refused: dict[str, KafkaError] = {}
     for name, future in asked.items():
@@ -33,6 +34,10 @@ def describe(
         except KafkaException as error:
             refused[name] = error.args[0]
     return told, refused
+
+
+def _describe(client: AdminClient, resources: list[ConfigResource]) -> Mapping[ConfigResource, Future[Any]]:
+    return client.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_S)
 
 
 def whole(configs: Configs, key: str) -> int | None:

@@ -6,9 +6,10 @@ deduplication is by partition, so a second try in a new one is not recognised. H
 """
 
 import time
+from functools import partial
 
 from runtime.errors import CheckFailed, DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, check_topics
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
 from runtime.settings import Settings
 from sternpost import reader
 from sternpost.status import consumer_group, service
@@ -21,7 +22,7 @@ def grow(settings: Settings, partitions: int, *, force: bool) -> dict[str, int]:
     CheckFailed where something is on its way, unless `force`, and DependencyError.
     """
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import NewPartitions
+    from confluent_kafka.admin import AdminClient, NewPartitions
 
     topics = settings.topics
     ordered = [topics.events, topics.dead_letters, topics.raw]
@@ -34,13 +35,19 @@ def grow(settings: Settings, partitions: int, *, force: bool) -> dict[str, int]:
         )
     if not force:
         _check_quiet(settings)
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    admin = KafkaAdmin(settings)
     grown = {name: number for name, number in have.items() if number < partitions}
     for name in grown:
         wanted = [NewPartitions(name, partitions)]
-        asked = admin.create_partitions(wanted, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)
         try:
-            asked[name].result()
+            admin.ask(
+                partial(
+                    AdminClient.create_partitions,
+                    new_partitions=wanted,
+                    request_timeout=ADMIN_TIMEOUT_S,
+                    operation_timeout=ADMIN_TIMEOUT_S,
+                )
+            )[name].result()
         except KafkaException as error:
             raise DependencyError(
                 f"{name} could not be given {partitions} partitions: {error.args[0].str()}; run it again once that is "

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from processor.records import RawRecord
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, consumer_config, unreachable
+from runtime.kafka.admin import KafkaAdmin, cluster_metadata
+from runtime.kafka.clients import make_consumer
+from runtime.kafka.errors import unreachable
 from runtime.settings import Settings
 from sternpost.asking import answers
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka import Message
+    from confluent_kafka.admin import ClusterMetadata
 
 FROM_BEGINNING, FROM_END = -2, -1
 """librdkafka's logical offsets."""
@@ -46,13 +48,11 @@ def read(
 
     Raises DependencyError where no broker answers or the topic is missing.
     """
-    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-    consumer = Consumer(
-        consumer_config(settings, **{"group.id": "sternpost-reader", "enable.partition.eof": not follow})
-    )
+    consumer = make_consumer(settings, {"group.id": "sternpost-reader", "enable.partition.eof": not follow})
     try:
-        partitions = _partitions(settings, consumer, topic)
+        partitions = _partitions(settings, cluster_metadata(settings, consumer, topic), topic)
         consumer.assign([TopicPartition(topic, partition, start) for partition in partitions])
         at_end: set[int] = set()
         last = time.monotonic()
@@ -90,7 +90,7 @@ def committed(settings: Settings, topic: str, partitions: Iterable[int] | None =
 
 def topic_partitions(settings: Settings, topic: str) -> list[int]:
     """The topic's partitions. Raises DependencyError where no broker answers or the topic is missing."""
-    return _partitions(settings, admin_client(settings), topic)
+    return _partitions(settings, KafkaAdmin(settings).metadata(topic), topic)
 
 
 def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable: bool = True) -> dict[int, int]:
@@ -109,13 +109,17 @@ def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable
     if not wanted:
         return {}
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    admin = KafkaAdmin(settings)
     asked = {
         TopicPartition(topic, partition): logical.get(at) or OffsetSpec.for_timestamp(at)
         for partition, at in wanted.items()
     }
     try:
-        found = answers(lambda wait_s: admin.list_offsets(asked, isolation_level=level, request_timeout=wait_s))
+        found = answers(
+            lambda wait_s: admin.ask(
+                lambda client: client.list_offsets(asked, isolation_level=level, request_timeout=wait_s)
+            )
+        )
         return {at.partition: result.offset for at, result in found.items()}
     except KafkaException as error:
         raise unreachable(settings, error) from None
@@ -129,12 +133,12 @@ def read_spans(
     A span may end anywhere up to the last stable offset. Records that retention removed on the way are passed over.
     Raises DependencyError where the brokers stop answering for good.
     """
-    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
     ends = {span.partition: span.end for span in spans if span.offsets}
     if not ends:
         return
-    consumer = Consumer(consumer_config(settings, **{"group.id": "sternpost-reader", "enable.partition.eof": True}))
+    consumer = make_consumer(settings, {"group.id": "sternpost-reader", "enable.partition.eof": True})
     try:
         consumer.assign([TopicPartition(topic, span.partition, span.start) for span in spans if span.offsets])
         while ends:
@@ -188,13 +192,10 @@ def raw_record(message: "Message") -> RawRecord:
     )
 
 
-def _partitions(settings: Settings, client: "Consumer | AdminClient", topic: str) -> list[int]:
+def _partitions(settings: Settings, cluster: "ClusterMetadata", topic: str) -> list[int]:
     from confluent_kafka import KafkaError, KafkaException
 
-    try:
-        found = client.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise unreachable(settings, error) from None
+    found = cluster.topics[topic]
     if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         raise unreachable(settings, KafkaException(found.error))
     if found.error is not None:

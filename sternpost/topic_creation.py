@@ -9,10 +9,11 @@ setting alone if it refuses.
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, slow, unreachable
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.kafka.errors import TIMEOUT_ERRORS, unreachable
 from runtime.settings import Settings
 
 CLUSTER_DEFAULT = -1
@@ -31,7 +32,7 @@ def create(settings: Settings, wanted: Sequence[NewTopic]) -> list[str]:
 
     Raises DependencyError if the cluster refuses one of them, with nothing created as far as it can be foreseen.
     """
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    admin = KafkaAdmin(settings)
     for topic, reason in _submit(admin, wanted, validate_only=True):
         raise _refused(settings, admin, topic, reason)
     refused = _submit(admin, wanted)
@@ -44,12 +45,11 @@ def create(settings: Settings, wanted: Sequence[NewTopic]) -> list[str]:
 
 
 def _submit(
-    admin: AdminClient, topics: Sequence[NewTopic], *, validate_only: bool = False
+    admin: KafkaAdmin, topics: Sequence[NewTopic], *, validate_only: bool = False
 ) -> list[tuple[NewTopic, KafkaError]]:
     """Those that the cluster refuses. One that is there already is not among them."""
-    asked = admin.create_topics(
-        list(topics), operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S, validate_only=validate_only
-    )
+    limits = {"operation_timeout": ADMIN_TIMEOUT_S, "request_timeout": ADMIN_TIMEOUT_S}
+    asked = admin.ask(lambda client: client.create_topics(list(topics), **limits, validate_only=validate_only))
     refused = []
     for topic in topics:
         try:
@@ -60,9 +60,9 @@ def _submit(
     return refused
 
 
-def _refused(settings: Settings, admin: AdminClient, topic: NewTopic, reason: KafkaError) -> DependencyError:
+def _refused(settings: Settings, admin: KafkaAdmin, topic: NewTopic, reason: KafkaError) -> DependencyError:
     """The error that names the setting at fault, as far as the cluster lets us find it."""
-    if reason.name().endswith("AUTHORIZATION_FAILED") or reason.code() in slow():
+    if reason.name().endswith("AUTHORIZATION_FAILED") or reason.code() in TIMEOUT_ERRORS:
         return unreachable(settings, KafkaException(reason))
     problem = f"the cluster does not create the topic {topic.topic}"
     said = reason.str().rstrip(".")
@@ -88,8 +88,8 @@ def _refused(settings: Settings, admin: AdminClient, topic: NewTopic, reason: Ka
     )
 
 
-def _replication(settings: Settings, admin: AdminClient, problem: str) -> DependencyError:
-    wanted, brokers = settings.topics.replication_factor, len(admin.list_topics(timeout=ADMIN_TIMEOUT_S).brokers)
+def _replication(settings: Settings, admin: KafkaAdmin, problem: str) -> DependencyError:
+    wanted, brokers = settings.topics.replication_factor, len(admin.metadata().brokers)
     there = f"the cluster has {brokers} broker{'' if brokers == 1 else 's'}"
     if brokers == 1:
         mend = (
@@ -103,7 +103,7 @@ def _replication(settings: Settings, admin: AdminClient, problem: str) -> Depend
     return DependencyError(f"{problem}: {there}, and topics.replication_factor is {wanted}", mend)
 
 
-def _placement(settings: Settings, admin: AdminClient, topic: NewTopic, problem: str) -> DependencyError:
+def _placement(settings: Settings, admin: KafkaAdmin, topic: NewTopic, problem: str) -> DependencyError:
     """For a topic that is refused whatever its configuration."""
     topics = settings.topics
     if _takes(admin, NewTopic(topic.topic, topic.num_partitions, CLUSTER_DEFAULT)):
@@ -118,7 +118,7 @@ def _placement(settings: Settings, admin: AdminClient, topic: NewTopic, problem:
     )
 
 
-def _takes(admin: AdminClient, topic: NewTopic) -> bool:
+def _takes(admin: KafkaAdmin, topic: NewTopic) -> bool:
     return not _submit(admin, [topic], validate_only=True)
 
 

@@ -4,7 +4,9 @@ import time
 from enum import StrEnum
 from typing import NamedTuple
 
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, missing_topics, topic_configs, unreachable
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, missing_topics
+from runtime.kafka.config import topic_configs
+from runtime.kafka.errors import unreachable
 from runtime.settings import Settings
 from sternpost import described_configs, topic_creation
 
@@ -55,10 +57,8 @@ def create(settings: Settings) -> list[str]:
 
 def remove(settings: Settings) -> None:
     """Deletes the topics, and all that is in them."""
-    admin = admin_client(settings)
-    for future in admin.delete_topics(
-        names(settings), operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S
-    ).values():
+    limits = {"operation_timeout": ADMIN_TIMEOUT_S, "request_timeout": ADMIN_TIMEOUT_S}
+    for future in KafkaAdmin(settings).ask(lambda client: client.delete_topics(names(settings), **limits)).values():
         future.result()
 
 
@@ -70,11 +70,8 @@ def check(settings: Settings) -> list[Finding]:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import ResourceType
 
-    admin = admin_client(settings)
-    try:
-        found = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-    except KafkaException as error:
-        raise unreachable(settings, error) from None
+    admin = KafkaAdmin(settings)
+    found = admin.metadata().topics
     there = [name for name in names(settings) if name in found]
     told, refused = described_configs.describe(admin, ResourceType.TOPIC, there)
     for reason in refused.values():
@@ -138,7 +135,7 @@ def retention_ms(settings: Settings, topic: str) -> int | None:
     not tell: the topic is missing, this user may not see its settings, or this cluster does not list it."""
     from confluent_kafka.admin import ResourceType
 
-    told, _ = described_configs.describe(admin_client(settings), ResourceType.TOPIC, [topic])
+    told, _ = described_configs.describe(KafkaAdmin(settings), ResourceType.TOPIC, [topic])
     return described_configs.whole(told.get(topic, {}), "retention.ms")
 
 

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import DependencyError
-from runtime.kafka import producer_config
+from runtime.kafka.clients import make_producer
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,19 +61,13 @@ class Transactions:
         self._open()
 
     def _open(self) -> None:
-        from confluent_kafka import KafkaException, Producer
+        from confluent_kafka import KafkaException
 
         self._late = False
-        self._producer = Producer(
-            producer_config(
-                self._settings,
-                **{
-                    "transactional.id": self.name,
-                    "transaction.timeout.ms": TIMEOUT_S * 1000,
-                    "linger.ms": 20,
-                    "partitioner": "murmur2_random",
-                },
-            )
+        self._producer = make_producer(
+            self._settings,
+            {"transactional.id": self.name, "transaction.timeout.ms": TIMEOUT_S * 1000},
+            {"linger.ms": 20, "partitioner": "murmur2_random"},
         )
         try:
             self._producer.init_transactions(TIMEOUT_S)

@@ -174,7 +174,7 @@ def _write(
     as_json: bool,
 ) -> None:
     from runtime.errors import CheckFailed, ConfigurationError
-    from runtime.kafka import check_topics
+    from runtime.kafka.admin import check_topics
     from sternpost import reader
     from sternpost.progress import Progress as Bar
     from sternpost.replay.mapping import Mapping

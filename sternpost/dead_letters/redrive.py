@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from processor.identification import identify
 from processor.pipeline import build
 from processor.records import DeadLetter
-from runtime.kafka import check_topics, record_limits
+from runtime.kafka.admin import check_topics
+from runtime.kafka.config import record_limits
 from runtime.settings import Settings
 from schemas import headers
 from sternpost import reader

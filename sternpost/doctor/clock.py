@@ -5,7 +5,8 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, producer_config
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.kafka.clients import make_producer
 from runtime.settings import Settings
 from sternpost.acls import DOCTOR_TOPICS
 from sternpost.doctor.check import Check, fault, ok, skipped, warning
@@ -20,7 +21,7 @@ def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
     from confluent_kafka.admin import NewTopic
 
     topic = f"{DOCTOR_TOPICS}{uuid.uuid4().hex[:12]}"
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    admin = KafkaAdmin(settings)
     new = NewTopic(
         topic,
         len(brokers),
@@ -28,7 +29,8 @@ def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
         config={"message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"},
     )
     try:
-        admin.create_topics([new], operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)[topic].result()
+        limits = {"operation_timeout": ADMIN_TIMEOUT_S, "request_timeout": ADMIN_TIMEOUT_S}
+        admin.ask(lambda client: client.create_topics([new], **limits))[topic].result()
     except KafkaException as error:
         if error.args[0].code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
             yield fault(
@@ -48,12 +50,11 @@ def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
         yield from _clocks(settings, topic, brokers)
     finally:
         with contextlib.suppress(KafkaException):
-            gone = admin.delete_topics([topic], operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)
-            gone[topic].result()
+            admin.ask(lambda client: client.delete_topics([topic], **limits))[topic].result()
 
 
 def _clocks(settings: Settings, topic: str, brokers: list[int]) -> Iterator[Check]:
-    from confluent_kafka import KafkaError, Message, Producer
+    from confluent_kafka import KafkaError, Message
 
     dated: dict[int, int] = {}
     refused: list[str] = []
@@ -64,7 +65,7 @@ def _clocks(settings: Settings, topic: str, brokers: list[int]) -> Iterator[Chec
         else:
             dated[brokers[message.partition() or 0]] = message.timestamp()[1] - sent_ms[message.partition() or 0]
 
-    producer = Producer(producer_config(settings, **{"message.timeout.ms": ADMIN_TIMEOUT_S * 1000}))
+    producer = make_producer(settings, {"message.timeout.ms": ADMIN_TIMEOUT_S * 1000})
     sent_ms: dict[int, int] = {}
     took_ms = 0
     for partition in range(len(brokers)):

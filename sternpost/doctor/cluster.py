@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
+from runtime.kafka.admin import KafkaAdmin
 from runtime.settings import Settings
 from sternpost import described_configs, topics
 from sternpost.doctor.check import Check, fault, ok, skipped, warning
@@ -26,12 +26,7 @@ Say = Callable[[str, str, str], Check]
 
 def metadata(settings: Settings) -> "ClusterMetadata":
     """Raises DependencyError where no broker answers."""
-    from confluent_kafka import KafkaException
-
-    try:
-        return admin_client(settings).list_topics(timeout=ADMIN_TIMEOUT_S)
-    except KafkaException as error:
-        raise unreachable(settings, error) from None
+    return KafkaAdmin(settings).metadata()
 
 
 def check(settings: Settings, found: "ClusterMetadata", configs: Configs, problem: str) -> Iterator[Check]:
@@ -83,7 +78,7 @@ def broker_configs(settings: Settings, brokers: list[int]) -> tuple[Configs, str
     """Each broker's own answer, empty where it gives none, and what the last of those said instead."""
     from confluent_kafka.admin import ResourceType
 
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    admin = KafkaAdmin(settings)
     told, refused = described_configs.describe(admin, ResourceType.BROKER, [str(broker) for broker in brokers])
     problem = next((reason.str() for reason in reversed(refused.values())), "this cluster does not tell them")
     return {broker: told.get(str(broker), {}) for broker in brokers}, problem

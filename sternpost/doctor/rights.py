@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from runtime.errors import DependencyError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.kafka.errors import unreachable
 from runtime.settings import Settings
 from sternpost import acls
 from sternpost.doctor.check import Check, fault, ok, skipped, warning
@@ -55,9 +56,13 @@ def _authorizer(settings: Settings, configs: Configs) -> Check:
         AclOperation.ANY,
         AclPermissionType.ANY,
     )
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
     try:
-        found = admin.describe_acls(any_acl, request_timeout=ADMIN_TIMEOUT_S).result()
+        [asked] = (
+            KafkaAdmin(settings)
+            .ask(lambda client: {any_acl: client.describe_acls(any_acl, request_timeout=ADMIN_TIMEOUT_S)})
+            .values()
+        )
+        found = asked.result()
     except KafkaException as error:
         reason = error.args[0]
         if reason.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
@@ -83,9 +88,10 @@ def _allowed(settings: Settings, topic: str) -> set[str] | None:
     """The operations; None if the cluster does not tell. Raises DependencyError if the topic may not be seen."""
     from confluent_kafka import KafkaException, TopicCollection
 
-    admin = admin_client(settings)
-    asked = admin.describe_topics(
-        TopicCollection([topic]), include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_S
+    asked = KafkaAdmin(settings).ask(
+        lambda client: client.describe_topics(
+            TopicCollection([topic]), include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_S
+        )
     )
     try:
         operations = asked[topic].result().authorized_operations

@@ -18,7 +18,7 @@ from processor.state_folder import StateFolder
 from processor.transport import Broken
 from runtime import temporary
 from runtime.errors import DependencyError
-from runtime.kafka import record_limits
+from runtime.kafka.config import record_limits
 from runtime.settings import Settings
 from sternpost import reader
 from sternpost.reader import Span

@@ -4,7 +4,8 @@ import hashlib
 from typing import Any
 
 from runtime.errors import DependencyError
-from runtime.kafka import consumer_config, unreachable
+from runtime.kafka.clients import make_consumer
+from runtime.kafka.errors import unreachable
 from runtime.settings import Settings
 from sternpost.asking import TRY_S, patiently
 from sternpost.reader import Span
@@ -23,14 +24,12 @@ class Progress:
     """Of one replay. The end of each span is in its offset's metadata, since `2h` ago is another moment by then."""
 
     def __init__(self, settings: Settings, name: str) -> None:
-        from confluent_kafka import Consumer
-
         self.name = name
         self._settings = settings
         self._topic = settings.topics.raw
         self._ends: dict[int, int] = {}
         # It never joins: its name and a generation of none are what offsets are committed by.
-        self._consumer = Consumer(consumer_config(settings, **{"group.id": name}))
+        self._consumer = make_consumer(settings, {"group.id": name})
 
     def close(self) -> None:
         self._consumer.close()

@@ -1,6 +1,7 @@
 """Where a replay writes to, and in which schema."""
 
-from runtime.kafka import missing_topics, topic_configs
+from runtime.kafka.admin import missing_topics
+from runtime.kafka.config import topic_configs
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
 from schemas.track_event import load_schema

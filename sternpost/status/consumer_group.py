@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from runtime.kafka import admin_client, consumer_config, unreachable
+from runtime.kafka.admin import KafkaAdmin
+from runtime.kafka.clients import make_consumer
+from runtime.kafka.errors import unreachable
 from runtime.settings import Settings
 from sternpost import reader
 from sternpost.asking import TRY_S, answers, patiently
@@ -58,9 +60,11 @@ def describe(settings: Settings) -> Group:
     from confluent_kafka import KafkaError, KafkaException
 
     name = settings.processor.group_id
-    admin = admin_client(settings)  # kept: its futures fail once it is collected
+    admin = KafkaAdmin(settings)
     try:
-        found = answers(lambda wait_s: admin.describe_consumer_groups([name], request_timeout=wait_s))[name]
+        found = answers(
+            lambda wait_s: admin.ask(lambda client: client.describe_consumer_groups([name], request_timeout=wait_s))
+        )[name]
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return Group(name, "dead", [])
@@ -82,10 +86,10 @@ def committed(settings: Settings, partitions: list[int]) -> dict[int, int]:
     Asked by a consumer that never joins: an admin client's process crashes in librdkafka 2.16 where the coordinator
     answers that it is not ready.
     """
-    from confluent_kafka import Consumer, KafkaException, TopicPartition
+    from confluent_kafka import KafkaException, TopicPartition
 
     wanted = [TopicPartition(settings.topics.raw, partition) for partition in partitions]
-    with Consumer(consumer_config(settings, **{"group.id": settings.processor.group_id})) as consumer:
+    with make_consumer(settings, {"group.id": settings.processor.group_id}) as consumer:
         try:
             found = patiently(lambda: consumer.committed(wanted, timeout=TRY_S))
         except KafkaException as error:

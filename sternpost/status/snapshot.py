@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 
 from runtime import metrics
 from runtime.errors import SternpostError
-from runtime.kafka import ADMIN_TIMEOUT_S, admin_client, unreachable
+from runtime.kafka.admin import KafkaAdmin
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings import Settings
 from schemas.timestamps import iso
@@ -126,12 +126,7 @@ class Looker:
         )
 
     def _cluster(self) -> tuple[str, int]:
-        from confluent_kafka import KafkaException
-
-        try:
-            found = admin_client(self._settings).list_topics(timeout=ADMIN_TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(self._settings, error) from None
+        found = KafkaAdmin(self._settings).metadata()
         return cast("str | None", found.cluster_id) or "unknown", len(found.brokers)
 
     def _throughput(self, partitions: list[consumer_group.Partition]) -> Throughput | None:

@@ -234,13 +234,12 @@ def test_each_broker_is_asked_for_its_settings_alone(settings: Settings, monkeyp
     """The client refuses a question about two."""
     asked: list[list[str]] = []
 
-    class Admin:
-        def describe_configs(self, resources: list[ConfigResource], **_: Any) -> dict[ConfigResource, Future[Any]]:
-            asked.append([resource.name for resource in resources])
-            answer: Future[Any] = Future()
-            answer.set_result({})
-            return dict.fromkeys(resources, answer)
+    def describe_configs(_: object, resources: list[ConfigResource], **__: Any) -> dict[ConfigResource, Future[Any]]:
+        asked.append([resource.name for resource in resources])
+        answer: Future[Any] = Future()
+        answer.set_result({})
+        return dict.fromkeys(resources, answer)
 
-    monkeypatch.setattr(cluster, "admin_client", lambda _: Admin())
+    monkeypatch.setattr(AdminClient, "describe_configs", describe_configs)
     assert cluster.broker_configs(settings, [1, 2, 3]) == ({1: {}, 2: {}, 3: {}}, "this cluster does not tell them")
     assert asked == [["1"], ["2"], ["3"]]

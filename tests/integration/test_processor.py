@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from runtime.kafka import admin_client
+from runtime.kafka.clients import make_admin
 from runtime.settings import Settings, Source
 from sternpost import reader, schema
 from sternpost.dead_letters.redrive import redrive
@@ -344,7 +344,7 @@ def test_a_group_whose_offsets_are_gone_is_not_started_from_the_beginning(
     first = start(settings, "one")
     until(lambda: group.done() >= sent, START_S)
     first.stop(PATIENCE_S)
-    admin = admin_client(settings)
+    admin = make_admin(settings)
     group_id = settings.processor.group_id
     until(lambda: not admin.delete_consumer_groups([group_id])[group_id].exception(), START_S)  # its session is over
     second = start(settings, "one")

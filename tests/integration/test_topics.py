@@ -8,7 +8,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from runtime.configuration import load
 from runtime.errors import CheckFailed, DependencyError
-from runtime.kafka import check_topics, record_limits
+from runtime.kafka.admin import check_topics
+from runtime.kafka.config import record_limits
 from runtime.settings import Settings
 from sternpost import reader, topics
 from sternpost.cli import cli

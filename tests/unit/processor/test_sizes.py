@@ -12,7 +12,7 @@ from processor.pipeline import build
 from processor.records import DeadLetter, RawRecord
 from processor.sink import dead_letter_headers
 from runtime.configuration import load
-from runtime.kafka import EVENT_EXPANSION, HEADROOM_BYTES, RAW_EXPANSION, record_limits
+from runtime.kafka.config import EVENT_EXPANSION, HEADROOM_BYTES, RAW_EXPANSION, record_limits
 from schemas.identity import identify as identify_body
 from tests.unit.processor.mapped import PROFILES
 from tests.unit.processor.paths import put

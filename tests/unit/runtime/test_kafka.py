@@ -2,7 +2,8 @@ import pytest
 
 from runtime.configuration import load
 from runtime.errors import ConfigurationError, DependencyError
-from runtime.kafka import check_topics, consumer_config, producer_config, record_limits, topic_configs
+from runtime.kafka.admin import check_topics
+from runtime.kafka.config import consumer_config, producer_config, record_limits, topic_configs
 
 
 def test_a_body_that_fits_ingest_fits_every_topic_and_producer() -> None:
@@ -19,13 +20,13 @@ def test_a_body_that_fits_ingest_fits_every_topic_and_producer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("enable.idempotence", "false"), ("acks", "1"), ("enable.auto.commit", "true")]
+    ("name", "value"),
+    [("enable.idempotence", "false"), ("acks", "1"), ("request.required.acks", "1"), ("enable.auto.commit", "true")],
 )
 def test_what_exactly_once_stands_on_cannot_be_set_otherwise(name: str, value: str) -> None:
-    settings = load(None, {"kafka.properties": {name: value}})
-    make = consumer_config if "commit" in name else producer_config
-    with pytest.raises(ConfigurationError, match=name):
-        make(settings)
+    for setting in ("kafka.properties", "ingest.kafka_properties", "processor.kafka_properties"):
+        with pytest.raises(ConfigurationError, match=rf"{setting}.*{name} cannot be changed"):
+            load(None, {setting: {name: value}})
 
 
 def test_other_properties_reach_librdkafka() -> None:
@@ -35,7 +36,7 @@ def test_other_properties_reach_librdkafka() -> None:
 
 
 def test_an_unreachable_cluster_is_named_with_the_settings_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.kafka.ADMIN_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("runtime.kafka.admin.ADMIN_TIMEOUT_S", 0.5)
     settings = load(None, {"kafka.bootstrap_servers": "127.0.0.1:1"})
     with pytest.raises(DependencyError, match=r"no Kafka broker at 127\.0\.0\.1:1 .*kafka\.bootstrap_servers"):
         check_topics(settings, ["a"])

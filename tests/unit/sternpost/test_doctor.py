@@ -38,8 +38,7 @@ class Admin(FakeAdmin):
 
 
 def examine(monkeypatch: pytest.MonkeyPatch, admin: Admin, role: acls.Role | None = None) -> list[Check]:
-    for module in (cluster, rights, topics):
-        monkeypatch.setattr(module, "admin_client", lambda _: admin)
+    monkeypatch.setattr("runtime.kafka.admin.make_admin", lambda _: admin)
 
     def checks() -> Iterator[Check]:
         found = cluster.metadata(ALL)

@@ -8,9 +8,9 @@ from confluent_kafka.admin import NewTopic
 
 from runtime.configuration import load
 from runtime.errors import ConfigurationError, DependencyError
-from runtime.kafka import topic_configs
+from runtime.kafka.config import topic_configs
 from runtime.settings import Settings
-from sternpost import topic_creation, topics
+from sternpost import topics
 from tests.fake_admin import FakeAdmin, Policy
 
 ALL = load(None, {})
@@ -30,8 +30,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> "type[FakeAdmin]":
     class Used(FakeAdmin):
         def __init__(self, *arguments: object, **options: object) -> None:
             super().__init__(*arguments, **options)  # type: ignore[arg-type]
-            for module in (topics, topic_creation):
-                monkeypatch.setattr(module, "admin_client", lambda _: self)
+            monkeypatch.setattr("runtime.kafka.admin.make_admin", lambda _: self)
             monkeypatch.setattr(
                 topics, "missing_topics", lambda _, names: [name for name in names if name not in self.topics]
             )

@@ -1,0 +1,149 @@
+"""Every Kafka client is made here, so that each says why brokers cannot be reached, and logs through our log."""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from runtime.errors import ConfigurationError
+from runtime.kafka.config import Properties, client_config, consumer_config, producer_config
+from runtime.kafka.errors import BrokerFailures, failures_of
+from runtime.kafka.properties import canonical
+from runtime.masking import MASK, is_secret
+from runtime.settings import Settings
+
+log = logging.getLogger("kafka")
+
+REPEAT_S = 60.0
+"""The same line of librdkafka's is logged once in this time."""
+
+MOST_LINES = 1_000
+"""Different lines that are remembered."""
+
+OnError = Callable[[KafkaError], None]
+Client = TypeVar("Client", AdminClient, Consumer, Producer)
+
+
+def make_admin(settings: Settings) -> AdminClient:
+    """A client for topics, groups and offsets; use `runtime.kafka.admin.KafkaAdmin`. Raises ConfigurationError."""
+    return _make(AdminClient, settings, client_config(settings, "admin"))
+
+
+def make_consumer(settings: Settings, fixed: Properties, defaults: Properties | None = None) -> Consumer:
+    """A consumer that sees committed records only. Raises ConfigurationError.
+
+    `defaults` may be set otherwise in `kafka.properties`, `fixed` may not.
+    """
+    return _make(Consumer, settings, consumer_config(settings, fixed, defaults))
+
+
+def make_producer(
+    settings: Settings,
+    fixed: Properties,
+    defaults: Properties | None = None,
+    on_error: OnError | None = None,
+) -> Producer:
+    """A producer that loses, doubles and reorders nothing. Raises ConfigurationError.
+
+    `on_error` hears of each error that librdkafka reports of the client, while the client is polled. Otherwise as
+    `make_consumer`.
+    """
+    return _make(Producer, settings, producer_config(settings, fixed, defaults), on_error)
+
+
+def _make(kind: type[Client], settings: Settings, config: dict[str, Any], on_error: OnError | None = None) -> Client:
+    failures = failures_of(settings.kafka.bootstrap_servers)
+
+    def told(error: KafkaError) -> None:
+        failures.add(error.str())
+        if on_error is not None:
+            on_error(error)
+
+    _check_files(settings, config)
+    ours: dict[str, Any] = {"logger": _ClientLog(failures), "error_cb": told}
+    try:
+        return kind({**config, **ours})
+    except KafkaException as error:
+        raise _misconfigured(settings, config, error.args[0].str()) from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _misconfigured(settings, config, f"{type(error).__name__}: {error}") from None
+
+
+class _ClientLog:
+    """librdkafka's log lines, into the logger `kafka`: its debug lines as they are, others at most once a minute."""
+
+    def __init__(self, failures: BrokerFailures) -> None:
+        self._failures = failures
+
+    def log(self, level: int, _format: str, facility: str, client: str, line: str) -> None:
+        """Called by confluent_kafka, while the client is polled."""
+        text = re.sub(r"^\[thrd:[^\]]*\]: ", "", line)
+        if facility == "FAIL":
+            self._failures.add(text)
+            level = logging.WARNING  # it may pass, and what comes of it is said by whoever it concerns
+        if level > logging.DEBUG and not _is_news(re.sub(r"\d+", "", facility + text)):
+            return
+        log.log(level, "%s %s: %s", facility, client, text.strip())
+
+
+_said_at: dict[str, float] = {}
+
+
+def _is_news(text: str) -> bool:
+    now = time.monotonic()
+    if _said_at.get(text, -REPEAT_S) > now - REPEAT_S:
+        return False
+    if len(_said_at) >= MOST_LINES:
+        _said_at.clear()
+    _said_at[text] = now
+    return True
+
+
+def setting_of(settings: Settings, name: str) -> str:
+    """The setting that a property came from, its section's own or `kafka.properties`."""
+    value = settings.kafka.properties.get(name)
+    for section in ("ingest", "processor"):
+        if value is not None and getattr(settings, section).kafka_properties.get(name) == value:
+            return f"{section}.kafka_properties"
+    return "kafka.properties"
+
+
+def _check_files(settings: Settings, config: Mapping[str, Any]) -> None:
+    """librdkafka's own message for a file that is not there is OpenSSL's number of a library. Raises
+    ConfigurationError."""
+    for name in settings.kafka.properties.keys() & config.keys():
+        value = str(config[name])
+        if not name.endswith((".location", ".file", ".keytab")) or value in ("", "probe"):
+            continue
+        path = Path(value)
+        if not path.exists():
+            fault = "which is not there"
+        elif path.is_dir() and not name.endswith("ca.location"):
+            fault = "which is a folder, and should be a file"
+        elif not os.access(path, os.R_OK):
+            fault = "which this user may not read"
+        else:
+            continue
+        raise ConfigurationError(f"{setting_of(settings, name)}: {name} is {value}, {fault}")
+
+
+def _misconfigured(settings: Settings, config: Mapping[str, Any], text: str) -> ConfigurationError:
+    """The error for a client that librdkafka does not make: its own text, and the values that it is about."""
+    for name, value in config.items():
+        if is_secret(name) and value:
+            text = text.replace(str(value), MASK)
+    text = re.sub(r"^Failed to create [\w ]+: ", "", text).strip()
+    by_canonical = {canonical(name): name for name in config}
+    named = re.findall(r"[a-z]+(?:\.[a-z0-9]+)+", text)
+    about = list(dict.fromkeys(by_canonical[canonical(name)] for name in named if canonical(name) in by_canonical))
+    values = ", ".join(f"{name} is {MASK if is_secret(name) else config[name]}" for name in about)
+    theirs = [name for name in about if name in settings.kafka.properties]
+    where = " and ".join(dict.fromkeys(setting_of(settings, name) for name in theirs)) or "kafka.properties"
+    change = f"change {' or '.join(theirs)}" if theirs else "check what is set"
+    return ConfigurationError(f"{where}: {text}{f' ({values})' if values else ''}; {change} in {where}")

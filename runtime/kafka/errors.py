@@ -1,0 +1,197 @@
+"""What Kafka's errors mean: which pass by themselves, and why brokers cannot be reached.
+
+A call to an unreachable cluster ends with a time-out that says nothing. The reason is in librdkafka's error callback
+and in its log lines, so every client (`runtime.kafka.clients`) hands both to its cluster's `BrokerFailures`.
+"""
+
+import re
+import time
+from functools import cache
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException
+
+from runtime.errors import DependencyError
+from runtime.settings import Settings
+
+LEADERSHIP_ERRORS = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
+"""A leader or a coordinator is not there, or has just moved to another broker."""
+
+TIMEOUT_ERRORS = (
+    KafkaError._TIMED_OUT,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    *LEADERSHIP_ERRORS,
+)
+"""Only a part of the cluster answers."""
+
+CONNECTION_ERRORS = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+)
+"""No connection, whatever the reason."""
+
+REMEMBER_S = 30.0
+"""A failure counts as a reason for this long."""
+
+GRACE_S = 4.0
+"""Longest that a failure is waited out that a broker's restart may cause, too."""
+
+_PLACE = re.compile(r"^(?:(?P<protocol>\w+)://)?(?P<broker>[^\s/]+)/\S*: (?P<text>.*)$", re.DOTALL)
+_DURATION = re.compile(r"\s*\(after \d+ms in state \w+\)|, \d+ identical error\(s\) suppressed")
+
+
+class Failure(NamedTuple):
+    """Why one broker could not be reached."""
+
+    broker: str
+    """`host:port`."""
+    text: str
+    """librdkafka's, without what changes from time to time."""
+    advice: str
+    is_final: bool
+    """Whether waiting cannot help: credentials, certificates and names do not mend themselves."""
+    at: float
+    """`time.monotonic()`."""
+
+    def __str__(self) -> str:
+        return f"{self.broker}: {self.text}; {self.advice}"
+
+
+class BrokerFailures:
+    """The latest failure to reach each broker of one cluster, told by the clients of this process."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap = {_address(server) for server in bootstrap_servers.split(",") if server.strip()}
+        self._latest: dict[str, Failure] = {}
+
+    def add(self, line: str) -> None:
+        """Take a line of librdkafka's that begins with the broker's name, from its log or of a KafkaError."""
+        place = _PLACE.match(line)
+        if place is None:
+            return
+        text = re.sub(r"\s+", " ", _DURATION.sub("", place["text"])).strip()
+        advice, is_final = _advice(text, place["protocol"] or "plaintext", "in state APIVERSION_QUERY" in line)
+        failure = Failure(place["broker"], text, advice, is_final, time.monotonic())
+        known = self._latest.get(failure.broker)
+        # A connection that is retried fails with less to say: keep what tells most.
+        if known is not None and known.is_final and not is_final and known.at > failure.at - REMEMBER_S:
+            failure = known._replace(at=failure.at)
+        self._latest[failure.broker] = failure
+
+    def reason(self) -> Failure | None:
+        """The failure that tells most about the present; None if there was none of late."""
+        return max(self._recent().values(), key=lambda failure: (failure.is_final, failure.at), default=None)
+
+    def are_everywhere(self) -> bool:
+        """Whether no broker of `kafka.bootstrap_servers` could be reached of late."""
+        return self._bootstrap <= self._recent().keys()
+
+    def _recent(self) -> dict[str, Failure]:
+        since = time.monotonic() - REMEMBER_S
+        return {broker: failure for broker, failure in self._latest.copy().items() if failure.at > since}
+
+    def are_final(self, since: float) -> bool:
+        """Whether no broker of `kafka.bootstrap_servers` can be reached, for reasons that waiting does not change, or
+        that lasted for GRACE_S. `since` is a time before the first try, as `time.monotonic()` has it."""
+        found = [self._latest.get(server) for server in self._bootstrap]
+        waited = time.monotonic() - since > GRACE_S
+        return bool(found) and all(
+            failure is not None and failure.at >= since and (failure.is_final or waited) for failure in found
+        )
+
+
+@cache
+def failures_of(bootstrap_servers: str) -> BrokerFailures:
+    """The failures of a cluster, shared by all clients of this process."""
+    return BrokerFailures(bootstrap_servers)
+
+
+def why_unreachable(settings: Settings) -> str:
+    """Why brokers cannot be reached, as far as clients of this process have heard of late; else empty."""
+    failure = failures_of(settings.kafka.bootstrap_servers).reason()
+    return str(failure) if failure else ""
+
+
+def unreachable(settings: Settings, error: BaseException) -> DependencyError:
+    """The error for a cluster that does not answer, or does not let us, from what a client raised."""
+    servers = settings.kafka.bootstrap_servers
+    reason = error.args[0] if isinstance(error, KafkaException) and error.args else None
+    if not isinstance(reason, KafkaError):
+        return DependencyError(f"Kafka at {servers} does not answer ({error}); check kafka.bootstrap_servers")
+    detail = reason.str()
+    if reason.name().endswith("AUTHORIZATION_FAILED"):
+        return DependencyError(
+            f"Kafka at {servers} does not let this user do that ({detail}); `sternpost acls` prints the rights that "
+            "each role needs"
+        )
+    failures = failures_of(servers)
+    why = failures.reason() if reason.code() in (*CONNECTION_ERRORS, *TIMEOUT_ERRORS) else None
+    if why is not None and failures.are_everywhere():
+        return DependencyError(f"no Kafka broker at {servers} answers ({why})")
+    if reason.code() in TIMEOUT_ERRORS:
+        return DependencyError(
+            f"Kafka at {servers} does not answer in time ({why or detail}): brokers are down, or have only just come "
+            "back; `sternpost doctor` says which"
+        )
+    return DependencyError(
+        f"no Kafka broker at {servers} answers ({why or detail}); check kafka.bootstrap_servers, and kafka.properties "
+        "if the cluster wants TLS or SASL"
+    )
+
+
+def _address(server: str) -> str:
+    """`ssl://host` → `host:9092`, as librdkafka names it."""
+    name = server.strip().rpartition("://")[2]
+    return name if re.search(r":\d+$", name) else f"{name}:9092"
+
+
+def _advice(text: str, protocol: str, first_request: bool) -> tuple[str, bool]:
+    """What to do about a failure, and whether waiting cannot help."""
+    for pattern, advice in _FINAL:
+        if re.search(pattern, text):
+            return advice, True
+    if first_request and text.startswith(("Disconnected", "Connection closed")) and not protocol.endswith("ssl"):
+        return "the port may want TLS: check security.protocol in kafka.properties", True
+    if "Connection refused" in text:
+        return "check that brokers run there, and kafka.bootstrap_servers", False
+    return "check kafka.bootstrap_servers and the network in between, and security.protocol in kafka.properties", False
+
+
+_FINAL = (
+    ("mechanisms: *$", "the port takes no SASL: check security.protocol in kafka.properties"),
+    ("mechanism handshake failed|Unsupported SASL mechanism", "set sasl.mechanism in kafka.properties to one of them"),
+    ("might require SASL", "set security.protocol in kafka.properties, and sasl.mechanism with its credentials"),
+    (
+        "certificate could not be verified|certificate verify failed",
+        "set ssl.ca.location in kafka.properties to the authority that signed the broker's certificate, and name the "
+        "broker in kafka.bootstrap_servers as the certificate does",
+    ),
+    (
+        "PLAINTEXT broker listener|wrong version number|packet length too long",
+        "the port speaks no TLS: check security.protocol in kafka.properties",
+    ),
+    (
+        "certificate required|bad certificate|unknown ca|handshake failure|alert",
+        "the broker refuses our certificate or TLS version: check ssl.certificate.location and ssl.key.location in "
+        "kafka.properties",
+    ),
+    ("[Aa]uthentication", "check sasl.mechanism, sasl.username and sasl.password in kafka.properties"),
+    ("Failed to resolve|Name or service not known", "check the names in kafka.bootstrap_servers"),
+    (
+        "Invalid response size",
+        "what answers there is no Kafka broker, or wants TLS: check kafka.bootstrap_servers, and security.protocol in "
+        "kafka.properties",
+    ),
+)
+"""Patterns in librdkafka's text, and what to do; waiting helps with none of them."""

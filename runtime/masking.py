@@ -1,0 +1,25 @@
+"""Secrets in text that people see: values of settings whose names say so, and credentials in addresses."""
+
+import re
+
+MASK = "**********"
+
+_SECRET = (
+    *("password", "passwd", "passphrase", "secret", "token", "credential", "user.info", "api.key", "apikey", "jaas"),
+    *("key.pem", "key.string", "private.key", "oauthbearer.config", "write_key", "signing_key", "basic_auth"),
+)
+_NOT_SECRET = ("endpoint.url", ".location", ".file", "credentials.source", "cb", ".ms", ".seconds")
+
+_CREDENTIALS = re.compile(r"(?<=://)[^\s,/]*@|(?<=://)[^\s,@]*:[^\s,]*@|(?:^|(?<=[\s,=(]))[^\s,:/@]+:[^\s,]*@")
+"""`user:password@`, after a scheme or at the beginning of an address that lacks one."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting or a client's property of this name holds a secret: `sasl.password`, `ssl.key.pem`."""
+    name = name.lower()
+    return any(word in name for word in _SECRET) and not name.endswith(_NOT_SECRET)
+
+
+def without_credentials(text: str) -> str:
+    """The text with the credentials masked that its addresses hold: `https://user:password@host`."""
+    return _CREDENTIALS.sub(f"{MASK}@", text)
