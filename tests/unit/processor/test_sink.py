@@ -13,6 +13,7 @@ from processor.records import DeadLetter, Event
 from processor.sink import KafkaSink, dead_letter_headers
 from processor.transport import Aborted, Broken, ProducerFenced
 from runtime.errors import DependencyError
+from runtime.kafka import clients
 from runtime.settings import Settings
 from schemas.rejection import ErrorCode, Stage
 from tests.unit.processor.raw_records import raw
@@ -68,7 +69,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedProducer]:
     """The producers, in the order in which they were made."""
     monkeypatch.setattr(ScriptedProducer, "script", [])
     monkeypatch.setattr(ScriptedProducer, "made", [])
-    monkeypatch.setattr(of_sink, "Producer", ScriptedProducer)
+    monkeypatch.setattr(clients, "Producer", ScriptedProducer)
     monkeypatch.setattr(of_sink, "RETRY_S", 0.0)
     return ScriptedProducer.made
 
