@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos bench compile test-compiled lint format docs codegen requirements clean
+.PHONY: setup demo test chaos deploy-test deploy image bench compile test-compiled lint format docs codegen requirements clean
 
 setup: .venv/.installed
 
@@ -31,6 +31,23 @@ test-compiled: compile
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos --timeout=1200
 
+# What is in deploy/: image, chart, Compose file, alerts and dashboards, each by the tools that would refuse it.
+deploy-test: setup .venv/deploy/.installed
+	$(BIN)/python -m pytest tests/deploy --timeout=1200
+
+.venv/deploy/.installed: requirements/deploy.txt tests/deploy/install_tools.sh | .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.txt
+	PYTHON=$(BIN)/python tests/deploy/install_tools.sh .venv/deploy
+	@touch $@
+
+# The image and its -debug twin, with Docker's buildx or buildah.
+image:
+	deploy/build-image
+
+# What is generated in deploy/: the values' schema, dashboards and the chart's copies.
+deploy: setup
+	$(BIN)/python deploy/generate.py
+
 bench: compile
 	$(BIN)/python -m benchmarks
 
@@ -56,7 +73,9 @@ codegen: setup
 requirements: setup
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --all-extras --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group build -c requirements/runtime.txt -o requirements/build.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --all-extras --group dev pyproject.toml -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group deploy -c requirements/dev.txt -o requirements/deploy.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
