@@ -139,7 +139,8 @@ def custom_schema(kind: str, version: str) -> dict[str, Any]:
             (found,) = (each for each in definition["versions"] if each["name"] == version)
             schema = found["schema"]["openAPIV3Schema"]
             schema["properties"]["metadata"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-            return closed(schema)
+            whole: dict[str, Any] = closed(schema)
+            return whole
     absent(f"the custom resource definition of {kind}")
     raise AssertionError(kind)
 
