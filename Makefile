@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos deploy-test deploy image bench compile test-compiled lint format docs codegen requirements clean
+.PHONY: setup demo test chaos deploy-test image bench compile test-compiled lint format docs codegen requirements clean
 
 setup: .venv/.installed
 
@@ -44,10 +44,6 @@ deploy-test: setup .venv/deploy/.installed
 image:
 	deploy/build-image
 
-# What is generated in deploy/: the values' schema, dashboards and the chart's copies.
-deploy: setup
-	$(BIN)/python deploy/generate.py
-
 bench: compile
 	$(BIN)/python -m benchmarks
 
@@ -61,9 +57,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The pages of docs/ that are generated from code and tables.
+# What is generated from code and tables: pages of docs/, and in deploy/ the values' schema and the dashboards.
 docs: setup
 	$(BIN)/python docs/generate.py
+	$(BIN)/python deploy/generate.py
 
 # The encoder of events, from the newest schema in schemas/avro/.
 codegen: setup

@@ -1,4 +1,4 @@
-"""Writes the generated files of deploy/: `make deploy`. With --check it only says which are stale.
+"""Writes the generated files of deploy/: `make docs`. With --check it only says which are stale.
 
 Each file in deploy/generators/ has a function `files() -> dict[str, str]`: paths below deploy/, and their texts.
 """
@@ -25,7 +25,7 @@ def main() -> int:
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
-        sys.stdout.write(f"{path.relative_to(DEPLOY.parent)}: {'stale, run `make deploy`' if check else 'written'}\n")
+        sys.stdout.write(f"{path.relative_to(DEPLOY.parent)}: {'stale, run `make docs`' if check else 'written'}\n")
     return 1 if stale and check else 0
 
 

@@ -12,4 +12,4 @@ def test_a_generated_file_is_up_to_date(generator: Path, monkeypatch: pytest.Mon
     files = runpy.run_path(str(generator))["files"]()
     assert files
     for path, text in files.items():
-        assert (DEPLOY / path).read_text("utf-8") == text, f"deploy/{path} is stale: run `make deploy`"
+        assert (DEPLOY / path).read_text("utf-8") == text, f"deploy/{path} is stale: run `make docs`"
