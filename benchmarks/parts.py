@@ -17,12 +17,11 @@ from benchmarks.result import Result
 from processor.core import Core
 from processor.garbage import collect_seldom
 from processor.identification import identify
-from processor.mapping import CONSTANTS, Mapper
+from processor.mapping import Mapper, tree
 from processor.pipeline import build
 from processor.records import Event, RawRecord
 from processor.state import PartitionState, StateMemory
 from schemas.event_writer import write_event
-from schemas.paths import nested
 from schemas.track_event import load_schema
 
 NOW_MS = 1_764_000_000_000
@@ -43,8 +42,8 @@ def measure(events: int) -> list[Result]:
     records = _records(events)
     mapper, parsed = Mapper("rudderstack"), fastavro.parse_schema(load_schema())
 
-    def mapped(record: RawRecord) -> dict[str, Any]:
-        return mapper.fields(record.value or b"", record.timestamp_ms, None, "01HD", "bench")
+    def mapped(record: RawRecord) -> list[Any]:
+        return mapper.row(record.value or b"", record.timestamp_ms, None, "01HD", "bench")
 
     def by_fastavro(event: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -52,8 +51,10 @@ def measure(events: int) -> list[Result]:
         return out.getvalue()
 
     tracks = [mapped(record) for record in records]
-    trees = [nested({**CONSTANTS, **track}) for track in tracks[: max(1_000, events // 4)]]
-    differing = sum(write_event(track) != by_fastavro(tree) for track, tree in zip(tracks[:1_000], trees, strict=False))
+    trees = [tree(track) for track in tracks[: max(1_000, events // 4)]]
+    differing = sum(
+        write_event(track) != by_fastavro(event) for track, event in zip(tracks[:1_000], trees, strict=False)
+    )
     core = Core(_AllNew(), build("rudderstack", schema_id=1, max_event_bytes=10_000_000))
     outcomes = core(records[:1_000])  # warm
     thresholds = gc.get_threshold()

@@ -63,9 +63,10 @@ class _Asked(NamedTuple):
 
     def event(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Raises Rejection."""
-        _, source, event_id, received_at_ms, sent_s, _ = self.circumstances
-        event_id = own_event_id(payload) or event_id
-        return track_json(tree(self.mapper.fields_of(payload, received_at_ms, sent_s, event_id, source)))
+        known = self.circumstances
+        event_id = own_event_id(payload) or known.event_id
+        row = self.mapper.row_of(payload, known.received_at_ms, known.request_timestamp_s, event_id, known.source)
+        return track_json(tree(row))
 
 
 def explain(record: RawRecord, profile: str) -> Explanation:

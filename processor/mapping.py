@@ -4,13 +4,36 @@ What becomes what is in schemas/fields.csv and events.csv, and docs/mapping.md t
 one from `data` into `properties`, by a plan made once from the catalogue. The few that choose between sources (who it
 is about, when, why it failed) are written out here.
 
-An event is made flat, and so the writer of Avro takes it: a tree would be made only to be taken apart. `tree` gives
-the tree, to those who look into an event that is not encoded.
+An event is a row, as the encoder takes it: a tree would be made only to be taken apart. `tree` gives the tree, to those
+who look into an event that is not encoded.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schemas import catalogue, values
+from schemas.avro.encoder import (
+    ANONYMOUS_ID,
+    CONTEXT_SOURCE_ID,
+    CONTEXT_TRAITS_CIO_ID,
+    CONTEXT_TRAITS_EMAIL,
+    CONTEXT_TRAITS_PHONE,
+    EVENT,
+    FIELDS,
+    MESSAGE_ID,
+    ORIGINAL_TIMESTAMP,
+    PROPERTIES_EVENT_ID,
+    PROPERTIES_METRIC,
+    PROPERTIES_OBJECT_TYPE,
+    PROPERTIES_REASON,
+    PROPERTIES_RECIPIENT,
+    PROPERTIES_RECIPIENTS,
+    PROPERTIES_TYPE,
+    RECEIVED_AT,
+    SENT_AT,
+    TIMESTAMP,
+    USER_ID,
+)
+from schemas.event_writer import fields_of
 from schemas.json_body import Inexact, read, read_exactly
 from schemas.paths import nested
 from schemas.recipient import is_email, is_phone
@@ -18,15 +41,13 @@ from schemas.rejection import ErrorCode, Rejection
 from schemas.timestamps import MAX_S, occurred_ms
 from schemas.values import MAX_LONG, MIN_LONG, Reader, mapping, name_of, text
 
-Fields = dict[str, Any]
-"""An event's fields by their paths in the Avro schema, as `context.traits.email`, without CONSTANTS; times as Unix
-milliseconds, absent fields left out."""
+Row = list[Any]
+"""An event's fields in the order of `FIELDS`; times as Unix milliseconds, None for an absent field."""
 
 Event = dict[str, Any]
-"""The same, and CONSTANTS, as nested dicts."""
+"""The same, and the fields that are the same in all events, as nested dicts."""
 
-CONSTANTS: Fields = catalogue.constants()
-"""What all events have in common. Not to be changed."""
+_LENGTH: Final = len(FIELDS)
 
 _DEVICE = "data.recipients[]."
 
@@ -39,8 +60,8 @@ class Step(NamedTuple):
     type: str
     """As in the catalogue."""
     reader: Reader
-    target: str
-    """Path in the event."""
+    target: int
+    """Index in the row."""
 
 
 class Mapper:
@@ -56,27 +77,25 @@ class Mapper:
         # Nearly all values are of these two types and need no reader, so they take the short way.
         self._texts = {name: step.target for name, step in self._steps.items() if step.type == "text"}
         self._wholes = {name: step.target for name, step in self._steps.items() if step.type == "whole"}
-        self.names: dict[tuple[str | None, str | None], str] = {
+        self._names: dict[tuple[str | None, str | None], str] = {
             (row.object_type, row.metric): row.event for row in catalogue.events()
         }
         """By object type and metric as they mostly come: what `catalogue.event_name` has for them."""
 
-    def fields(
-        self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
-    ) -> Fields:
+    def row(self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str) -> Row:
         """The event that the body is, whatever the bytes; all of it but `context.origin`, which no body can tell.
 
         `received_at_ms`: Unix milliseconds. `request_timestamp_s`: X-CIO-Timestamp, None where unknown. `event_id`:
         as `schemas.identity` has it. `source`: the name of the source. Raises Rejection, and nothing else.
         """
         try:
-            return self.fields_of(read(body), received_at_ms, request_timestamp_s, event_id, source)
+            return self.row_of(read(body), received_at_ms, request_timestamp_s, event_id, source)
         except Inexact:
-            return self.fields_of(read_exactly(body), received_at_ms, request_timestamp_s, event_id, source)
+            return self.row_of(read_exactly(body), received_at_ms, request_timestamp_s, event_id, source)
 
-    def fields_of(
+    def row_of(
         self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
-    ) -> Fields:
+    ) -> Row:
         """The same of a body that was read. Raises Rejection, and Inexact where it must be read exactly."""
         if type(payload) is not dict:
             raise Rejection(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but no object")
@@ -107,65 +126,55 @@ class Mapper:
                     object_type, metric = catalogue.legacy_pair(event_type)
         own_id = name_of(payload.get("event_id"), "event_id") or name_of(data.get("event_id"), "data.event_id")
 
-        fields: Fields = {
-            "event": self.names.get((object_type, metric)) or catalogue.event_name(object_type, metric),
-            "messageId": event_id,
-            "timestamp": received_at_ms if occurred is None else occurred,
-            "receivedAt": received_at_ms,
-            "context.sourceId": source,
-        }
-        if object_type is not None:
-            fields["properties.objectType"] = object_type
-        if metric is not None:
-            fields["properties.metric"] = metric
-        if own_id is not None:
-            fields["properties.eventId"] = own_id
-        if event_type is not None:
-            fields["properties.type"] = event_type
-        self._carry(data, fields)
-        if occurred is not None:
-            fields["originalTimestamp"] = occurred
-            if not self._corrected:
-                fields["sentAt"] = occurred
-        if self._corrected and request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
-            fields["sentAt"] = request_timestamp_s * 1000
-        self._say_who(fields, data, identifiers, object_type)
-        return fields
+        row: Row = [None] * _LENGTH
+        row[EVENT] = self._names.get((object_type, metric)) or catalogue.event_name(object_type, metric)
+        row[MESSAGE_ID] = event_id
+        row[TIMESTAMP] = received_at_ms if occurred is None else occurred
+        row[RECEIVED_AT] = received_at_ms
+        row[CONTEXT_SOURCE_ID] = source
+        row[PROPERTIES_OBJECT_TYPE] = object_type
+        row[PROPERTIES_METRIC] = metric
+        row[PROPERTIES_EVENT_ID] = own_id
+        row[PROPERTIES_TYPE] = event_type
+        row[ORIGINAL_TIMESTAMP] = occurred
+        if not self._corrected:
+            row[SENT_AT] = occurred
+        elif request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
+            row[SENT_AT] = request_timestamp_s * 1000
+        self._carry(data, row)
+        self._say_who(row, data, identifiers, object_type)
+        return row
 
-    def _carry(self, data: dict[str, Any], fields: Fields) -> None:
+    def _carry(self, data: dict[str, Any], row: Row) -> None:
         """Adds the properties that have one source."""
         texts, wholes, steps = self._texts, self._wholes, self._steps
         for name, value in data.items():
             kind = type(value)
             if kind is str:
                 if name in texts:
-                    fields[texts[name]] = value
+                    row[texts[name]] = value
                     continue
             elif kind is int:
                 if name in wholes and MIN_LONG <= value <= MAX_LONG:
-                    fields[wholes[name]] = value
+                    row[wholes[name]] = value
                     continue
             elif value is None:
                 continue
             if name in steps:
-                source, _, reader, target = steps[name]
-                fields[target] = reader(value, source)
-        if "properties.recipients" in fields and "properties.reason" not in fields:
-            for device in fields["properties.recipients"][:1]:
-                if "failure_message" in device:
-                    fields["properties.reason"] = device["failure_message"]
+                step = steps[name]
+                row[step.target] = step.reader(value, step.source)
+        if row[PROPERTIES_RECIPIENTS] and row[PROPERTIES_REASON] is None:
+            row[PROPERTIES_REASON] = row[PROPERTIES_RECIPIENTS][0].get("failure_message")
 
-    def _say_who(
-        self, fields: Fields, data: dict[str, Any], identifiers: dict[str, Any], object_type: str | None
-    ) -> None:
+    def _say_who(self, row: Row, data: dict[str, Any], identifiers: dict[str, Any], object_type: str | None) -> None:
         """Adds userId or anonymousId, and the person's traits."""
         email = name_of(identifiers.get("email"), "data.identifiers.email")
         if self._corrected:
             recipient = name_of(data.get("recipient"), "data.recipient")
             if recipient is not None:
                 target = recipient_target(recipient, object_type)
-                if target != "context.traits.email":
-                    fields[target] = recipient
+                if target != CONTEXT_TRAITS_EMAIL:
+                    row[target] = recipient
                 elif email is None:
                     email = recipient
         elif email is None:
@@ -173,18 +182,16 @@ class Mapper:
         if email is None:
             email = name_of(data.get("email_address"), "data.email_address")
         cio_id = name_of(identifiers.get("cio_id"), "data.identifiers.cio_id")
-        if email is not None:
-            fields["context.traits.email"] = email
-        if cio_id is not None:
-            fields["context.traits.cioId"] = cio_id
+        row[CONTEXT_TRAITS_EMAIL] = email
+        row[CONTEXT_TRAITS_CIO_ID] = cio_id
 
         user_id = name_of(data.get("customer_id"), "data.customer_id")
         if user_id is None:
             user_id = name_of(identifiers.get("id"), "data.identifiers.id")
         if user_id is not None:
-            fields["userId"] = user_id
+            row[USER_ID] = user_id
         elif email or cio_id:
-            fields["anonymousId"] = email or cio_id
+            row[ANONYMOUS_ID] = email or cio_id
         else:
             raise Rejection(
                 ErrorCode.MISSING_IDENTITY,
@@ -194,18 +201,18 @@ class Mapper:
             )
 
 
-def recipient_target(recipient: str, object_type: str | None) -> str:
+def recipient_target(recipient: str, object_type: str | None) -> int:
     """The field that a recipient goes to in profile `corrected`: it is an address, a number, or something else."""
     if is_email(recipient):
-        return "context.traits.email"
+        return CONTEXT_TRAITS_EMAIL
     if is_phone(recipient, (object_type or "").lower()):
-        return "context.traits.phone"
-    return "properties.recipient"
+        return CONTEXT_TRAITS_PHONE
+    return PROPERTIES_RECIPIENT
 
 
-def tree(fields: Fields) -> Event:
-    """The fields and CONSTANTS, as nested dicts."""
-    return nested({**CONSTANTS, **fields})
+def tree(row: Row) -> Event:
+    """The event with its records in it, as Avro's readers give it, without what is null."""
+    return nested({**catalogue.constants(), **fields_of(row)})
 
 
 def plan(profile: str) -> dict[str, Step]:
@@ -214,7 +221,7 @@ def plan(profile: str) -> dict[str, Step]:
     for row in catalogue.fields():
         place, _, name = row.sources[0].rpartition(".")
         if row.holds_for(profile) and place == "data" and row.type in READERS and not row.condition:
-            steps[name] = Step(row.sources[0], row.type, READERS[row.type], row.target)
+            steps[name] = Step(row.sources[0], row.type, READERS[row.type], FIELDS.index(row.target))
     return steps
 
 

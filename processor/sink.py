@@ -109,14 +109,13 @@ class KafkaSink:
             produce, topic = self._producer.produce, self._topic
             for record, outcome in zip(records, outcomes, strict=True):
                 if type(outcome) is Event:
-                    key, value, traceparent = outcome
                     try:
-                        if traceparent is None:
-                            produce(topic, value, key)
+                        if outcome.traceparent is None:
+                            produce(topic, outcome.value, outcome.key)
                         else:
-                            produce(topic, value, key, headers=headers_of(outcome))  # type: ignore[arg-type]
+                            produce(topic, outcome.value, outcome.key, headers=headers_of(outcome))  # type: ignore[arg-type]
                     except BufferError:
-                        self._produce(topic, value, key, headers_of(outcome))
+                        self._produce(topic, outcome.value, outcome.key, headers_of(outcome))
                 elif type(outcome) is DeadLetter:
                     self._produce(self._dead_letters, record.value, record.key, dead_letter_headers(record, outcome))
         except KafkaException as error:

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from processor.messages import raw_records
 from processor.offset_reset import how_to_reset
 from processor.records import RawRecord
 from processor.transport import Broken, Fenced, Listener
@@ -95,20 +96,10 @@ class KafkaSource:
                 self._gathered += more
                 size += sum(map(len, more))
         messages, self._gathered = self._gathered, []
-        topic = self._topic
-        return [
-            RawRecord(
-                topic,
-                message.partition(),  # type: ignore[arg-type]
-                message.offset(),  # type: ignore[arg-type]
-                message.timestamp()[1],
-                message.key(),
-                message.value(),
-                message.headers() or [],  # type: ignore[arg-type]
-            )
-            for message in messages
-            if message.error() is None or self._raise(message.error())  # type: ignore[arg-type]
-        ]
+        records, errors = raw_records(self._topic, messages)
+        for error in errors:
+            self._raise(error)
+        return records
 
     def committed(self, partitions: Collection[int]) -> dict[int, int]:
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
@@ -193,8 +184,8 @@ class KafkaSource:
         subscription = f"^{re.escape(self._topic)}$" if self._as_pattern else self._topic
         self._consumer.subscribe([subscription], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
-    def _raise(self, error: KafkaError) -> bool:
-        """Raises what cannot be gone on with; False for what passes by itself."""
+    def _raise(self, error: KafkaError) -> None:
+        """Raises what cannot be gone on with; what passes by itself is logged."""
         code = error.code()
         # What is fatal to a consumer is told once, as _FATAL, with the reason in its text only.
         if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and _FENCED in error.str()):
@@ -207,7 +198,6 @@ class KafkaSource:
         if code == KafkaError._MAX_POLL_EXCEEDED:
             self.is_member = False
         log.warning("consumer error", error=error.name())
-        return False
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         positions = self.committed([tp.partition for tp in partitions])

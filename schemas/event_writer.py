@@ -1,6 +1,5 @@
 """Encodes track events, and tells which field is at fault if an event does not fit the schema."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import fastavro
@@ -18,26 +17,30 @@ class Unencodable(ValueError):
     """A value does not fit the schema. The message names the field and its type, and quotes nothing of the value."""
 
 
-def write_event(fields: Mapping[str, Any]) -> bytes:
-    """Avro of the event whose fields these are, by their paths in the schema, without the constants.
+def write_event(row: list[Any]) -> bytes:
+    """Avro of an event, its fields in the order of `FIELDS`; times are Unix milliseconds.
 
-    Times are Unix milliseconds. A field that is absent is null. Raises Unencodable; any other exception is a fault of
-    the encoder.
+    Raises Unencodable; any other exception is a fault of the encoder.
     """
     try:
-        return encode([fields.get(path) for path in FIELDS])
+        return encode(row)
     except UnicodeEncodeError:
         raise Unencodable("text is not Unicode: it has half of a surrogate pair") from None
     except Exception:
-        if misfit := _misfit(fields):
+        if misfit := _misfit(row):
             raise Unencodable(misfit) from None
         raise
 
 
-def _misfit(fields: Mapping[str, Any]) -> str | None:
+def fields_of(row: list[Any]) -> dict[str, Any]:
+    """The fields of an event that are not null, by their paths in the schema."""
+    return {path: value for path, value in zip(FIELDS, row, strict=True) if value is not None}
+
+
+def _misfit(row: list[Any]) -> str | None:
     """What does not fit, in words; None if all does. fastavro is the judge."""
     try:
-        fastavro.validate(nested({**catalogue.constants(), **fields}), _SCHEMA, raise_errors=True)
+        fastavro.validate(nested({**catalogue.constants(), **fields_of(row)}), _SCHEMA, raise_errors=True)
     except ValidationError as invalid:
         error = invalid.errors[-1]  # of a union's branches the one that is not null
         kind = error.schema if isinstance(error.schema, str) else error.schema["type"]

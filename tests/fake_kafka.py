@@ -61,7 +61,7 @@ class FakeKafka:
     def append(self, record: RawRecord) -> RawRecord:
         """To its partition; the offset is given here."""
         log = self.raw[record.partition]
-        appended = record._replace(topic="raw", offset=len(log))
+        appended = record.replace(topic="raw", offset=len(log))
         log.append(appended)
         return appended
 

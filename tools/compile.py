@@ -23,6 +23,7 @@ MODULES = (
     "processor/deduplication.py",
     "processor/identification.py",
     "processor/mapping.py",
+    "processor/messages.py",
     "processor/pipeline.py",
     "processor/records.py",
     "schemas/avro/binary.py",

@@ -67,7 +67,7 @@ def plan(
     on_mapped(done, len(considered))
     for batch in read(settings, considered):
         for letter, message in batch:
-            record = reader.raw_record(message)._replace(topic=settings.topics.raw, headers=raw_headers(message))
+            record = reader.raw_record(message).replace(topic=settings.topics.raw, headers=raw_headers(message))
             outcome = pipeline.outcome(record, identify(record))
             code = outcome.code.value if isinstance(outcome, DeadLetter) else "event"
             would_become[code] += 1

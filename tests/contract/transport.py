@@ -32,11 +32,15 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def place(record: RawRecord) -> tuple[int, int]:
+    return record.partition, record.offset
+
+
 VALUE = b"\0value of "
 
 
-def event(name: str, key: bytes = b"person", traceparent: bytes | None = None) -> Event:
-    return Event(key, VALUE + name.encode(), traceparent)
+def event(name: str, key: bytes = b"person", traceparent: bytes | None = None, value: bytes | None = None) -> Event:
+    return Event(key, VALUE + name.encode() if value is None else value, traceparent)
 
 
 def names(written: Sequence[Written]) -> list[bytes | None]:
@@ -183,7 +187,7 @@ class TransportContract:
 
     def test_a_record_that_brokers_never_take_is_told_from_other_faults(self, world: World) -> None:
         one, records = having_received(world, 2)
-        large = event("large")._replace(value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
+        large = event("large", value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
         sink = world.sink("one")
 
         def transact() -> None:
@@ -202,7 +206,7 @@ class TransportContract:
     def test_a_refusal_belongs_to_its_own_transaction(self, world: World) -> None:
         """The report of it may come after the abort."""
         one, records = having_received(world, 1)
-        large = event("large")._replace(value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
+        large = event("large", value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
         sink = world.sink("one")
         for _ in range(3):
             with suppress(Aborted):  # told at once, or later
@@ -309,7 +313,7 @@ class TransportContract:
         assert again.positions == {0: 3, 1: 0}
         assert [again.source.has_offset(partition) for partition in (0, 1)] == [True, False]
         poll_until(lambda: len(again.received) >= 3, again)
-        assert sorted(again.received) == sorted(sent[3:])
+        assert sorted(again.received, key=place) == sorted(sent[3:], key=place)
 
     def test_a_group_beyond_the_end_halts(self, world: World) -> None:
         one, records = having_received(world, 1)
@@ -420,8 +424,7 @@ class TransportContract:
         assert read_all(history, {0}) == []
         assert history.begin(0, 29, 30) == 29
         (last,) = read_all(history, {0})
-        assert (last.topic, last.partition, last.offset, last.timestamp_ms) == sent[29][:4]
-        assert (last.value, last.headers) == sent[29][5:]
+        assert last.replace(key=None) == sent[29].replace(key=None)
         history.close()
 
     def test_history_that_is_ended_says_no_more_and_can_begin_again(self, world: World) -> None:

@@ -81,7 +81,7 @@ class KafkaWorld:
                 on_delivery=delivered,
             )
             assert producer.flush(PATIENCE_S) == 0
-        return [record._replace(topic=topic, offset=at) for record, at in zip(sent, offsets, strict=True)]
+        return [record.replace(topic=topic, offset=at) for record, at in zip(sent, offsets, strict=True)]
 
     def member(self, name: str) -> Member:
         member = Member(name, self.diary, lambda listener: KafkaSource(self.settings, name, listener))

@@ -29,7 +29,7 @@ def shaped(payload: Json | bytes, profile: str = "rudderstack", request_timestam
     """The event in the Avro schema's shape. Raises Rejection."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     event_id = identify(body).event_id
-    return tree(MAPPERS[profile].fields(body, RECEIVED_MS, request_timestamp_s, event_id, DEFAULT_SOURCE))
+    return tree(MAPPERS[profile].row(body, RECEIVED_MS, request_timestamp_s, event_id, DEFAULT_SOURCE))
 
 
 def refused(payload: Json | bytes, profile: str = "rudderstack") -> tuple[str, str | None]:

@@ -33,7 +33,7 @@ def test_a_duplicate_is_neither_mapped_nor_encoded() -> None:
     seen = Known({identify(record).key: 4})
 
     class Unused:
-        def fields(self, *_: object) -> dict[str, Any]:
+        def row(self, *_: object) -> list[Any]:
             raise AssertionError
 
     unused = Pipeline(Unused(), lambda _: b"", 7, None)

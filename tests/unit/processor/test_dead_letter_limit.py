@@ -78,7 +78,7 @@ def test_a_ratio_of_one_never_trips() -> None:
 @pytest.mark.parametrize("attempt", [b"", b"none", b"-1", b"0", b"\xff"])
 def test_a_header_that_is_no_attempt_hides_nothing(attempt: bytes) -> None:
     record, outcome = OURS[0]
-    assert trips(0.5, 2, [[(record._replace(headers=[("attempt", attempt)]), outcome)] * 2]) == 0
+    assert trips(0.5, 2, [[(record.replace(headers=[("attempt", attempt)]), outcome)] * 2]) == 0
 
 
 def test_it_says_what_to_do() -> None:

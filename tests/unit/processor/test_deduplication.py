@@ -220,5 +220,5 @@ def test_a_record_is_no_duplicate_of_itself(tmp_path: Path) -> None:
     deduplicator = Deduplicator(WINDOW_MS)
     deduplicator.add(0, state)
     assert deduplicator.first_offsets([record], [key]) == [None]
-    assert deduplicator.first_offsets([record._replace(offset=9)], [key]) == [3]
+    assert deduplicator.first_offsets([record.replace(offset=9)], [key]) == [3]
     deduplicator.remove(0)

@@ -48,7 +48,7 @@ def test_records_make_no_cycles() -> None:
 @pytest.mark.usefixtures("uncollected")
 def test_a_fault_of_ours_makes_no_cycle() -> None:
     class Faulty:
-        def fields(self, *_: object) -> dict[str, object]:
+        def row(self, *_: object) -> list[object]:
             raise KeyError
 
     core = Core(Known(), Pipeline(Faulty(), write_event, 7, None))

@@ -51,7 +51,8 @@ def test_whatever_was_written_is_identified(
     assert found.event_id
     assert found.received_at_ms >= 0
     assert len(found.key) <= 1 + 254 + 4 + LONGEST_PLAIN + 1
-    assert found == identify(record)
+    again = identify(record)
+    assert (found.key, found.event_id, found.received_at_ms) == (again.key, again.event_id, again.received_at_ms)
 
 
 def test_without_headers_the_body_tells() -> None:

@@ -23,6 +23,7 @@ from processor.records import RawRecord
 from processor.transport import Aborted, Broken, Listener
 from runtime.errors import Halted
 from runtime.settings import Processor
+from schemas.avro.encoder import FIELDS, MESSAGE_ID, USER_ID
 from schemas.rejection import ErrorCode, Rejection
 from tests.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
 from tests.unit.processor.raw_records import raw
@@ -68,12 +69,14 @@ class Health:
 
 
 class Mapper:
-    def fields(self, body: bytes, *circumstances: Any) -> dict[str, Any]:
+    def row(self, body: bytes, *circumstances: Any) -> list[Any]:
         if body == b"broken":
             raise Rejection(ErrorCode.MALFORMED_JSON, "broken")
         if body == b"bug":
             raise RuntimeError
-        return {"userId": "someone", "messageId": circumstances[2]}
+        row: list[Any] = [None] * len(FIELDS)
+        row[USER_ID], row[MESSAGE_ID] = "someone", circumstances[2]
+        return row
 
 
 class Member:
@@ -276,8 +279,7 @@ def identify_output(record: RawRecord | Written) -> bytes | None:
 
 def fields_of(event: Written) -> dict[str, Any]:
     """What the mapper made, and where it came from."""
-    fields: dict[str, Any] = orjson.loads((event.value or b"")[5:])
-    return fields
+    return dict(zip(FIELDS, orjson.loads((event.value or b"")[5:]), strict=True))
 
 
 def origin(written: Written) -> tuple[int, int]:

@@ -200,5 +200,5 @@ def test_a_dead_letter_keeps_when_its_body_was_received(received_at: bytes | Non
     record = raw(headers=[("source", b"shop"), *([("received_at", received_at)] if received_at else [])])
     letter = dead_letter_headers(record, DeadLetter(ErrorCode.INTERNAL_ERROR, Stage.MAP, None, "a fault"))
     assert [name for name, _ in letter].count("received_at") == 1
-    sent_back = record._replace(timestamp_ms=record.timestamp_ms + 86_400_000, headers=letter)
+    sent_back = record.replace(timestamp_ms=record.timestamp_ms + 86_400_000, headers=letter)
     assert identify(sent_back).received_at_ms == identify(record).received_at_ms

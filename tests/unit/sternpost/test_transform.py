@@ -118,14 +118,14 @@ def test_profiles() -> None:
 
 
 def test_a_fault_of_ours_is_a_dead_letter_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Mapper.fields
+    real = Mapper.row
 
     def broken(self: Mapper, body: bytes, *circumstances: Any) -> Any:
         if b"bad" in body:
             raise KeyError("private")
         return real(self, body, *circumstances)
 
-    monkeypatch.setattr(Mapper, "fields", broken)
+    monkeypatch.setattr(Mapper, "row", broken)
     first, second = lines(transform(stdin=b'{"bad":1}\n' + GOOD))
     assert (first["code"], second["outcome"]) == ("internal_error", "event")
     assert "KeyError at test_transform.py" in first["message"]
