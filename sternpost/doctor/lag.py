@@ -17,6 +17,14 @@ def check(settings: Settings) -> Iterator[Check]:
     """Reads one record of each partition at most: the rest is told by offsets, and the times brokers know them by."""
     try:
         group = consumer_group.describe(settings)
+    except DependencyError as error:
+        yield skipped("processor", f"its group cannot be seen: {error}")
+        return
+    if not group.members:
+        yield warning("processor", f"the group {group.group_id} has no members", "start `sternpost process`")
+    else:
+        yield ok("processor", f"the group {group.group_id} is {group.state}, with {len(group.members)} at work")
+    try:
         partitions = consumer_group.partitions(settings, time.time_ns() // 1_000_000)
         kept = [reader.Span(p.partition, p.start, p.end) for p in partitions]
         positions = {p.partition: p.end - p.lag for p in partitions}
@@ -27,10 +35,6 @@ def check(settings: Settings) -> Iterator[Check]:
     except DependencyError as error:
         yield skipped("lag", f"it cannot be seen: {error}")
         return
-    if not group.members:
-        yield warning("processor", f"the group {group.group_id} has no members", "start `sternpost process`")
-    else:
-        yield ok("processor", f"the group {group.group_id} is {group.state}, with {len(group.members)} at work")
     behind = sum(p.lag for p in partitions)
     yield from problems or [ok("lag", f"{behind} records behind, and none in danger of retention")]
 

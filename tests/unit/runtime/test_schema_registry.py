@@ -270,7 +270,6 @@ def test_a_certificate_that_is_not_trusted_names_the_setting(tmp_path: Path) -> 
         {"url": "registry:8081"},
         {"url": "http://registry:port"},
         {"url": "http://registry", "basic_auth": "hush"},
-        {"url": "http://user:hush@registry", "basic_auth": "user:hush"},
         {"url": "https://registry", "ca_file": "/nowhere/ca.pem"},
         {"url": "https://registry", "ca_file": "/etc/hostname"},
     ],
