@@ -444,3 +444,16 @@ def test_no_key_body_or_signature_is_logged_or_counted(service: Endpoint) -> Non
         "d9c106",
     ]
     assert [secret for secret in secrets if secret in seen] == []
+
+
+PROXY_V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n"
+PROXY_V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12)
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+
+
+@pytest.mark.parametrize("preface", [PROXY_V1, PROXY_V2, HTTP2_PREFACE], ids=["PROXY v1", "PROXY v2", "h2c"])
+def test_what_a_proxy_must_not_be_set_to_send_is_refused(service: Endpoint, written: Written, preface: bytes) -> None:
+    """As docs/proxy.md says: the PROXY protocol, and HTTP/2 without TLS."""
+    answer = service.exchange(preface + request(BODY))
+    assert answer is None or answer.status == 400
+    assert written() == []
