@@ -22,7 +22,7 @@ from prometheus_client import Counter
 
 from ingest import ack_signal
 from runtime import metrics
-from runtime.errors import DependencyError
+from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka.admin import cluster_metadata
 from runtime.kafka.clients import make_producer
 from runtime.kafka.errors import why_unreachable
@@ -201,7 +201,7 @@ class Publisher:
 
     def _probe(self, timeout_s: float) -> None:
         """Raises DependencyError if no broker answers or the topic cannot be written to."""
-        topic = cluster_metadata(self._settings, self._producer, self._topic, timeout_s).topics[self._topic]
+        topic = cluster_metadata(self._settings, self._producer, self._topic, timeout_s, poll=False).topics[self._topic]
         if topic.error is not None:
             raise DependencyError(
                 f"the topic {self._topic} is not to be had ({topic.error.name()}); "
@@ -286,8 +286,13 @@ class Publisher:
         """A producer after a fatal error never writes again; what waits in it is answered 503, and a new one begins."""
         log.error("producer failed for good, making a new one", error=self._fatal)
         self._replace_at = self._loop.time() + REPLACE_INTERVAL_S
-        self._hand_over()  # to the old one, which refuses it
         broken, event = [self._producer], self._event
+        try:
+            fresh = self._connect()
+        except ConfigurationError as error:  # a file that kafka.properties name is gone: it may come back
+            log.error("no new producer can be made yet", reason=str(error))  # noqa: TRY400 (a message for people)
+            return
+        self._hand_over()  # to the old one, which refuses it
         self._producer.purge()
         self._serve(self._producer)
         self._fatal = None
@@ -295,7 +300,7 @@ class Publisher:
             self._reported(delivery, KafkaError(KafkaError._PURGE_INFLIGHT))
         if event is not None:
             self._loop.remove_reader(event)
-        self._producer = self._connect()
+        self._producer = fresh
         self._loop.run_in_executor(None, _end, broken, event)
 
 

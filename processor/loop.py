@@ -100,8 +100,11 @@ class Loop:
         make_sink: Callable[[], Sink],
         make_source: Callable[[Listener], Source],
         sources: Collection[str] = (),
+        why_unreachable: Callable[[], str] = str,
     ) -> None:
-        """Join the group. `sources`: names that dead letters are counted by. Raises Broken."""
+        """Join the group. `sources`: names that dead letters are counted by. `why_unreachable`: why brokers cannot be
+        reached, as far as is known; else empty. Raises Broken."""
+        self._why_unreachable = why_unreachable
         self._health = health
         self._core = core
         self._deduplicator = deduplicator
@@ -341,7 +344,8 @@ class Loop:
 
     def _tell(self) -> None:
         if not self._source.is_member:
-            self._health.ready(False, "no member of the group yet, or no more")
+            why = self._why_unreachable()
+            self._health.ready(False, f"no member of the group yet, or no more{f' ({why})' if why else ''}")
         elif self._catch_up.partitions:
             self._health.ready(False, f"catching up on partitions {sorted(self._catch_up.partitions)}")
         else:

@@ -6,6 +6,7 @@ raw topic ──▶ Source ──▶ Core (identify, deduplicate, map, encode) �
 
 import gc
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,6 +26,7 @@ from runtime import metrics
 from runtime.errors import ConfigurationError, DependencyError, Halted
 from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
 from runtime.kafka.config import for_service, record_limits
+from runtime.kafka.errors import why_unreachable
 from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings import Settings
 from runtime.supervisor import Worker, supervise
@@ -95,14 +97,17 @@ def run_worker(worker: Worker) -> None:
                 lambda: KafkaSink(settings, f"{processor.group_id}-{member}"),
                 lambda listener: KafkaSource(settings, member, listener),
                 [source.name for source in settings.sources],
+                partial(why_unreachable, settings),
             )
             loop.run()
         except Broken as error:
             if time.monotonic() - begun > STABLE_AFTER_S:
                 pause_s = FIRST_PAUSE_S
-            log.error("starting anew", cause=str(error), pause_s=pause_s)  # noqa: TRY400 (its place says nothing)
+            why = why_unreachable(settings)
+            cause = f"{error} ({why})" if why else str(error)
+            log.error("starting anew", cause=cause, pause_s=pause_s)  # noqa: TRY400 (its place says nothing)
             metrics.PROCESSOR_RESTARTS.labels().inc()
-            worker.ready(False, f"starting anew after {error}")
+            worker.ready(False, f"starting anew after {cause}")
             worker.beat()
             broke = True
         except Fenced:

@@ -172,7 +172,15 @@ class KafkaSink:
             DEFAULTS,
             self._disturbance,
         )
-        self._until_done("init", lambda: producer.init_transactions(CALL_S))
+
+        def begin() -> None:
+            try:
+                producer.init_transactions(CALL_S)
+            finally:
+                with contextlib.suppress(KafkaException):
+                    producer.poll(0)  # has the client tell why brokers cannot be reached
+
+        self._until_done("init", begin)
         producer.poll(0)
         # What was disturbed before, and by connecting, is behind the new epoch.
         self._open = self._disturbed = False

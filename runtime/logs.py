@@ -66,6 +66,7 @@ def configure(log: Log, **bound: object) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
+    logging.getLogger("kafka").setLevel(level)  # librdkafka's own lines, with its debug ones
 
 
 def take_over_streams() -> None:

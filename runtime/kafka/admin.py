@@ -56,10 +56,13 @@ def cluster_metadata(
     client: AdminClient | Consumer | Producer,
     topic: str | None = None,
     timeout_s: float | None = None,
+    *,
+    poll: bool = True,
 ) -> ClusterMetadata:
     """`list_topics` of any client, ended as soon as it is known why no broker can be reached. Raises DependencyError.
 
-    `timeout_s`: ADMIN_TIMEOUT_S unless told.
+    `timeout_s`: ADMIN_TIMEOUT_S unless told. `poll` serves the client's callbacks in this thread; without, another
+    thread has to.
     """
     begun = time.monotonic()
     deadline = begun + (ADMIN_TIMEOUT_S if timeout_s is None else timeout_s)
@@ -72,7 +75,8 @@ def cluster_metadata(
             wait_s = max(0.01, min(try_s, left_s))
             return client.list_topics(timeout=wait_s) if topic is None else client.list_topics(topic, timeout=wait_s)
         except KafkaException as error:
-            client.poll(0)  # serves the error callback and log lines
+            if poll:
+                client.poll(0)  # serves the error callback and log lines
             if left_s <= try_s or failures.are_final(begun):
                 raise unreachable(settings, error) from None
         time.sleep(max(0.0, tried_at + FIRST_TRY_S - time.monotonic()))  # a connection that breaks fails at once

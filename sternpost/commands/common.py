@@ -37,8 +37,14 @@ class Options:
     def load(self) -> "Settings":
         """Raises ConfigurationError."""
         from runtime.configuration import load
+        from runtime.settings import LogLevel
 
-        return load(self.file, self.overrides)
+        settings = load(self.file, self.overrides)
+        if settings.log.level is LogLevel.DEBUG:
+            from runtime import logs
+
+            logs.configure(settings.log)  # a command logs nothing otherwise
+        return settings
 
     def given(self) -> set[str]:
         """The names of the settings that someone set: not those that have their default."""
