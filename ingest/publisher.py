@@ -93,6 +93,18 @@ class _Gathered(NamedTuple):
     timestamp_ms: int
 
 
+def new_producer(settings: Settings) -> Producer:
+    """The producer of one worker. Raises ConfigurationError."""
+    ingest = settings.ingest
+    queue = {
+        "queue.buffering.max.messages": ingest.max_in_flight_requests,
+        "queue.buffering.max.kbytes": min(2 * ingest.max_in_flight_bytes // 1024 + 1, 2_097_151),
+    }
+    # A body not written by the deadline was answered 503 and will be sent again: no use in trying on.
+    deadline = {"message.timeout.ms": ingest.produce_deadline_ms}
+    return make_producer(settings, deadline, {**DEFAULTS, **queue})
+
+
 class Publisher:
     """Writes bodies to the raw topic. All methods are for the event loop's thread."""
 
@@ -120,14 +132,7 @@ class Publisher:
         self._producer = self._connect()
 
     def _connect(self) -> Producer:
-        ingest = self._settings.ingest
-        queue = {
-            "queue.buffering.max.messages": ingest.max_in_flight_requests,
-            "queue.buffering.max.kbytes": min(2 * ingest.max_in_flight_bytes // 1024 + 1, 2_097_151),
-        }
-        # A body not written by the deadline was answered 503 and will be sent again: no use in trying on.
-        deadline = {"message.timeout.ms": ingest.produce_deadline_ms}
-        producer = make_producer(self._settings, deadline, {**DEFAULTS, **queue})
+        producer = new_producer(self._settings)
         self._event = ack_signal.descriptor(producer)
         """Where librdkafka says that there is something to poll for, if it does."""
         if self._event is not None:

@@ -17,7 +17,7 @@ import uvloop
 
 from ingest import certificate, tracing
 from ingest.connections import Connections
-from ingest.publisher import Publisher
+from ingest.publisher import Publisher, new_producer
 from ingest.server import Server, listen
 from ingest.webhook import Webhook
 from runtime import logs, metrics
@@ -51,6 +51,7 @@ def run(settings: Settings) -> int:
     logs.configure(settings.log, service="ingest")
     _check_sources(settings)
     _check_certificate(ingest)
+    new_producer(settings)  # let go at once: librdkafka refuses here what it would refuse in each worker
     check_topics(settings, [settings.topics.raw])
     with listen(ingest.host, ingest.port) as listener:
         log.info("listening", host=ingest.host, port=listener.getsockname()[1], tls=ingest.tls_certificate is not None)

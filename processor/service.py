@@ -17,7 +17,7 @@ from processor.garbage import collect_seldom
 from processor.history import KafkaHistory
 from processor.loop import Loop
 from processor.pipeline import build
-from processor.sink import KafkaSink
+from processor.sink import DEFAULTS, KafkaSink, producer_properties
 from processor.source import KafkaSource
 from processor.state import Forgetful, StateError, StateMemory
 from processor.state_folder import StateFolder
@@ -25,6 +25,7 @@ from processor.transport import Broken, Fenced
 from runtime import metrics
 from runtime.errors import ConfigurationError, DependencyError, Halted
 from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
+from runtime.kafka.clients import make_producer
 from runtime.kafka.config import for_service, record_limits
 from runtime.kafka.errors import why_unreachable
 from runtime.schema_registry import Registered, Registry, subject_of
@@ -51,6 +52,8 @@ def run(settings: Settings) -> int:
     logs.configure(settings.log, service="processor")
     settings = for_service(settings, "processor")
     processor, topics = settings.processor, settings.topics
+    # Made and let go, for librdkafka to refuse here what it would refuse in each worker.
+    make_producer(settings, producer_properties(settings, f"{processor.group_id}-check"), DEFAULTS)
     check_topics(settings, [topics.raw, topics.events, topics.dead_letters])
     return supervise(
         "processor",

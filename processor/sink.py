@@ -80,6 +80,18 @@ DEFAULTS: Mapping[str, object] = {
 """What `kafka.properties` may set otherwise."""
 
 
+def producer_properties(settings: Settings, transactional_id: str) -> dict[str, object]:
+    """What the transactional producer stands on."""
+    timeout_ms = settings.processor.transaction_timeout_ms
+    return {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": timeout_ms,
+        "message.timeout.ms": timeout_ms,
+        "message.max.bytes": _ANY_SIZE,
+        "delivery.report.only.error": True,
+    }
+
+
 class KafkaSink:
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         """Connects, and ends what an earlier producer of this id left unfinished. Raises Broken and DependencyError."""
@@ -158,17 +170,9 @@ class KafkaSink:
 
     def _connected(self) -> Producer:
         """Begins anew, with a higher epoch. Once this returns, the transaction before has ended."""
-        processor = self._settings.processor
         producer = make_producer(
             self._settings,
-            {
-                "transactional.id": self._transactional_id,
-                "transaction.timeout.ms": processor.transaction_timeout_ms,
-                "message.timeout.ms": processor.transaction_timeout_ms,
-                "message.max.bytes": _ANY_SIZE,
-                "delivery.report.only.error": True,
-                "on_delivery": self._delivered,
-            },
+            {**producer_properties(self._settings, self._transactional_id), "on_delivery": self._delivered},
             DEFAULTS,
             self._disturbance,
         )

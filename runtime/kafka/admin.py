@@ -48,6 +48,7 @@ class KafkaAdmin:
             if failures.are_final(begun):
                 raise DependencyError(f"no Kafka broker at {self._settings.kafka.bootstrap_servers} answers "
                                       f"({failures.reason()})")  # fmt: skip
+        self._client.poll(0)
         return answers
 
 
@@ -74,11 +75,13 @@ def cluster_metadata(
         try:
             wait_s = max(0.01, min(try_s, left_s))
             return client.list_topics(timeout=wait_s) if topic is None else client.list_topics(topic, timeout=wait_s)
-        except KafkaException as error:
+        except KafkaException as caught:
+            error = caught
+        finally:
             if poll:
                 client.poll(0)  # serves the error callback and log lines
-            if left_s <= try_s or failures.are_final(begun):
-                raise unreachable(settings, error) from None
+        if left_s <= try_s or failures.are_final(begun):
+            raise unreachable(settings, error)
         time.sleep(max(0.0, tried_at + FIRST_TRY_S - time.monotonic()))  # a connection that breaks fails at once
         try_s *= 2
 

@@ -81,7 +81,8 @@ class BrokerFailures:
         if place is None:
             return
         text = re.sub(r"\s+", " ", _DURATION.sub("", place["text"])).strip()
-        advice, is_final = _advice(text, place["protocol"] or "plaintext", "in state APIVERSION_QUERY" in line)
+        state = re.search(r"in state (\w+)", line)
+        advice, is_final = _advice(text, place["protocol"] or "plaintext", state[1] if state else "")
         failure = Failure(place["broker"], text, advice, is_final, time.monotonic())
         known = self._latest.get(failure.broker)
         # A connection that is retried fails with less to say: keep what tells most.
@@ -156,13 +157,16 @@ def _address(server: str) -> str:
     return name if re.search(r":\d+$", name) else f"{name}:9092"
 
 
-def _advice(text: str, protocol: str, first_request: bool) -> tuple[str, bool]:
+def _advice(text: str, protocol: str, state: str) -> tuple[str, bool]:
     """What to do about a failure, and whether waiting cannot help."""
     for pattern, advice in _FINAL:
         if re.search(pattern, text):
             return advice, True
-    if first_request and text.startswith(("Disconnected", "Connection closed")) and not protocol.endswith("ssl"):
-        return "the port may want TLS: check security.protocol in kafka.properties", True
+    if text.startswith(("Disconnected", "Connection closed")):
+        if state == "APIVERSION_QUERY" and not protocol.endswith("ssl"):
+            return "the port may want TLS: check security.protocol in kafka.properties", True
+        if state in ("APIVERSION_QUERY", "UP") and not protocol.startswith("sasl"):
+            return "the broker may want SASL: set security.protocol and sasl.mechanism in kafka.properties", False
     if "Connection refused" in text:
         return "check that brokers run there, and kafka.bootstrap_servers", False
     return "check kafka.bootstrap_servers and the network in between, and security.protocol in kafka.properties", False
@@ -171,7 +175,7 @@ def _advice(text: str, protocol: str, first_request: bool) -> tuple[str, bool]:
 _FINAL = (
     ("mechanisms: *$", "the port takes no SASL: check security.protocol in kafka.properties"),
     ("mechanism handshake failed|Unsupported SASL mechanism", "set sasl.mechanism in kafka.properties to one of them"),
-    ("might require SASL", "set security.protocol in kafka.properties, and sasl.mechanism with its credentials"),
+    ("might require SASL", "set security.protocol and sasl.mechanism in kafka.properties, and its credentials"),
     (
         "certificate could not be verified|certificate verify failed",
         "set ssl.ca.location in kafka.properties to the authority that signed the broker's certificate, and name the "
