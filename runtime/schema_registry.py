@@ -61,6 +61,8 @@ class Registry:
         """Asks nothing yet. Raises ConfigurationError if the client does not take the settings."""
         self._settings = settings
         try:
+            if settings.ca_file is not None:
+                settings.ca_file.open("rb").close()  # the client would take a folder, and find nothing in it
             self._client = SchemaRegistryClient(settings.client_properties())
         except Exception as error:  # ValueError, TypeError, OSError, and the HTTP library's own
             raise failures.misconfigured(settings, error) from None

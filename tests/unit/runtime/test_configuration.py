@@ -5,6 +5,7 @@ import pytest
 
 from runtime.configuration import load, origins, reload
 from runtime.errors import ConfigurationError
+from runtime.schema_registry import Registry
 
 Environment = Callable[..., None]
 
@@ -134,3 +135,84 @@ def test_properties_for_librdkafka_become_its_text() -> None:
         "retries": "3",
         "ssl.ca.location": "/ca",
     }
+
+
+def test_properties_of_file_environment_and_options_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sternpost.toml").write_text(
+        '[kafka.properties]\nsecurity.protocol = "SASL_SSL"\n"sasl.username" = "me"\n"linger.ms" = 5\n'
+        '[schema_registry.properties]\n"max.retries" = 2\n'
+    )
+    monkeypatch.setenv("STERNPOST_KAFKA__PROPERTIES", '{"sasl.password": "hush", "queue.buffering.max.ms": 6}')
+    monkeypatch.setenv("STERNPOST_SCHEMA_REGISTRY__PROPERTIES", '{"ssl.ca.location": false}')
+    settings = load(None, {"kafka.properties.debug": "broker"})
+    assert settings.kafka.properties == {
+        "security.protocol": "SASL_SSL",
+        "sasl.username": "me",
+        "sasl.password": "hush",
+        "queue.buffering.max.ms": "6",
+        "debug": "broker",
+    }
+    assert settings.schema_registry.properties == {"max.retries": 2, "ssl.ca.location": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SCHEMA_REGISTRY__URL", "user:hush@registry:8081"),
+        ("SCHEMA_REGISTRY__URL", "https://one:8081,user:hush@two"),
+        ("SCHEMA_REGISTRY__URL", "https://user:hush@re gistry"),
+        ("SCHEMA_REGISTRY__URL", "ftp://user:hush@registry"),
+        ("SCHEMA_REGISTRY__URL", "https://hush@registry"),
+        ("SCHEMA_REGISTRY__BASIC_AUTH", "hush"),
+        ("SCHEMA_REGISTRY__PROPERTIES", '{"bearer.auth.token": ["hush"]}'),
+        ("SCHEMA_REGISTRY__PROPERTIES", '{"bearer.auth.token": "hush"'),
+        ("KAFKA__BOOTSTRAP_SERVERS", "user:hush@broker:9092"),
+        ("KAFKA__PROPERTIES", '{"sasl.password": ["hush"]}'),
+        ("KAFKA__PROPERTIES", '{"sasl.password": "hush"'),
+        ("KAFKA__PROPERTIES", '{"sasl.pasword": "hush"}'),
+    ],
+)
+def test_no_error_about_clients_shows_a_secret(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"STERNPOST_{name}", value)
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    assert "hush" not in str(caught.value)
+    setting = name.lower().replace("__", ".")
+    assert setting in str(caught.value) or f"STERNPOST_{name}" in str(caught.value)
+
+
+def test_secrets_in_properties_and_addresses_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = {
+        "bearer.auth.token": "hush",
+        "bearer.auth.client.secret": "hush",
+        "proxy": "http://me:hush@proxy:1",
+        "ssl.key.password": "hush",
+        "retries.wait.ms": 3,
+    }
+    shown = {origin.name: origin.value for origin in origins(None, {"schema_registry.properties": properties})}
+    assert "hush" not in repr(shown)
+    assert shown["schema_registry.properties"]["retries.wait.ms"] == 3
+
+
+def test_credentials_of_the_registry_reach_its_client_once() -> None:
+    registry = {"schema_registry.url": " https://a:b@one/ , https://two ", "schema_registry.basic_auth": "user:pass"}
+    config = load(None, registry).schema_registry.client_properties()
+    assert config["url"] == "https://one,https://two"
+    assert config["basic.auth.user.info"] == "user:pass"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ca_file": "/none.pem"}, ["schema_registry.ca_file is /none.pem", "not there"]),
+        ({"ca_file": "/"}, ["schema_registry.ca_file is /", "folder"]),
+        ({"ca_file": __file__}, ["schema_registry.ca_file", "no PEM file"]),
+        ({"properties": {"max.retry": 1}}, ["no property max.retry", "did you mean max.retries?"]),
+        ({"properties": {"max.retries": "x"}}, ["check max.retries in schema_registry.properties"]),
+    ],
+)
+def test_what_the_registrys_client_does_not_take(settings: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Registry(load(None, {f"schema_registry.{name}": value for name, value in settings.items()}).schema_registry)
+    for word in words:
+        assert word in str(caught.value)
