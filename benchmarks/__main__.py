@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measures all of it, or what is named, on a local stack that it starts."""
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from benchmarks.half_busy import cores as cores_half_busy
 from benchmarks.result import Result
 
 NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "catch-up", "start")
+FLOOR = f"exec {shlex.quote(sys.executable)} -m benchmarks.floor"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -102,7 +104,7 @@ def _measure(
         case "deduplication":
             yield parts.deduplication(100_000 if quick else 2_000_000)
         case "processing":
-            for subject, command in peers.items():
+            for subject, command in {**peers, "floor": FLOOR}.items():
                 yield processing.measure(place, events, subject=subject, command=command)
         case "ingest":
             for subject, command in ingest_peers.items():

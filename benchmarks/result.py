@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from processor.service import COMPILED
+
 
 @dataclass(frozen=True)
 class Result:
@@ -57,6 +59,7 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
+        "compiled": COMPILED,
         "load_average_1min": round(os.getloadavg()[0], 2),
     }
 

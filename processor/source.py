@@ -67,6 +67,8 @@ class KafkaSource:
                 "fetch.max.bytes": max(FETCH_BYTES, record_limits(settings).raw),
             },
             {
+                # A member hears of a rebalance by its heartbeats, and a cooperative one takes two.
+                "heartbeat.interval.ms": 1_000,
                 "fetch.wait.max.ms": 50,
                 "fetch.error.backoff.ms": 100,
                 "fetch.queue.backoff.ms": 10,
