@@ -1,11 +1,9 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from runtime.settings import Topics
 from tests.deploy.image import RESTRICTED, Images, build
 from tests.deploy.tools import DEPLOY, ROOT, outcome, run, tool
 from tests.kafka import SIGNING_KEY, WRITE_KEY, Kafka, TopicMaker
+from tests.ports import free_ports
 from tests.waiting import until
 
 DOCKERFILE = DEPLOY / "Dockerfile"
@@ -203,11 +202,3 @@ admin_port = {processor_admin}
 group_id = "{topics.raw}"
 instance_id = "test"
 """
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        bound = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for one in bound:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in bound]
