@@ -1,35 +1,15 @@
 """The floor: consume, produce and commit, and do nothing else, with the processor's own configuration of the clients.
 
-No processor written in Python on this client can take less. `python -m benchmarks.floor` reads its topics from the
-environment, as any program that `--peer` names: BOOTSTRAP, RAW, OUT, GROUP, REGISTRY. All events are the same one, of
-the schema that the registry has for $OUT-value, so that they read back.
+No processor written in Python on this client can take less. `python -m benchmarks.floor` finds BOOTSTRAP, RAW, OUT and
+GROUP in its environment, as any program that `--peer` names. What it produces are the bodies as they came.
 """
 
-import io
-import json
 import os
 import signal
-import urllib.request
-from typing import Any
 
-import fastavro
 from confluent_kafka import Consumer, Producer
-from fastavro.utils import generate_one
 
 BATCH = 10_000
-
-
-def event() -> bytes:
-    """Some event, in Confluent's wire format."""
-    with urllib.request.urlopen(
-        f"{os.environ['REGISTRY']}/subjects/{os.environ['OUT']}-value/versions/latest"
-    ) as found:
-        registered = json.load(found)
-    schema: Any = fastavro.parse_schema(json.loads(registered["schema"]))
-    out = io.BytesIO(b"\0" + int(registered["id"]).to_bytes(4, "big"))
-    out.seek(0, io.SEEK_END)
-    fastavro.schemaless_writer(out, schema, generate_one(schema))
-    return out.getvalue()
 
 
 def main() -> None:
@@ -41,14 +21,14 @@ def main() -> None:
         running = False
 
     signal.signal(signal.SIGTERM, stop)
-    servers, out, value = os.environ["BOOTSTRAP"], os.environ["OUT"], event()
+    servers, group, out = os.environ["BOOTSTRAP"], os.environ["GROUP"], os.environ["OUT"]
     producer = Producer(
         {
             "bootstrap.servers": servers,
-            "transactional.id": os.environ["GROUP"],
+            "transactional.id": group,
             "partitioner": "murmur2_random",
             "linger.ms": 5,
-            "batch.num.messages": 10_000,
+            "batch.num.messages": BATCH,
             "batch.size": 1_000_000,
             "compression.type": "lz4",
             "delivery.report.only.error": True,
@@ -58,7 +38,7 @@ def main() -> None:
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
-            "group.id": os.environ["GROUP"],
+            "group.id": group,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
@@ -74,10 +54,9 @@ def main() -> None:
         producer.begin_transaction()
         produce = producer.produce
         for message in messages:
-            produce(out, value, message.key())
-        producer.send_offsets_to_transaction(
-            consumer.position(consumer.assignment()), consumer.consumer_group_metadata()
-        )
+            produce(out, message.value(), message.key())
+        positions = consumer.position(consumer.assignment())
+        producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata())
         producer.commit_transaction()
     consumer.close()
 
