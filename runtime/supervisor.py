@@ -25,7 +25,7 @@ from typing import Any
 
 import structlog
 
-from runtime import logs, metrics
+from runtime import logs, metrics, systemd
 from runtime.errors import SternpostError
 from runtime.heartbeat import Heartbeat
 from runtime.settings import Settings
@@ -203,6 +203,7 @@ def supervise(
     listener = admin_listener.serve(*admin, ready=ready, alive=alive)
     log.info("started", workers=workers, admin_port=listener.port, pid=os.getpid())
     code, been_ready = 0, False
+    notifier = systemd.Notifier()
     try:
         while True:
             now = time.monotonic()
@@ -233,6 +234,8 @@ def supervise(
             running = [slot for slot in slots if slot.process is not None]
             if stop_at and not running:
                 return code
+            is_ready, reason = ready()
+            notifier.tell(ready=is_ready, reason=reason, stopping=bool(stop_at))
             if stop_at and now > stop_at[0]:
                 log.error("killing workers that did not stop in time", workers=[slot.index for slot in running])
                 for slot in running:

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from runtime.systemd import SOCKET_VARIABLE
+from tests import notify_socket
 from tests.waiting import PATIENCE_S, until
 
 
@@ -177,3 +179,14 @@ def test_workers_may_open_as_many_files_as_the_system_lets_them(start: Callable[
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     until(lambda: service.admin("/readyz")[0] == 200)
     assert psutil.Process(service.pid(0)).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
+
+
+def test_systemd_hears_that_it_started_then_that_it_is_ready_and_that_it_stops(start: Callable[..., Service]) -> None:
+    with notify_socket.listening() as systemd:
+        service = start("run", **{SOCKET_VARIABLE: systemd.address})
+        assert systemd.heard().startswith("READY=1\nSTATUS=not ready: worker 0: starting")
+        while (said := systemd.heard()) != "READY=1\nSTATUS=ready\n":
+            assert "not ready" in said
+        service.process.send_signal(signal.SIGTERM)
+        assert systemd.heard() == "STOPPING=1\nSTATUS=not ready: stopping\n"
+        assert service.process.wait(60) == 0

@@ -1,0 +1,28 @@
+"""The end of systemd's notification socket that systemd has."""
+
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class NotifySocket:
+    address: str
+    _incoming: socket.socket
+
+    def heard(self) -> str:
+        """What was said next."""
+        return self._incoming.recv(4096).decode()
+
+
+@contextmanager
+def listening() -> Iterator[NotifySocket]:
+    """A socket to say it to, in a folder whose path is short: those of tests are longer than a socket's may be."""
+    with tempfile.TemporaryDirectory() as folder, closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as incoming:
+        address = str(Path(folder, "notify"))
+        incoming.bind(address)
+        incoming.settimeout(60)
+        yield NotifySocket(address, incoming)
