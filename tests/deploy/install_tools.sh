@@ -29,6 +29,8 @@ if [ ! -x "$bin/promtool" ]; then
   if (cd "$scratch" && apt-get -qq download prometheus prometheus-alertmanager 2> /dev/null); then
     for package in "$scratch"/*.deb; do dpkg -x "$package" "$scratch/root"; done
     cp "$scratch"/root/usr/bin/{prometheus,promtool,prometheus-alertmanager,amtool} "$bin/"
+    # Debian's Alertmanager looks for its templates there, and nowhere else.
+    mkdir -p /usr/share/prometheus && cp -r "$scratch/root/usr/share/prometheus/alertmanager" /usr/share/prometheus/
   else
     missing "prometheus, promtool, prometheus-alertmanager, amtool" "apt-get download failed"
   fi
