@@ -15,9 +15,9 @@ from benchmarks.raw_topic import Headers, RawTopic
 from benchmarks.result import Result
 from benchmarks.start import is_ready
 from runtime.kafka.clients import make_consumer
-from runtime.settings import Settings
-from schemas.event_reader import EventReader
-from sternpost.local_stack import ports
+from runtime.settings.model import Settings
+from schemas.avro.decoder import EventReader
+from sternpost.local import ports
 
 PARTITIONS = 4
 BODIES = 1_000

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.settings import Settings
-from sternpost import schema, topics
-from sternpost.local_stack import LocalStack
-from sternpost.local_stack.process import Process
-from sternpost.local_stack.services import environment_for
+from runtime.settings.model import Settings
+from sternpost.local import LocalStack
+from sternpost.local.process import Process
+from sternpost.local.services import environment_for
+from sternpost.operations import schema, topics
 
 WRITE_KEY, SIGNING_KEY = "bench-write-key", "bench-signing-key"
 
@@ -50,7 +50,7 @@ class Place:
         """A program to measure: our service, or a peer's shell command with `environment`."""
         log = self.folder / f"{name}.log"
         if command is None:
-            ours = [sys.executable, "-c", "from sternpost.cli import main; main()", service]
+            ours = [sys.executable, "-c", "from sternpost.cli.main import main; main()", service]
             # The launcher's signal: it ends its own workers.
             env = environment_for(self.settings)
             return Process(name, ours, log, env=env, cwd=self.folder, orphan_signal=signal.SIGTERM)

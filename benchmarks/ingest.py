@@ -8,10 +8,10 @@ from benchmarks.cluster import SIGNING_KEY, WRITE_KEY, Cluster, Place, fresh
 from benchmarks.payloads import webhook
 from benchmarks.process_tree import ProcessTree
 from benchmarks.result import Result
-from sternpost import reader
-from sternpost.local_stack import ports
-from sternpost.local_stack.process import Process
-from sternpost.sender import signature
+from runtime.kafka import range_consumer
+from sternpost.local import ports
+from sternpost.local.customerio_simulator import signature
+from sternpost.local.process import Process
 
 PATH = f"/v1/webhook?writeKey={WRITE_KEY}"
 WARM_UP_S = 2
@@ -96,4 +96,4 @@ def _answers(port: int) -> bool:
 def _records(place: Place) -> int:
     """In the raw topic: at least as many as were answered."""
     time.sleep(0.3)  # for what was in flight when the load stopped
-    return sum(span.offsets for span in reader.committed(place.settings, place.settings.topics.raw))
+    return sum(span.offsets for span in range_consumer.readable_ranges(place.settings, place.settings.topics.raw))

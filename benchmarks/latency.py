@@ -13,9 +13,9 @@ from benchmarks.ingest import PATH, signed, start
 from benchmarks.payloads import webhook
 from benchmarks.result import Result
 from runtime.kafka.clients import make_consumer
-from runtime.settings import Settings
-from schemas.event_reader import EventReader
-from sternpost.local_stack import ports
+from runtime.settings.model import Settings
+from schemas.avro.decoder import EventReader
+from sternpost.local import ports
 
 CONNECTIONS = 32
 WARM_UP_SHARE = 0.2

@@ -14,14 +14,14 @@ import orjson
 from benchmarks.cluster import OURS
 from benchmarks.payloads import webhook
 from benchmarks.result import Result
-from processor.core import Core
-from processor.garbage import collect_seldom
-from processor.identification import identify
-from processor.mapping import Mapper, tree
-from processor.pipeline import build
-from processor.records import Event, RawRecord
-from processor.state import PartitionState, StateMemory
-from schemas.event_writer import write_event
+from processor.deduplication.state_store import PartitionState, RocksDBResources
+from processor.gc_tuning import raise_gc_thresholds
+from processor.pipeline.batch import BatchProcessor
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.mapper import Mapper, tree
+from processor.pipeline.pipeline import build_pipeline
+from processor.pipeline.records import Event, RawRecord
+from schemas.avro.event_writer import write_event
 from schemas.track_event import load_schema
 
 NOW_MS = 1_764_000_000_000
@@ -55,10 +55,10 @@ def measure(events: int) -> list[Result]:
     differing = sum(
         write_event(track) != by_fastavro(event) for track, event in zip(tracks[:1_000], trees, strict=False)
     )
-    core = Core(_AllNew(), build("rudderstack", schema_id=1, max_event_bytes=10_000_000))
+    core = BatchProcessor(_AllNew(), build_pipeline("rudderstack", schema_id=1, max_event_bytes=10_000_000))
     outcomes = core(records[:1_000])  # warm
     thresholds = gc.get_threshold()
-    collect_seldom(BATCH)
+    raise_gc_thresholds(BATCH)
     try:
         figures = {
             "identify_us": _us(identify, records),
@@ -80,7 +80,7 @@ def measure(events: int) -> list[Result]:
 
 def deduplication(ids: int) -> Result:
     """One run: a partition's state takes so many new ids in, batch by batch, and then finds all of them again."""
-    memory = StateMemory(128 << 20)
+    memory = RocksDBResources(128 << 20)
     with tempfile.TemporaryDirectory(prefix="bench-state-") as folder:
         state = PartitionState(Path(folder), WINDOW_MS, memory)
         keys = [

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import orjson
 
-from schemas import headers
-from schemas.identity import identify
-from sternpost import samples
+from schemas import record_headers
+from schemas.customerio.event_identity import identify
+from sternpost.local import samples
 
 BYTES = 500
 """Bodies shorter than this are filled up, by what the message said."""
@@ -25,7 +25,7 @@ class Webhook(NamedTuple):
 
     def headers(self) -> list[tuple[str, str | bytes | None]]:
         """As ingest writes them to the raw topic."""
-        return [(headers.SOURCE, b"bench"), (headers.EVENT_ID, self.event_id.encode())]
+        return [(record_headers.SOURCE, b"bench"), (record_headers.EVENT_ID, self.event_id.encode())]
 
 
 def webhook(index: int, run: str = "", people: int = PEOPLE) -> Webhook:

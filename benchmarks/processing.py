@@ -16,9 +16,9 @@ from benchmarks.raw_topic import RawTopic
 from benchmarks.result import Result
 from runtime.kafka.clients import make_consumer
 from runtime.schema_registry import Registry
-from runtime.settings import Settings
-from schemas.event_reader import EventReader
-from sternpost.local_stack.process import Process
+from runtime.settings.model import Settings
+from schemas.avro.decoder import EventReader
+from sternpost.local.process import Process
 
 STALL_S = 60.0
 SAMPLE = 1_000

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from runtime.kafka.clients import make_producer
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 Headers = list[tuple[str, str | bytes | None]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.cluster import OURS, Cluster, fresh
 from benchmarks.process_tree import ProcessTree
 from benchmarks.result import Result
-from sternpost.local_stack import ports
+from sternpost.local import ports
 
 SERVICES: dict[str, tuple[str, dict[str, object]]] = {"ingest": ("ingest", {"port": 0}), "process": ("processor", {})}
 """The services, with their section of the settings and what is to be set in it."""

@@ -26,7 +26,7 @@ from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka.admin import cluster_metadata
 from runtime.kafka.clients import make_producer
 from runtime.kafka.errors import why_unreachable
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class Outcome(Enum):
     LATE = "late"
 
 
-class Busy(Exception):
+class TooManyInFlightError(Exception):
     """As much as may wait for acknowledgements is waiting."""
 
 
@@ -124,7 +124,7 @@ class Publisher:
         self._fatal: str | None = None
         self._replace_at = float("-inf")
         self._errors: dict[str, Counter] = {}
-        self._ack_seconds = metrics.histogram_tally(metrics.INGEST_ACK_SECONDS)
+        self._ack_seconds = metrics.buffered_histogram(metrics.INGEST_ACK_SECONDS)
         self._in_flight = metrics.INGEST_IN_FLIGHT.labels()
         self._in_flight_bytes = metrics.INGEST_IN_FLIGHT_BYTES.labels()
         self._partitions = 0
@@ -156,11 +156,11 @@ class Publisher:
     ) -> asyncio.Future[Outcome]:
         """Write a body to the raw topic. `due` is the loop's time at which it is late.
 
-        Raises Busy if the bounds are reached.
+        Raises TooManyInFlightError if the bounds are reached.
         """
         size = len(value)
         if len(self._waiting) >= self._most_requests or self._bytes + size > self._most_bytes:
-            raise Busy
+            raise TooManyInFlightError
         done: asyncio.Future[Outcome] = self._loop.create_future()
         delivery = _Delivery(self, done, size, self._loop.time(), due)
         # Without a key, the same bytes go to the same partition: only there are they found out as sent again.

@@ -19,10 +19,10 @@ from granian.log import LogLevels
 from granian.server.embed import Server as Granian
 
 from runtime.errors import ConfigurationError
-from runtime.settings import Ingest
+from runtime.settings.model import IngestSettings
 
 if TYPE_CHECKING:
-    from ingest.tracing import Traced
+    from ingest.tracing import TracingMiddleware
     from ingest.webhook import Webhook
 
 BACKLOG = 4096
@@ -64,7 +64,11 @@ class Server(Granian):
     """Granian in this process's event loop."""
 
     def __init__(
-        self, webhook: "Webhook | Traced", listener: socket.socket, settings: Ingest, connections: int
+        self,
+        webhook: "Webhook | TracingMiddleware",
+        listener: socket.socket,
+        settings: IngestSettings,
+        connections: int,
     ) -> None:
         """`connections`: as many are open at most; the rest wait."""
         host, port = listener.getsockname()[:2]

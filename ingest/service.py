@@ -21,11 +21,11 @@ from ingest.publisher import Publisher, new_producer
 from ingest.server import Server, listen
 from ingest.webhook import Webhook
 from runtime import logs, metrics
-from runtime.configuration import reload, settings_file
 from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka.admin import check_topics
 from runtime.kafka.config import for_service
-from runtime.settings import Ingest, Settings
+from runtime.settings.loader import reload, settings_file
+from runtime.settings.model import IngestSettings, Settings
 from runtime.supervisor import Worker, supervise
 
 log = structlog.get_logger()
@@ -94,7 +94,7 @@ class _Service:
         gc.freeze()  # what is here now stays; only what requests make is worth collecting
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         spans = tracing.provider()
-        traced = tracing.Traced(webhook, spans) if spans else None
+        traced = tracing.TracingMiddleware(webhook, spans) if spans else None
         self._connections = Connections(settings.ingest.max_connections, warn=self._worker.index == 0)
         self._server = server = Server(traced or webhook, self._listener, settings.ingest, self._connections.limit)
         if self._worker.index == 0 and (ends := _certificate_ends(settings.ingest)) is not None:
@@ -195,7 +195,7 @@ def _check_sources(settings: Settings) -> None:
         )
 
 
-def _check_certificate(ingest: Ingest) -> None:
+def _check_certificate(ingest: IngestSettings) -> None:
     """Raises ConfigurationError where it cannot be served. One that nobody takes any more is said, and served."""
     ends = _certificate_ends(ingest)
     if ends is None or (left := ends - datetime.now(UTC)) > CERTIFICATE_WARNING:
@@ -206,7 +206,7 @@ def _check_certificate(ingest: Ingest) -> None:
         log.warning("the TLS certificate ends soon, and another is read at a restart only", ends=ends.isoformat())
 
 
-def _certificate_ends(ingest: Ingest) -> datetime | None:
+def _certificate_ends(ingest: IngestSettings) -> datetime | None:
     if ingest.tls_certificate is None or ingest.tls_key is None:
         return None
     return certificate.expiry(ingest.tls_certificate, ingest.tls_key)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import Counter
 
-from ingest import signature, write_key
-from runtime import metrics, settings
+from ingest import write_key
+from runtime import metrics
+from runtime.settings import model
+from schemas.customerio import signature
 
 NO_SOURCE = "-"
 """The label of requests that came with no known write key."""
@@ -24,8 +26,8 @@ class Source:
         self.name_bytes = name.encode()
         self.signers = tuple(map(signature.signer, signing_keys))
         """With none, requests need no signature."""
-        self.requests: Mapping[str, metrics.CountTally] = {
-            outcome: metrics.count_tally(metrics.INGEST_REQUESTS, name, outcome) for outcome in outcomes
+        self.requests: Mapping[str, metrics.BufferedCounter] = {
+            outcome: metrics.buffered_counter(metrics.INGEST_REQUESTS, name, outcome) for outcome in outcomes
         }
         self.signature_failures: dict[str, Counter] = {}
 
@@ -38,7 +40,7 @@ class Source:
 class Sources:
     """All senders, found by write key; replaced as a whole when the settings change."""
 
-    def __init__(self, configured: Iterable[settings.Source], outcomes: Iterable[str]) -> None:
+    def __init__(self, configured: Iterable[model.SourceSettings], outcomes: Iterable[str]) -> None:
         outcomes = tuple(outcomes)
         self.nobody = Source(NO_SOURCE, (), outcomes)
         # Keys are looked up by a digest under a secret of this process, so that how long a look-up takes tells

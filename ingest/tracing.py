@@ -42,7 +42,7 @@ def provider() -> "TracerProvider | None":
     return made
 
 
-class Traced:
+class TracingMiddleware:
     """The webhook with a span around each request."""
 
     def __init__(self, webhook: "Webhook", provider: "TracerProvider") -> None:

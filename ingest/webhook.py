@@ -23,17 +23,25 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ingest import signature, traceparent, write_key
-from ingest.answers import Answer, Answers
-from ingest.body import Incomplete, NoRoom, Reader, TooLarge, TooSlow, gunzip
+from ingest import traceparent, write_key
 from ingest.path import is_endpoint
-from ingest.publisher import Busy, Outcome, Publisher
 from ingest.publisher import Headers as RecordHeaders
+from ingest.publisher import Outcome, Publisher, TooManyInFlightError
+from ingest.request_body import (
+    BodyReader,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    IncompleteBodyError,
+    ReceiveBufferFullError,
+    gunzip,
+)
+from ingest.responses import Response, Responses
 from ingest.sources import Source, Sources
 from runtime import metrics
-from runtime.settings import Settings
-from schemas import headers as record
-from schemas.identity import identify
+from runtime.settings.model import Settings
+from schemas import record_headers as record
+from schemas.customerio import signature
+from schemas.customerio.event_identity import identify
 
 if TYPE_CHECKING:
     from granian._granian import RSGIHeaders as RequestHeaders
@@ -50,9 +58,9 @@ class Webhook:
 
     def __init__(self, settings: Settings, publisher: Publisher) -> None:
         ingest = settings.ingest
-        self.answers = Answers(ingest.retry_after_s)
+        self.answers = Responses(ingest.retry_after_s)
         self.sources = self.load_sources(settings)
-        self.reader = Reader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000, ingest.max_in_flight_bytes)
+        self.reader = BodyReader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000, ingest.max_in_flight_bytes)
         self._answer_to = {
             Outcome.WRITTEN: self.answers.ok,
             Outcome.LATE: self.answers.late,
@@ -66,7 +74,7 @@ class Webhook:
         self._limit = ingest.max_body_bytes
         self._deadline_s = ingest.produce_deadline_ms / 1000
         self._tolerance_s = ingest.signature_tolerance_s
-        self._body_bytes = metrics.histogram_tally(metrics.INGEST_BODY_BYTES)
+        self._body_bytes = metrics.buffered_histogram(metrics.INGEST_BODY_BYTES)
 
     def load_sources(self, settings: Settings) -> Sources:
         """Sources that count the outcomes there are."""
@@ -75,7 +83,7 @@ class Webhook:
     async def __rsgi__(self, scope: "Scope", protocol: "HTTPProtocol") -> None:
         await self.handle(scope, protocol)
 
-    async def handle(self, scope: "Scope", protocol: "HTTPProtocol") -> tuple[Source, Answer]:
+    async def handle(self, scope: "Scope", protocol: "HTTPProtocol") -> tuple[Source, Response]:
         """Answers the request; whose it was, and the answer."""
         sources = self.sources
         source, answer = sources.nobody, self.answers.internal_error
@@ -91,7 +99,7 @@ class Webhook:
             await self.reader.discard(protocol)
         return source, answer
 
-    def _admit(self, scope: "Scope", headers: "RequestHeaders", sources: Sources) -> tuple[Source, Answer | None]:
+    def _admit(self, scope: "Scope", headers: "RequestHeaders", sources: Sources) -> tuple[Source, Response | None]:
         """Whose request it is, and the answer where it is refused without its body."""
         answers, header = self.answers, headers.get
         if not is_endpoint(scope.path):
@@ -110,7 +118,7 @@ class Webhook:
 
     async def _take(
         self, scope: "Scope", headers: "RequestHeaders", protocol: "HTTPProtocol", source: Source
-    ) -> Answer:
+    ) -> Response:
         answers, header, begun = self.answers, headers.get, self._time()
         try:
             http2 = scope.http_version == "2"
@@ -119,13 +127,13 @@ class Webhook:
             if (coding := header("content-encoding")) is not None and coding.strip().lower() in ("gzip", "x-gzip"):
                 unpacked = gunzip(received, self._limit)
                 body = received if unpacked is None else unpacked
-        except TooLarge:
+        except BodyTooLargeError:
             return answers.too_large
-        except Incomplete:
+        except IncompleteBodyError:
             return answers.incomplete
-        except TooSlow:
+        except BodyTimeoutError:
             return answers.too_slow
-        except NoRoom:
+        except ReceiveBufferFullError:
             return answers.busy
         timestamp = header(signature.TIMESTAMP_HEADER)
         if source.signers and not self._signed(source, timestamp, header(signature.SIGNATURE_HEADER), received, body):
@@ -141,7 +149,7 @@ class Webhook:
                 traceparent.of_span.get() or header("traceparent"),
                 begun,
             )
-        except Busy:
+        except TooManyInFlightError:
             return answers.busy
         return self._answer_to[await written]
 

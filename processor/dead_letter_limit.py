@@ -8,10 +8,10 @@ processor.
 from collections import deque
 from collections.abc import Sequence
 
-from processor.identification import attempt_of
-from processor.records import DeadLetter, Event, Outcome, RawRecord
-from runtime.errors import Halted
-from schemas.rejection import ErrorCode
+from processor.pipeline.dedup_key import attempt_of
+from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
+from runtime.errors import ProcessorHaltedError
+from schemas.error_codes import ErrorCode
 
 OWN_FAULTS = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.UNENCODABLE})
 
@@ -34,7 +34,10 @@ class DeadLetterLimit:
         """The same, once the batch that was checked last is committed."""
 
     def check(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
-        """Take a batch into account; it counts once `committed` is called. Raises Halted if the limit is passed."""
+        """Take a batch into account; it counts once `committed` is called.
+
+        Raises ProcessorHaltedError if the limit is passed.
+        """
         seen, failed = self._seen, self._failed.copy()
         for record, outcome in zip(records, outcomes, strict=True):
             kind = type(outcome)
@@ -46,7 +49,7 @@ class DeadLetterLimit:
                 while failed[0] <= seen - self._window:
                     failed.popleft()
                 if seen >= self._window and len(failed) > self._most:
-                    raise Halted(
+                    raise ProcessorHaltedError(
                         f"{len(failed)} of the last {self._window} records became dead letters by a fault of "
                         f"Sternpost's own (the last: {outcome.code}), more than "  # type: ignore[union-attr]
                         "processor.dead_letter_limit_ratio allows; nothing was lost, and the batch in hand was not "

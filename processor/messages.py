@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from processor.records import RawRecord
+from processor.pipeline.records import RawRecord
 
 
 def raw_records(topic: str, messages: Iterable[Any]) -> tuple[list[RawRecord], list[Any]]:

@@ -12,25 +12,25 @@ from typing import Any
 import structlog
 
 from processor import messages
-from processor.core import Core
-from processor.deduplication import Deduplicator, State
-from processor.garbage import collect_seldom
-from processor.history import KafkaHistory
-from processor.loop import Loop
-from processor.pipeline import build
-from processor.sink import DEFAULTS, KafkaSink, producer_properties
-from processor.source import KafkaSource
-from processor.state import Forgetful, StateError, StateMemory
-from processor.state_folder import StateFolder
-from processor.transport import Broken, Fenced
+from processor.deduplication.deduplicator import Deduplicator, StateStore
+from processor.deduplication.restore_consumer import KafkaRestoreConsumer
+from processor.deduplication.state_directory import StateFolder
+from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
+from processor.gc_tuning import raise_gc_thresholds
+from processor.group_consumer import KafkaGroupConsumer
+from processor.interfaces import ClientUnusableError, InstanceFencedError
+from processor.pipeline.batch import BatchProcessor
+from processor.pipeline.pipeline import build_pipeline
+from processor.stream_processor import StreamProcessor
+from processor.transaction_sink import DEFAULTS, KafkaTransactionSink, producer_properties
 from runtime import metrics
-from runtime.errors import ConfigurationError, DependencyError, Halted
+from runtime.errors import ConfigurationError, DependencyError, ProcessorHaltedError
 from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
 from runtime.kafka.clients import make_producer
 from runtime.kafka.config import for_service, record_limits
 from runtime.kafka.errors import why_unreachable
 from runtime.schema_registry import Registered, Registry, subject_of
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 from runtime.supervisor import Worker, supervise
 from schemas.track_event import load_schema
 
@@ -74,7 +74,7 @@ def run_worker(worker: Worker) -> None:
     """One member: until the worker is to stop.
 
     Raises ConfigurationError where another process has its place, DependencyError where the disk or the brokers refuse,
-    and Halted.
+    and ProcessorHaltedError.
     """
     settings, processor = worker.settings, worker.settings.processor
     member = f"{processor.instance_id}-{worker.index}"
@@ -83,32 +83,32 @@ def run_worker(worker: Worker) -> None:
     if registered is None:
         return
     deduplicator = Deduplicator(processor.dedup_window_s * 1000)
-    core = Core(
+    core = BatchProcessor(
         deduplicator,
-        build(processor.profile, schema_id=registered.id, max_event_bytes=record_limits(settings).events),
+        build_pipeline(processor.profile, schema_id=registered.id, max_event_bytes=record_limits(settings).events),
     )
     log.info("pipeline made", profile=processor.profile, schema_id=registered.id, compiled=COMPILED)
     states = _States(settings)
-    collect_seldom(settings.processor.batch_max_records)
+    raise_gc_thresholds(settings.processor.batch_max_records)
     pause_s = FIRST_PAUSE_S
     while not worker.stopping.is_set():
-        loop: Loop | None = None
+        loop: StreamProcessor | None = None
         begun, broke = time.monotonic(), False
         try:
-            loop = Loop(
+            loop = StreamProcessor(
                 worker,
                 processor,
                 core,
                 deduplicator,
                 states.open,
-                KafkaHistory(settings),
-                lambda: KafkaSink(settings, f"{processor.group_id}-{member}"),
-                lambda listener: KafkaSource(settings, member, listener),
+                KafkaRestoreConsumer(settings),
+                lambda: KafkaTransactionSink(settings, f"{processor.group_id}-{member}"),
+                lambda listener: KafkaGroupConsumer(settings, member, listener),
                 [source.name for source in settings.sources],
                 partial(why_unreachable, settings),
             )
             loop.run()
-        except Broken as error:
+        except ClientUnusableError as error:
             if time.monotonic() - begun > STABLE_AFTER_S:
                 pause_s = FIRST_PAUSE_S
             why = why_unreachable(settings)
@@ -118,14 +118,14 @@ def run_worker(worker: Worker) -> None:
             worker.ready(False, f"starting anew after {cause}")
             worker.beat()
             broke = True
-        except Fenced:
+        except InstanceFencedError:
             raise ConfigurationError(
                 f"another process is member {member} of the group {processor.group_id}: give each machine a "
                 "processor.instance_id of its own"
             ) from None
         except StateError as error:
             raise states.unusable(error) from None
-        except Halted:
+        except ProcessorHaltedError:
             metrics.PROCESSOR_HALTS.labels().inc()
             raise
         finally:
@@ -167,11 +167,11 @@ class _States:
                 settings.topics.raw,
                 _topic_id(settings),
                 processor.dedup_window_s * 1000,
-                StateMemory(processor.state_memory_bytes),
+                RocksDBResources(processor.state_memory_bytes),
             )
 
-    def open(self, partition: int, position: int, has_offset: bool) -> State:
-        return self._folder.open(partition, position, has_offset) if self._folder else Forgetful(position)
+    def open(self, partition: int, position: int, has_offset: bool) -> StateStore:
+        return self._folder.open(partition, position, has_offset) if self._folder else NullStateStore(position)
 
     def unusable(self, error: StateError) -> DependencyError:
         assert self._folder is not None  # noqa: S101 (nothing else raises StateError)

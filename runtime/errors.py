@@ -8,11 +8,11 @@ SternpostError
  │    ├── RegistryRefusedError         it answers, and does not let us
  │    │    └── SchemaIncompatibleError
  │    └── SchemaNotFoundError          it answers, and has not got the schema
- ├── CheckFailed          a check ran and found a problem                   exit 1
+ ├── CheckFailedError          a check ran and found a problem                   exit 1
  └── Halted               the processor stopped itself rather than go on    exit 70 (EX_SOFTWARE)
 
 Each message is for the person at the terminal: it names the setting, topic or file at fault and says what to do.
-Bad *payloads* are no errors: they are data, and end as dead letters (`schemas.rejection`).
+Bad *payloads* are no errors: they are data, and end as dead letters (`schemas.error_codes`).
 """
 
 
@@ -59,13 +59,13 @@ class SchemaNotFoundError(DependencyError):
     """The schema registry answers, and has no such schema, version or subject."""
 
 
-class CheckFailed(SternpostError):
+class CheckFailedError(SternpostError):
     """What was to be checked is not as it should be."""
 
     exit_code = 1
 
 
-class Halted(SternpostError):
+class ProcessorHaltedError(SternpostError):
     """Going on would do harm (too many dead letters, for one); nothing was lost, and a person must look."""
 
     exit_code = 70

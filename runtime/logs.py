@@ -20,7 +20,7 @@ import structlog
 
 from runtime import metrics
 from runtime.log_stream import LogStream
-from runtime.settings import Log, LogFormat
+from runtime.settings.model import LogFormat, LogSettings
 
 STANDARD_ERROR = 2
 DRAIN_TIMEOUT_S = 1.0
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 _counted = 0
 
 
-def configure(log: Log, **bound: object) -> None:
+def configure(log: LogSettings, **bound: object) -> None:
     """Sets logging up for this process; `bound` is on every line (service, worker)."""
     console = log.format is LogFormat.CONSOLE or (log.format is LogFormat.AUTO and os.isatty(STANDARD_ERROR))
     level = logging.getLevelNamesMapping()[log.level.upper()]

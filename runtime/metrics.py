@@ -86,7 +86,7 @@ def _declare(metric: Metric[Series]) -> Metric[Series]:
     return metric
 
 
-def share_between_processes() -> None:
+def enable_multiprocess() -> None:
     """Have this process, and those that it starts from now on, count where this one can add them up.
 
     To be called before this process counts anything. Raises ConfigurationError if no folder can be written to.
@@ -108,7 +108,7 @@ def remove_shared_folder() -> None:
     shutil.rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)
 
 
-def forget_process(pid: int) -> None:
+def mark_process_dead(pid: int) -> None:
     """Keep the counts of a process that ended, and drop its gauges."""
     if _shared_folder is not None:
         multiprocess.mark_process_dead(pid, _shared_folder)  # type: ignore[no-untyped-call]
@@ -137,7 +137,7 @@ class _Summed(Collector):
             yield family
 
 
-class CountTally:
+class BufferedCounter:
     """A counter's series that counts in this process until `flush`: a twentieth of the cost of the series itself."""
 
     __slots__ = ("_count", "_series")
@@ -155,7 +155,7 @@ class CountTally:
             self._count = 0
 
 
-class HistogramTally:
+class BufferedHistogram:
     """The same for a histogram."""
 
     __slots__ = ("_bounds", "_counts", "_series", "_sum")
@@ -181,20 +181,20 @@ class HistogramTally:
             self._sum = 0.0
 
 
-_tallies: dict[tuple[str, ...], CountTally | HistogramTally] = {}
+_tallies: dict[tuple[str, ...], BufferedCounter | BufferedHistogram] = {}
 
 
-def count_tally(metric: Metric[Counter], *labels: str) -> CountTally:
+def buffered_counter(metric: Metric[Counter], *labels: str) -> BufferedCounter:
     """The tally of a counter's series: one, however often it is asked for."""
-    tally = _tallies.setdefault((metric.name, *labels), CountTally(metric.labels(*labels)))
-    assert isinstance(tally, CountTally)  # noqa: S101
+    tally = _tallies.setdefault((metric.name, *labels), BufferedCounter(metric.labels(*labels)))
+    assert isinstance(tally, BufferedCounter)  # noqa: S101
     return tally
 
 
-def histogram_tally(metric: Metric[Histogram], *labels: str) -> HistogramTally:
+def buffered_histogram(metric: Metric[Histogram], *labels: str) -> BufferedHistogram:
     """The tally of a histogram's series."""
-    tally = _tallies.setdefault((metric.name, *labels), HistogramTally(metric.labels(*labels), metric.bounds))
-    assert isinstance(tally, HistogramTally)  # noqa: S101
+    tally = _tallies.setdefault((metric.name, *labels), BufferedHistogram(metric.labels(*labels), metric.bounds))
+    assert isinstance(tally, BufferedHistogram)  # noqa: S101
     return tally
 
 

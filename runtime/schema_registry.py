@@ -22,7 +22,7 @@ from runtime.errors import (
     SchemaNotFoundError,
     SternpostError,
 )
-from runtime.settings import SchemaRegistry
+from runtime.settings.model import SchemaRegistrySettings
 
 Answer = TypeVar("Answer")
 
@@ -57,7 +57,7 @@ class Registry:
     RegistryRefusedError, which do not.
     """
 
-    def __init__(self, settings: SchemaRegistry) -> None:
+    def __init__(self, settings: SchemaRegistrySettings) -> None:
         """Asks nothing yet. Raises ConfigurationError if the client does not take the settings."""
         self._settings = settings
         try:

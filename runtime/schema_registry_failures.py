@@ -22,7 +22,7 @@ from runtime.errors import (
     SchemaNotFoundError,
     SternpostError,
 )
-from runtime.settings import SchemaRegistry
+from runtime.settings.model import SchemaRegistrySettings
 
 READ_ONLY = 42205
 """Confluent's and Redpanda's code for a registry or subject in the mode READONLY:
@@ -48,17 +48,17 @@ ANOTHER_NAME, EXPIRED = (62, 64), 10
 https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/"""
 
 
-def name(settings: SchemaRegistry) -> str:
+def name(settings: SchemaRegistrySettings) -> str:
     """The registry and its address, without the password that may be in it."""
     return f"the schema registry at {re.sub(r'(?<=://)[^/@]*@', '', settings.url)}"
 
 
-def not_a_registry(settings: SchemaRegistry, what: str) -> RegistryMisconfiguredError:
+def not_a_registry(settings: SchemaRegistrySettings, what: str) -> RegistryMisconfiguredError:
     """The error for an address where something else answers. `what` it answers: `JSON without an id`."""
     return RegistryMisconfiguredError(f"{name(settings)} is not one: it answers with {what}", ADDRESS)
 
 
-def misconfigured(settings: SchemaRegistry, error: Exception) -> RegistryMisconfiguredError:
+def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> RegistryMisconfiguredError:
     """The error for settings that the client itself does not take; quotes no value."""
     if isinstance(error, ValueError) and (unknown := re.match(r"Unrecognized properties: (.*)", str(error))):
         names = [name for name in unknown[1].split(", ") if name in settings.properties]
@@ -88,7 +88,7 @@ def misconfigured(settings: SchemaRegistry, error: Exception) -> RegistryMisconf
     )
 
 
-def _files(settings: SchemaRegistry) -> Iterator[tuple[str, Path]]:
+def _files(settings: SchemaRegistrySettings) -> Iterator[tuple[str, Path]]:
     """The files that settings name, by the setting's name."""
     if settings.ca_file is not None:
         yield "schema_registry.ca_file", settings.ca_file
@@ -97,7 +97,9 @@ def _files(settings: SchemaRegistry) -> Iterator[tuple[str, Path]]:
             yield f"schema_registry.properties: {name}", Path(value)
 
 
-def explain(settings: SchemaRegistry, error: Exception, is_registry: Callable[[], bool]) -> SternpostError | None:
+def explain(
+    settings: SchemaRegistrySettings, error: Exception, is_registry: Callable[[], bool]
+) -> SternpostError | None:
     """Our error for one of the client's; None for what is no failure of a request, but a fault of ours.
 
     `is_registry` is asked where a 404 does not say what is missing: the schema, or everything.
@@ -121,7 +123,9 @@ def explain(settings: SchemaRegistry, error: Exception, is_registry: Callable[[]
     return None
 
 
-def _answered(settings: SchemaRegistry, error: SchemaRegistryError, is_registry: Callable[[], bool]) -> SternpostError:
+def _answered(
+    settings: SchemaRegistrySettings, error: SchemaRegistryError, is_registry: Callable[[], bool]
+) -> SternpostError:
     """For an answer that is not 2xx."""
     status, code = error.http_status_code, error.error_code
     who, said = name(settings), _quote(error)
@@ -175,7 +179,7 @@ def _quote(error: SchemaRegistryError) -> str:
     return f"HTTP {error.http_status_code}: {text}" if text else f"HTTP {error.http_status_code}"
 
 
-def _tls(settings: SchemaRegistry, error: ssl.SSLError) -> SternpostError:
+def _tls(settings: SchemaRegistrySettings, error: ssl.SSLError) -> SternpostError:
     who = name(settings)
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in ANOTHER_NAME:
@@ -199,7 +203,7 @@ def _tls(settings: SchemaRegistry, error: ssl.SSLError) -> SternpostError:
     )
 
 
-def _no_answer(settings: SchemaRegistry, causes: list[BaseException]) -> SternpostError:
+def _no_answer(settings: SchemaRegistrySettings, causes: list[BaseException]) -> SternpostError:
     """For a request that came to no answer."""
     who, kinds = name(settings), {type(cause).__name__ for cause in causes}
     if kinds & {"InvalidURL", "UnsupportedProtocol", "LocalProtocolError"}:

@@ -28,7 +28,7 @@ import structlog
 from runtime import logs, metrics, systemd
 from runtime.errors import SternpostError
 from runtime.heartbeat import Heartbeat
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STABLE_AFTER_S = 60.0
@@ -166,7 +166,7 @@ def supervise(
     Workers still there `stop_timeout_s` after the request to stop are killed. `admin` is host and port of the
     admin listener. A worker that ends with one of the codes `passing` is started again where one was ready before.
     """
-    from runtime import admin as admin_listener
+    from runtime import admin_listener
 
     log = structlog.get_logger()
     wake_read, wake_write = os.pipe()
@@ -196,7 +196,7 @@ def supervise(
         return not waiting, "; ".join(waiting)
 
     logs.take_over_streams()
-    metrics.share_between_processes()
+    metrics.enable_multiprocess()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, pass_on)
@@ -214,7 +214,7 @@ def supervise(
                     pid, worker_code = ended
                     log_at = log.info if stop_at and worker_code == 0 else log.error
                     log_at("worker ended", worker=slot.index, exit_code=worker_code)
-                    metrics.forget_process(pid)
+                    metrics.mark_process_dead(pid)
                     if stop_at:
                         code = code or max(0, worker_code)
                     elif worker_code in _final_codes() and not (worker_code in passing and been_ready):

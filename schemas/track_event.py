@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from schemas.timestamps import iso, milliseconds
+from schemas.customerio.timestamps import iso, milliseconds
 
 _VERSION = re.compile(r"track_event\.v([1-9][0-9]*)\.avsc")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.kafka import Kafka, SettingsMaker, TopicMaker, running
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, running
 
 # Tests run from the sources, whatever is compiled: breakpoints, coverage and patches work there. PURE_PYTHON=0 has them
 # run what is compiled.

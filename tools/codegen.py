@@ -3,8 +3,8 @@
 With --check it writes nothing, and exits with 1 if the file is not what it would write.
 
 The encoder takes an event as a row: a list of values, one for each field of the schema, those of its inner records
-included, in the schema's order. Fields that are the same in all events (`constant` in schemas/fields.csv) have no place
-in a row; their encoding stands in the code.
+included, in the schema's order. Fields that are the same in all events (`constant` in schemas/mapping/fields.csv) have
+no place in a row; their encoding stands in the code.
 
 Of Avro it knows what the schema has: records, strings, ints, longs, booleans, arrays, maps, and each of them nullable.
 It raises ValueError for anything else.
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import fastavro
 
-from schemas import catalogue
+from schemas.mapping import tables
 from schemas.track_event import SCHEMA_FILE, load_schema
 
 ENCODER = SCHEMA_FILE.with_name("encoder.py")
@@ -165,7 +165,7 @@ def module(schema: dict[str, Any], constants: dict[str, Any], file: str) -> str:
 
 def encoder() -> str:
     """What schemas/avro/encoder.py must contain."""
-    source = module(load_schema(), catalogue.constants(), SCHEMA_FILE.name)
+    source = module(load_schema(), tables.constants(), SCHEMA_FILE.name)
     command = [str(Path(sys.executable).with_name("ruff")), "format", "--stdin-filename", str(ENCODER), "-"]
     return subprocess.run(command, input=source, capture_output=True, check=True, text=True).stdout
 

@@ -19,21 +19,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 MODULES = (
-    "processor/core.py",
-    "processor/deduplication.py",
-    "processor/identification.py",
-    "processor/mapping.py",
+    "processor/pipeline/batch.py",
+    "processor/deduplication/deduplicator.py",
+    "processor/pipeline/dedup_key.py",
+    "processor/pipeline/mapper.py",
     "processor/messages.py",
-    "processor/pipeline.py",
-    "processor/records.py",
+    "processor/pipeline/pipeline.py",
+    "processor/pipeline/records.py",
     "schemas/avro/binary.py",
     "schemas/avro/encoder.py",
-    "schemas/event_writer.py",
-    "schemas/identity.py",
-    "schemas/json_body.py",
-    "schemas/recipient.py",
-    "schemas/timestamps.py",
-    "schemas/values.py",
+    "schemas/avro/event_writer.py",
+    "schemas/customerio/event_identity.py",
+    "schemas/customerio/lossless_json.py",
+    "schemas/customerio/recipient.py",
+    "schemas/customerio/timestamps.py",
+    "schemas/customerio/coercion.py",
 )
 
 LIBRARY = "sternpost"

@@ -1,13 +1,13 @@
 """The chart's values.schema.json, closed at every level, and the defaults that its templates calculate with.
 
-What is below `settings` comes from runtime/settings.py: names, types, bounds and descriptions. Left out is what is
-secret, which a chart's values must not hold, and what the chart sets itself.
+What is below `settings` comes from runtime/settings/model.py: names, types, bounds and descriptions. Left out is what
+is secret, which a chart's values must not hold, and what the chart sets itself.
 """
 
 import json
 from typing import Any
 
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 CHART = "helm/sternpost"
 
@@ -38,7 +38,7 @@ def files() -> dict[str, str]:
     return {
         f"{CHART}/values.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
         f"{CHART}/templates/_defaults.tpl": (
-            "{{/* Generated from runtime/settings.py by deploy/generators/values_schema.py. */}}\n"
+            "{{/* Generated from runtime/settings/model.py by deploy/generators/values_schema.py. */}}\n"
             '{{- define "sternpost.defaults" -}}\n'
             f"{json.dumps(defaults, indent=2)}\n"
             "{{- end -}}\n"
@@ -51,7 +51,7 @@ def schema() -> Schema:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart sternpost",
-        "$comment": "Generated from runtime/settings.py by deploy/generators/values_schema.py.",
+        "$comment": "Generated from runtime/settings/model.py by deploy/generators/values_schema.py.",
         **closed(
             {
                 "fullnameOverride": text(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", maxLength=40),

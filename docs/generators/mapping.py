@@ -4,12 +4,12 @@ import json
 from functools import cache
 from typing import Any
 
-from processor.identification import identify
-from processor.pipeline import build, record_of
-from processor.records import DeadLetter
-from schemas import catalogue
-from schemas.event_reader import EventReader
-from schemas.rejection import Rejection
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.pipeline import build_pipeline, record_of
+from processor.pipeline.records import DeadLetter
+from schemas.avro.decoder import EventReader
+from schemas.error_codes import PayloadRejectedError
+from schemas.mapping import tables
 from schemas.track_event import track_json
 
 RECEIVED_MS = 1_613_063_090_500
@@ -91,8 +91,8 @@ TIMES: list[tuple[str, str]] = [
 HEAD = """\
 # Mapping
 
-What a Customer.io webhook becomes. Generated from `schemas/events.csv`, `schemas/fields.csv` and the mapping itself;
-every outcome below was computed.
+What a Customer.io webhook becomes. Generated from `schemas/mapping/events.csv`, `schemas/mapping/fields.csv` and the
+mapping itself; every outcome below was computed.
 
 To see it for a payload of yours, with what was left out and why, or where the problem is:
 
@@ -245,9 +245,9 @@ them. `integrations` is a map in the Avro schema, and so are `headers`: their na
 
 ## Changing the mapping
 
-A new metric is a row in `schemas/events.csv`. A new field is a row in `schemas/fields.csv`, the same field with null as
-its default in a new version of the schema beside the old ones (`schemas/avro/track_event.v2.avsc`), and its description
-in `schemas/payload.py`; tests say what is missing. Then `make docs`.
+A new metric is a row in `schemas/mapping/events.csv`. A new field is a row in `schemas/mapping/fields.csv`, the same
+field with null as its default in a new version of the schema beside the old ones (`schemas/avro/track_event.v2.avsc`),
+and its description in `tests/support/webhook_model.py`; tests say what is missing. Then `make docs`.
 """
 
 
@@ -305,9 +305,9 @@ def _legacy() -> str:
 def _events() -> list[str]:
     lines = []
     before = None
-    for row in catalogue.events():
+    for row in tables.events():
         shown = "" if row.object_type == before else f"`{row.object_type}`"
-        if row.object_type == catalogue.EVERY_OBJECT_TYPE:
+        if row.object_type == tables.EVERY_OBJECT_TYPE:
             shown = "any, or none"
         before = row.object_type
         lines.append(f"| {shown} | `{row.metric}` | {row.event} | {ORIGINS[row.origin]} |")
@@ -317,11 +317,11 @@ def _events() -> list[str]:
 def _fields() -> list[str]:
     return [
         f"| `{row.target}` | {_sources(row)} | {row.type} | {row.profile} | {ORIGINS[row.origin]} | {row.meaning} |"
-        for row in catalogue.fields()
+        for row in tables.fields()
     ]
 
 
-def _sources(row: catalogue.FieldRow) -> str:
+def _sources(row: tables.FieldRow) -> str:
     in_words = {"when received", "SHA-256 of the body", "name of the source"}
     in_words |= {f"{part} of the raw record" for part in ("topic", "partition", "offset")}
     written = [source if source in in_words else f"`{source}`" for source in row.sources]
@@ -338,7 +338,7 @@ def _time(written: str) -> str:
 
 def _data(written: str) -> str:
     event = _mapped(b'{"data":{"customer_id":"1",' + written.encode() + b"}}")
-    if isinstance(event, Rejection):
+    if isinstance(event, PayloadRejectedError):
         return f"dead letter `{event.code}` at `{event.field}`"
     made = {**event.get("properties", {}), **event["context"].get("traits", {})}
     return (
@@ -350,13 +350,13 @@ def _data(written: str) -> str:
 
 def _whole(body: bytes) -> str:
     event = _mapped(body)
-    return f"dead letter `{event.code}`" if isinstance(event, Rejection) else "an event"
+    return f"dead letter `{event.code}`" if isinstance(event, PayloadRejectedError) else "an event"
 
 
-def _mapped(body: bytes) -> dict[str, Any] | Rejection:
+def _mapped(body: bytes) -> dict[str, Any] | PayloadRejectedError:
     try:
         return _event(body, "rudderstack")
-    except Rejection as rejection:
+    except PayloadRejectedError as rejection:
         return rejection
 
 
@@ -364,11 +364,11 @@ def _event(body: bytes, profile: str) -> dict[str, Any]:
     record = record_of(body, received_at_ms=RECEIVED_MS, request_timestamp_s=SENT_S)
     outcome = _pipeline(profile).outcome(record, identify(record))
     if isinstance(outcome, DeadLetter):
-        raise Rejection(outcome.code, outcome.message, outcome.field, outcome.stage)
+        raise PayloadRejectedError(outcome.code, outcome.message, outcome.field, outcome.stage)
     return track_json(EventReader.of_newest()(outcome.value))
 
 
-_pipeline = cache(build)
+_pipeline = cache(build_pipeline)
 
 
 def _pretty(value: object) -> str:

@@ -7,12 +7,12 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from runtime.configuration import fields, variable
+from runtime.settings.loader import fields, variable
 
 HEAD = """\
 # Settings
 
-Generated from `runtime/settings.py`. `sternpost config` shows those in force and where each came from.
+Generated from `runtime/settings/model.py`. `sternpost config` shows those in force and where each came from.
 
 A setting comes from, strongest first:
 

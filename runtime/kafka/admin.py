@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 from runtime.errors import DependencyError
 from runtime.kafka.clients import make_admin
 from runtime.kafka.errors import failures_of, unreachable
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 ADMIN_TIMEOUT_S = 15
 

@@ -16,7 +16,7 @@ from runtime.kafka.config import Properties, client_config, consumer_config, pro
 from runtime.kafka.errors import BrokerFailures, failures_of
 from runtime.kafka.properties import canonical
 from runtime.masking import MASK, is_secret
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 log = logging.getLogger("kafka")
 

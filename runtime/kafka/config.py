@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from runtime.kafka import properties
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 HEADROOM_BYTES = 65_536
 """Room for headers, framing, and what the broker adds to a batch."""

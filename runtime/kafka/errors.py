@@ -12,7 +12,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 
 from runtime.errors import DependencyError
-from runtime.settings import Settings
+from runtime.settings.model import Settings
 
 LEADERSHIP_ERRORS = (
     KafkaError.LEADER_NOT_AVAILABLE,

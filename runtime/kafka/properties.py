@@ -1,6 +1,6 @@
 """librdkafka's properties: which there are, for which clients, and which values each takes.
 
-`properties.csv` is written from librdkafka itself by `tests/librdkafka_properties.py`; a test compares the two.
+`properties.csv` is written from librdkafka itself by `tests/support/librdkafka_properties.py`; a test compares the two.
 Reference: https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
 """
 

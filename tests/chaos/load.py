@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from tests.chaos.pipeline import PARTITIONS, Pipeline
-from tests.kafka import WRITE_KEY
-from tests.retention import IN_2020_MS
+from tests.support.kafka import WRITE_KEY
+from tests.support.retention import IN_2020_MS
 
 TIMEOUT_S = 4.0
 """After which Customer.io gives a request up."""

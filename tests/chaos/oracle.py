@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.load import Sent
 from tests.chaos.pipeline import Pipeline
-from tests.retention import await_check
-from tests.waiting import until
+from tests.support.retention import await_check
+from tests.support.waiting import until
 
 EVENTS_RETENTION_MS = 7 * 86_400_000
 EVENTS, DEAD_LETTERS = "rudderstack.events", "customerio.dead-letters"

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from sternpost.local_stack import LocalStack
-from sternpost.local_stack.ports import choose
-from sternpost.local_stack.process import Process
-from tests.kafka import WRITE_KEY
-from tests.retention import CHECKED_EACH_SECOND
-from tests.waiting import until
+from sternpost.local import LocalStack
+from sternpost.local.ports import choose
+from sternpost.local.process import Process
+from tests.support.kafka import WRITE_KEY
+from tests.support.retention import CHECKED_EACH_SECOND
+from tests.support.waiting import until
 
 STERNPOST = Path(sys.executable).with_name("sternpost")
 START_S = 90.0

@@ -6,14 +6,15 @@ import pytest
 from click.testing import CliRunner
 
 from runtime.errors import DependencyError
-from runtime.settings import Settings
-from sternpost import asking, reader, topics
-from sternpost.cli import cli
-from sternpost.doctor import clock, cluster, rights
-from sternpost.doctor.check import Check, Verdict
-from sternpost.doctor.examine import examine
-from sternpost.local_stack import LocalStack
-from tests.waiting import until
+from runtime.kafka import range_consumer, retry
+from runtime.settings.model import Settings
+from sternpost.cli.main import cli
+from sternpost.local import LocalStack
+from sternpost.operations import topics
+from sternpost.operations.doctor import clock, cluster, rights
+from sternpost.operations.doctor.check import Check, Severity
+from sternpost.operations.doctor.run_checks import run_checks
+from tests.support.waiting import until
 
 
 def _of_cluster(settings: Settings) -> Iterator[Check]:
@@ -21,7 +22,7 @@ def _of_cluster(settings: Settings) -> Iterator[Check]:
     return cluster.check(settings, found, *cluster.broker_configs(settings, list(found.brokers)))
 
 
-def _by_verdict(checks: Iterator[Check], verdict: Verdict) -> dict[str, Check]:
+def _by_verdict(checks: Iterator[Check], verdict: Severity) -> dict[str, Check]:
     return {check.name: check for check in checks if check.verdict is verdict}
 
 
@@ -32,13 +33,13 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
         settings = Settings.model_validate({"kafka": {"bootstrap_servers": stack.bootstrap_servers}, "topics": names})
         topics.create(settings)
         sound = {"brokers", "broker version", "broker settings", "replicas"}
-        until(lambda: _by_verdict(_of_cluster(settings), Verdict.OK).keys() >= sound)  # once all replicas are there
+        until(lambda: _by_verdict(_of_cluster(settings), Severity.OK).keys() >= sound)  # once all replicas are there
         for broker in stack.brokers[1:]:
             broker.kill()
-        for module in (clock, cluster, asking, reader, rights, topics):
+        for module in (clock, cluster, retry, range_consumer, rights, topics):
             monkeypatch.setattr(module, "ADMIN_TIMEOUT_S", 5)
-        checks = list(examine(settings, url="http://127.0.0.1:1/v1/webhook", role=None, send=False))
-        faults = _by_verdict(iter(checks), Verdict.FAULT)
+        checks = list(run_checks(settings, url="http://127.0.0.1:1/v1/webhook", role=None, send=False))
+        faults = _by_verdict(iter(checks), Severity.FAULT)
         assert faults["brokers"].detail == "brokers 2, 3 do not answer from here, the others do"
         assert "most of them" in faults["controller"].mend
         options = [f"--set=kafka.bootstrap_servers={stack.bootstrap_servers}"]

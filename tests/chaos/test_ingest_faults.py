@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from sternpost.local_stack import LocalStack
-from tests.endpoint import CUSTOMER_IO_TIMEOUT_S, Endpoint, answer_on, endpoint, records, request
+from sternpost.local import LocalStack
+from tests.support.endpoint import CUSTOMER_IO_TIMEOUT_S, Endpoint, answer_on, endpoint, records, request
 
 TOPIC = "raw"
 

@@ -3,11 +3,11 @@
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from runtime.configuration import load
-from sternpost.local_stack import LocalStack, services
+from runtime.settings.loader import load
+from sternpost.local import LocalStack, services
 from tests.integration.test_local_stack import SCHEMA, SUBJECT, create, names
 from tests.integration.test_services import send
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 def test_servers_that_were_killed_come_back_with_their_data() -> None:

@@ -1,4 +1,4 @@
-"""The contract of processor/transport.py, as tests that run on each implementation of it.
+"""The contract of processor/interfaces.py, as tests that run on each implementation of it.
 
 class TestTransportOnX(TransportContract):
     @pytest.fixture
@@ -12,13 +12,13 @@ from contextlib import suppress
 
 import pytest
 
-from processor.records import DeadLetter, Duplicate, Event, RawRecord
-from processor.transport import Aborted, Broken, Fenced, History
-from runtime.errors import Halted
-from schemas.rejection import ErrorCode, Stage
+from processor.interfaces import ClientUnusableError, InstanceFencedError, RestoreConsumer, TransactionAbortedError
+from processor.pipeline.records import DeadLetter, Duplicate, Event, RawRecord
+from runtime.errors import ProcessorHaltedError
+from schemas.error_codes import ErrorCode, Stage
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Member, World, poll_until
-from tests.fake_kafka import Written
-from tests.unit.processor.raw_records import raw
+from tests.support.fake_kafka import Written
+from tests.support.raw_records import raw
 
 HOUR_MS = 3_600_000
 
@@ -52,7 +52,7 @@ def positions_after(records: Sequence[RawRecord]) -> dict[int, int]:
     return {record.partition: record.offset + 1 for record in records}
 
 
-def read_all(history: History, partitions: set[int]) -> list[RawRecord]:
+def read_all(history: RestoreConsumer, partitions: set[int]) -> list[RawRecord]:
     """Until all of them are done; each may be so only once."""
     found: list[RawRecord] = []
     open_ = set(partitions)
@@ -169,7 +169,7 @@ class TransportContract:
         first.write(records, [event("fenced")])
         second = world.sink("same")
         second.write(records, [event("a")])
-        with pytest.raises((Aborted, Broken)):
+        with pytest.raises((TransactionAbortedError, ClientUnusableError)):
             first.commit({0: 1}, one.source.group_metadata())
         assert one.source.committed([0]) == {0: 0}
         second.commit({0: 1}, one.source.group_metadata())
@@ -194,7 +194,7 @@ class TransportContract:
             sink.write(records, [event("with it"), large])
             sink.commit({0: 2}, one.source.group_metadata())
 
-        with pytest.raises(Aborted) as aborted:
+        with pytest.raises(TransactionAbortedError) as aborted:
             transact()
         assert aborted.value.record_fault == "MSG_SIZE_TOO_LARGE"
         sink.abort()
@@ -209,7 +209,7 @@ class TransportContract:
         large = event("large", value=random.Random(7).randbytes(MAX_EVENT_BYTES + 1))
         sink = world.sink("one")
         for _ in range(3):
-            with suppress(Aborted):  # told at once, or later
+            with suppress(TransactionAbortedError):  # told at once, or later
                 sink.write(records, [large])
             sink.abort()
             sink.write(records, [event("a")])
@@ -320,7 +320,7 @@ class TransportContract:
         sink = world.sink("one")
         sink.write(records, [Duplicate(0)])
         sink.commit({0: 99}, one.source.group_metadata())
-        with pytest.raises(Halted, match="ends at 1"):
+        with pytest.raises(ProcessorHaltedError, match="ends at 1"):
             one.source.committed([0])
 
     # The group
@@ -363,7 +363,7 @@ class TransportContract:
         (kept,) = one.positions
         records = [record for record in sent if record.partition == kept]
         sink.write(records, [event("stale")])
-        with pytest.raises(Aborted):
+        with pytest.raises(TransactionAbortedError):
             sink.commit({kept: 1}, before)
         sink.abort()
         assert one.source.committed([kept]) == {kept: 0}
@@ -384,7 +384,7 @@ class TransportContract:
         world.time_out(loser)
         poll_until(lambda: 0 in other.positions, other)
         assert other.positions[0] == 0
-        with pytest.raises((Aborted, Broken)):
+        with pytest.raises((TransactionAbortedError, ClientUnusableError)):
             sink.commit({0: 2}, metadata)
         assert (loser.name, "lost", 0) not in world.diary, "callbacks come within poll"
         poll_until(lambda: (loser.name, "lost", 0) in world.diary, loser)
@@ -403,10 +403,10 @@ class TransportContract:
         poll_until(lambda: second.received, second)
         sink = world.sink("another")
         sink.write(records, [event("late")])
-        with pytest.raises((Aborted, Broken)):
+        with pytest.raises((TransactionAbortedError, ClientUnusableError)):
             sink.commit({0: 1}, metadata)
         sink.abort()
-        with pytest.raises(Fenced):
+        with pytest.raises(InstanceFencedError):
             poll_until(lambda: False, first, second)
         sink.write(records, [event("a")])
         sink.commit({0: 1}, second.source.group_metadata())

@@ -1,13 +1,13 @@
-"""What the contract of processor/transport.py is tested on: Kafka as one test has it, real or in memory."""
+"""What the contract of processor/interfaces.py is tested on: Kafka as one test has it, real or in memory."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from processor.records import RawRecord
-from processor.transport import History, Listener, Sink, Source
-from tests.fake_kafka import Written
-from tests.waiting import PATIENCE_S
+from processor.interfaces import GroupConsumer, RebalanceListener, RestoreConsumer, TransactionSink
+from processor.pipeline.records import RawRecord
+from tests.support.fake_kafka import Written
+from tests.support.waiting import PATIENCE_S
 
 PARTITIONS = 2
 """Of the raw topic. Each output topic has one, so that the order of what is read is the order of what was written."""
@@ -38,9 +38,9 @@ class World(Protocol):
         """Has the group give a member up, while another one polls; it does not hear of it before its next poll."""
         ...
 
-    def sink(self, name: str) -> Sink: ...
+    def sink(self, name: str) -> TransactionSink: ...
 
-    def history(self, window_s: int) -> History: ...
+    def history(self, window_s: int) -> RestoreConsumer: ...
 
     def output(self) -> list[Written]:
         """What a read_committed reader finds, events before dead letters."""
@@ -54,7 +54,7 @@ Diary = list[tuple[str, str, int]]
 class Member:
     """A member that starts to read whatever it is given, and notes what it is told."""
 
-    def __init__(self, name: str, diary: Diary, make_source: Callable[[Listener], Source]) -> None:
+    def __init__(self, name: str, diary: Diary, make_source: Callable[[RebalanceListener], GroupConsumer]) -> None:
         self.name = name
         self.diary = diary
         self.positions: dict[int, int] = {}

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
-from runtime.configuration import load
-from runtime.settings import Settings
+from runtime.settings.loader import load
+from runtime.settings.model import Settings
 from tests.deploy.tools import CHART, ROOT, TOOLS, absent, outcome, run, tool
 
 EVERYTHING = {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.configuration import load
+from runtime.settings.loader import load
 from tests.deploy.tools import CHART, DEPLOY, ROOT, outcome, run, tool
 
 FILE = DEPLOY / "compose.yaml"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from runtime.settings import Topics
+from runtime.settings.model import TopicSettings
 from tests.deploy.image import RESTRICTED, Images, build
 from tests.deploy.tools import DEPLOY, ROOT, outcome, run, tool
-from tests.kafka import SIGNING_KEY, WRITE_KEY, Kafka, TopicMaker
-from tests.ports import free_ports
-from tests.waiting import until
+from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, TopicMaker
+from tests.support.ports import free_ports
+from tests.support.waiting import until
 
 DOCKERFILE = DEPLOY / "Dockerfile"
 MOST_COMPRESSED_BYTES = 60_000_000
@@ -169,7 +169,7 @@ def healthy(images: Images, container: str, *options: str) -> bool:
     return result.returncode == 0
 
 
-def toml(kafka: Kafka, topics: Topics) -> str:
+def toml(kafka: Kafka, topics: TopicSettings) -> str:
     """Settings for both services, on ports that are free."""
     webhook, ingest_admin, processor_admin = free_ports(3)
     return f"""\

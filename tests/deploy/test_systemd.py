@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sternpost.cli import cli
+from sternpost.cli.main import cli
 from tests.deploy.tools import DEPLOY, outcome, run, tool
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

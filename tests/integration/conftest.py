@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka import WRITE_KEY, Kafka, SettingsMaker, TopicMaker
-from tests.service import Starter
+from tests.support.kafka import WRITE_KEY, Kafka, SettingsMaker, TopicMaker
+from tests.support.service import Starter
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from benchmarks.cluster import OURS, Cluster
 from benchmarks.payloads import webhook
 from benchmarks.result import Result
-from tests.kafka import Kafka
+from tests.support.kafka import Kafka
 
 COPY = """
 import os, sys

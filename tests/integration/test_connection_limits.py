@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.endpoint import SIGNED, UNSIGNED, Endpoint, endpoint
-from tests.kafka import Kafka, TopicMaker
+from tests.support.endpoint import SIGNED, UNSIGNED, Endpoint, endpoint
+from tests.support.kafka import Kafka, TopicMaker
 
 OPEN_FILES = 120
 BLOCKED = 'sternpost_ingest_accept_blocked_total{{reason="{}"}}'

@@ -16,14 +16,14 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Message, Producer
 
 from runtime.errors import DependencyError
-from runtime.settings import Settings, Topics
-from schemas import headers
-from sternpost import reader
-from sternpost.cli import cli
-from sternpost.dead_letters.redrive import plan, redrive
-from sternpost.dead_letters.selection import Selection, find
-from sternpost.transactions import Interrupted, Transactions
-from tests.kafka import Kafka, SettingsMaker, TopicMaker
+from runtime.kafka import range_consumer
+from runtime.kafka.transactional_producer import StopRequest, TransactionalProducer
+from runtime.settings.model import Settings, TopicSettings
+from schemas import record_headers
+from sternpost.cli.main import cli
+from sternpost.operations.dead_letters.redrive import plan, redrive
+from sternpost.operations.dead_letters.selection import Selection, find
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
 
 GOOD = b'{"event_id":"e-%d","object_type":"email","metric":"sent","data":{"customer_id":"u%d"}}'
 BROKEN = b'{"event_id":"b","data":{"customer_id":"u","action_id":"no number"}}'
@@ -33,12 +33,12 @@ RECEIVED_AT = str(int(time.time() * 1000) - 60_000)
 
 
 @pytest.fixture
-def topics(make_topics: TopicMaker) -> Topics:
+def topics(make_topics: TopicMaker) -> TopicSettings:
     return make_topics(partitions=3)
 
 
 @pytest.fixture
-def settings(topics: Topics, make_settings: SettingsMaker) -> Settings:
+def settings(topics: TopicSettings, make_settings: SettingsMaker) -> Settings:
     return make_settings(topics)
 
 
@@ -48,15 +48,15 @@ def bury(settings: Settings, letters: list[dict[str, Any]]) -> None:
     for index, letter in enumerate(letters):
         partition = letter.get("partition", index % 3)
         found = {
-            headers.SOURCE: "test",
-            headers.RECEIVED_AT: RECEIVED_AT,
-            headers.EVENT_ID: f"e-{index}",
-            headers.ERROR_CODE: "internal_error",
-            headers.ERROR_MESSAGE: "a fault",
-            headers.ERROR_STAGE: "map",
-            headers.RAW_TOPIC: settings.topics.raw,
-            headers.RAW_PARTITION: str(partition),
-            headers.RAW_OFFSET: str(index),
+            record_headers.SOURCE: "test",
+            record_headers.RECEIVED_AT: RECEIVED_AT,
+            record_headers.EVENT_ID: f"e-{index}",
+            record_headers.ERROR_CODE: "internal_error",
+            record_headers.ERROR_MESSAGE: "a fault",
+            record_headers.ERROR_STAGE: "map",
+            record_headers.RAW_TOPIC: settings.topics.raw,
+            record_headers.RAW_PARTITION: str(partition),
+            record_headers.RAW_OFFSET: str(index),
         } | letter.get("headers", {})
         producer.produce(
             settings.topics.dead_letters,
@@ -84,7 +84,7 @@ def run(settings: Settings, *arguments: str, code: int = 0) -> Result:
 
 
 def raw(settings: Settings) -> list[Message]:
-    return list(reader.read(settings, settings.topics.raw))
+    return list(range_consumer.read(settings, settings.topics.raw))
 
 
 def test_list_counts_by_code_source_and_field_and_shows_no_payload(settings: Settings) -> None:
@@ -195,7 +195,7 @@ def test_a_letter_goes_back_as_it_came_with_its_attempt_counted(settings: Settin
         0: GOOD % (2, 2),
     }
     assert (found[2].key(), found[1].key()) == (b"u", None)
-    assert dict(reader.headers_of(found[2])) == {
+    assert dict(range_consumer.headers_of(found[2])) == {
         "source": b"test",
         "received_at": RECEIVED_AT.encode(),
         "event_id": b"e-0",
@@ -203,8 +203,8 @@ def test_a_letter_goes_back_as_it_came_with_its_attempt_counted(settings: Settin
         "traceparent": b"00-a-b-01",
         "attempt": b"1",
     }
-    assert dict(reader.headers_of(found[1]))["attempt"] == b"3"
-    foreign = dict(reader.headers_of(found[0]))
+    assert dict(range_consumer.headers_of(found[1]))["attempt"] == b"3"
+    foreign = dict(range_consumer.headers_of(found[0]))
     assert foreign == {"event_id": b"e-2", "received_at": b"%d" % failed_at, "attempt": b"1"}
 
     assert len(find(settings, Selection())) == 0
@@ -268,7 +268,7 @@ def test_letters_fail_again_by_encoder_and_size_and_faults_of_ours_too(
     def fail(*_: object) -> None:
         raise RuntimeError("a person's data")
 
-    monkeypatch.setattr("processor.mapping.mapping", fail)
+    monkeypatch.setattr("processor.pipeline.mapper.mapping", fail)
     ran = run(settings, "redrive", "--json")
     assert json.loads(ran.stdout)["left_out"] == {"internal_error": 2}
     assert "data" not in ran.output.replace("data.", "")
@@ -278,7 +278,7 @@ def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -
     bury(settings, [{"headers": {"attempt": str(attempt)}} for attempt in range(7)])
     sent = json.loads(run(settings, "redrive", "--json", "--max-attempts", "3").stdout)
     assert (sent["sent"], sent["exhausted"]) == (3, 4)
-    assert Counter(dict(reader.headers_of(message))["attempt"] for message in raw(settings)) == {
+    assert Counter(dict(range_consumer.headers_of(message))["attempt"] for message in raw(settings)) == {
         b"1": 1,
         b"2": 1,
         b"3": 1,
@@ -289,7 +289,7 @@ def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -
 def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: Settings) -> None:
     bury(settings, [{} for _ in range(30)])
 
-    def send(interrupted: Interrupted, on_sent: Callable[[int], None]) -> int:
+    def send(interrupted: StopRequest, on_sent: Callable[[int], None]) -> int:
         return redrive(
             settings, Selection(), interrupted=interrupted, on_plan=lambda plan: None, on_sent=on_sent
         ).total()
@@ -298,16 +298,16 @@ def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: S
         raise RuntimeError("in between")
 
     with pytest.raises(RuntimeError, match="in between"):
-        send(Interrupted(), fail)
+        send(StopRequest(), fail)
     sent = len(raw(settings))  # the batch was committed before we broke off
     assert sent > 0
     while sent < 30:  # how many batches there are is for the brokers to say
-        interrupted = Interrupted()
+        interrupted = StopRequest()
         more = send(interrupted, lambda _, interrupted=interrupted: setattr(interrupted, "now", True))  # type: ignore[misc]
         assert more > 0
         sent += more
-    assert send(Interrupted(), fail) == 0
-    assert Counter(dict(reader.headers_of(m))["event_id"] for m in raw(settings)) == {
+    assert send(StopRequest(), fail) == 0
+    assert Counter(dict(range_consumer.headers_of(m))["event_id"] for m in raw(settings)) == {
         f"e-{n}".encode(): 1 for n in range(30)
     }
 
@@ -318,10 +318,10 @@ def test_a_killed_redrive_is_taken_up_by_the_next(settings: Settings, tmp_path: 
     script = tmp_path / "hang.py"
     script.write_text(
         "import sys, signal\n"
-        "from runtime.configuration import load\n"
-        "from sternpost.transactions import Transactions\n"
+        "from runtime.settings.loader import load\n"
+        "from runtime.kafka.transactional_producer import TransactionalProducer\n"
         "settings = load(None, {'kafka.bootstrap_servers': sys.argv[1]})\n"
-        "transactions = Transactions(settings, sys.argv[3])\n"
+        "transactions = TransactionalProducer(settings, sys.argv[3])\n"
         "with transactions.one():\n"
         "    for n in range(9):\n"
         "        transactions.produce(sys.argv[2], value=b'half', partition=n % 3)\n"
@@ -342,8 +342,8 @@ def test_a_killed_redrive_is_taken_up_by_the_next(settings: Settings, tmp_path: 
 
 
 def test_of_two_at_once_the_later_goes_on(settings: Settings) -> None:
-    earlier = Transactions(settings, settings.processor.group_id)
-    Transactions(settings, settings.processor.group_id)
+    earlier = TransactionalProducer(settings, settings.processor.group_id)
+    TransactionalProducer(settings, settings.processor.group_id)
     with pytest.raises(DependencyError, match="another command took over"), earlier.one():
         earlier.produce(settings.topics.raw, value=b"late")
     assert raw(settings) == []
@@ -361,6 +361,6 @@ def test_export_feeds_the_mapping_on_the_command_line(settings: Settings, tmp_pa
 
 def test_a_missing_topic_says_which_command_makes_it(kafka: Kafka, make_settings: SettingsMaker) -> None:
     del kafka
-    settings = make_settings(Topics(raw="no-raw", events="no-events", dead_letters="no-dead-letters"))
+    settings = make_settings(TopicSettings(raw="no-raw", events="no-events", dead_letters="no-dead-letters"))
     with pytest.raises(DependencyError, match="sternpost topics create"):
         find(settings, Selection())

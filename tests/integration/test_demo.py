@@ -8,8 +8,8 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from sternpost.demo import EXPECTED
-from tests.kafka import Kafka
+from sternpost.local.demo import EXPECTED
+from tests.support.kafka import Kafka
 
 
 def test_the_demo_counts_right_and_leaves_no_topic_behind(kafka: Kafka, tmp_path: Path) -> None:

@@ -15,16 +15,17 @@ from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from runtime.kafka import range_consumer
 from runtime.schema_registry import Registry, subject_of
-from runtime.settings import Settings, Topics
-from sternpost import reader, topics
-from sternpost.acls import Role
-from sternpost.cli import cli
-from sternpost.doctor import clock, cluster, endpoint, lag, registry, rights
-from sternpost.doctor.check import Check, Verdict
-from sternpost.local_stack import services
-from tests.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
-from tests.waiting import until
+from runtime.settings.model import Settings, TopicSettings
+from sternpost.cli.main import cli
+from sternpost.local import services
+from sternpost.operations import topics
+from sternpost.operations.acls import Role
+from sternpost.operations.doctor import clock, cluster, endpoint, lag, registry, rights
+from sternpost.operations.doctor.check import Check, Severity
+from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -32,14 +33,14 @@ def settings(kafka: Kafka, make_settings: SettingsMaker) -> Iterator[Settings]:
     """For topics that are not there yet."""
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     names = {"raw": f"{prefix}.raw", "events": f"{prefix}.events", "dead_letters": f"{prefix}.dead-letters"}
-    settings = make_settings(Topics(**names, partitions=2, replication_factor=1, min_insync_replicas=1))
+    settings = make_settings(TopicSettings(**names, partitions=2, replication_factor=1, min_insync_replicas=1))
     yield settings
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     for gone in admin.delete_topics(list(names.values())).values():
         gone.exception(30)
 
 
-def by_verdict(checks: Iterator[Check], verdict: Verdict) -> dict[str, Check]:
+def by_verdict(checks: Iterator[Check], verdict: Severity) -> dict[str, Check]:
     return {check.name: check for check in checks if check.verdict is verdict}
 
 
@@ -71,13 +72,13 @@ def test_all_is_well_and_an_event_comes_through_with_every_key(settings: Setting
     # The local stack's broker has no authorizer, and that is worth a word.
     assert {check["name"] for check in found["checks"] if check["verdict"] != "ok"} == {"authorizer"}
     # Four pairs of keys sent one event: all in raw, and one event out.
-    raw, out = (list(reader.read(settings, topic)) for topic in (settings.topics.raw, settings.topics.events))
+    raw, out = (list(range_consumer.read(settings, topic)) for topic in (settings.topics.raw, settings.topics.events))
     assert (len(raw), len(out)) == (4, 1)
 
     assert unsent.exit_code == 0, unsent.output
     assert "--send tries it" in unsent.stdout
     assert "none is on" in unsent.stdout
-    assert len(list(reader.read(settings, settings.topics.raw))) == 4, "without --send nothing is sent"
+    assert len(list(range_consumer.read(settings, settings.topics.raw))) == 4, "without --send nothing is sent"
 
 
 def options(settings: Settings) -> list[str]:
@@ -118,7 +119,7 @@ def test_what_is_missing_is_found_with_the_command_that_makes_it(settings: Setti
 def test_more_replicas_wanted_than_transactions_have(settings: Settings) -> None:
     wanted = settings.topics.model_copy(update={"replication_factor": 3, "min_insync_replicas": 2})
     stricter = settings.model_copy(update={"topics": wanted})
-    faults = [check for check in of_cluster(stricter) if check.verdict is Verdict.FAULT]
+    faults = [check for check in of_cluster(stricter) if check.verdict is Severity.FAULT]
     assert {check.name for check in faults} >= {"broker settings"}
     assert [check for check in faults if "transaction.state.log.min.isr is 1, and should be at least 2" in check.detail]
     assert all(check.mend for check in faults)
@@ -128,7 +129,7 @@ def test_time_outs_that_the_brokers_do_not_allow(settings: Settings) -> None:
     long = settings.model_copy(
         update={"processor": settings.processor.model_copy(update={"transaction_timeout_ms": 3_600_000})}
     )
-    details = [check.detail for check in of_cluster(long) if check.verdict is Verdict.FAULT]
+    details = [check.detail for check in of_cluster(long) if check.verdict is Severity.FAULT]
     assert [detail for detail in details if "transaction.max.timeout.ms" in detail]
 
 
@@ -139,20 +140,22 @@ def test_a_topic_with_a_wrong_setting(settings: Settings) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for altered in admin.incremental_alter_configs([resource]).values():
         altered.result(30)
-    finding = until(lambda: by_verdict(cluster.check_topics(settings), Verdict.FAULT))["topics"]  # heard of in a moment
+    finding = until(lambda: by_verdict(cluster.check_topics(settings), Severity.FAULT))[
+        "topics"
+    ]  # heard of in a moment
     assert "--add-config cleanup.policy=delete" in finding.mend
 
 
 def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Settings) -> None:
     half_ms = settings.topics.raw_retention_ms // 2
     topics.create(settings)
-    assert set(by_verdict(lag.check(settings), Verdict.WARNING)) == {"processor"}
+    assert set(by_verdict(lag.check(settings), Severity.WARNING)) == {"processor"}
     now = int(time.time() * 1000)
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for age_ms in (half_ms + 3_600_000, half_ms - 3_600_000):
         producer.produce(settings.topics.raw, b"{}", partition=0, timestamp=now - age_ms)
     assert producer.flush(30) == 0
-    late = by_verdict(lag.check(settings), Verdict.WARNING)["lag"]
+    late = by_verdict(lag.check(settings), Severity.WARNING)["lag"]
     assert f"raise retention.ms of {settings.topics.raw}" in late.mend
 
     consumer = Consumer(
@@ -160,19 +163,19 @@ def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Sett
     )
     consumer.commit(offsets=[TopicPartition(settings.topics.raw, 0, 1)], asynchronous=False)
     consumer.close()
-    assert by_verdict(lag.check(settings), Verdict.OK)["lag"].detail.startswith("1 records behind")
+    assert by_verdict(lag.check(settings), Severity.OK)["lag"].detail.startswith("1 records behind")
 
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for gone in admin.delete_records([TopicPartition(settings.topics.raw, 0, 2)]).values():
         gone.result(30)
-    [lost] = [check for check in lag.check(settings) if check.verdict is Verdict.FAULT]
+    [lost] = [check for check in lag.check(settings) if check.verdict is Severity.FAULT]
     assert "retention removed 1 records" in lost.detail
 
 
 def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     brokers = sorted(cluster.metadata(settings).brokers)
     now = time.time_ns
-    for ahead_s, verdict in ((0, Verdict.OK), (60, Verdict.WARNING), (-60, Verdict.WARNING), (600, Verdict.FAULT)):
+    for ahead_s, verdict in ((0, Severity.OK), (60, Severity.WARNING), (-60, Severity.WARNING), (600, Severity.FAULT)):
         monkeypatch.setattr(time, "time_ns", lambda ahead_s=ahead_s: now() + ahead_s * 1_000_000_000)
         [check] = clock.check(settings, brokers)
         assert check.verdict is verdict
@@ -186,7 +189,7 @@ def test_rights_are_seen_where_there_is_no_authorizer(settings: Settings) -> Non
     topics.create(settings)
     configs, _ = cluster.broker_configs(settings, list(cluster.metadata(settings).brokers))
     for role in Role:
-        assert set(by_verdict(rights.check(settings, role, configs), Verdict.OK)) == {"rights"}
+        assert set(by_verdict(rights.check(settings, role, configs), Severity.OK)) == {"rights"}
 
 
 def test_a_registry_that_would_let_sinks_be_broken(settings: Settings) -> None:
@@ -194,14 +197,14 @@ def test_a_registry_that_would_let_sinks_be_broken(settings: Settings) -> None:
         foreign_schema = {"type": "record", "name": "Foreign", "fields": [{"name": "a", "type": "int"}]}
         client.register(subject_of(settings.topics.events), foreign_schema)
     [foreign] = registry.check(settings)
-    assert foreign.verdict is Verdict.FAULT
+    assert foreign.verdict is Severity.FAULT
     assert "incompatible" in foreign.detail
 
     away = settings.model_copy(
         update={"schema_registry": settings.schema_registry.model_copy(update={"url": "http://127.0.0.1:1"})}
     )
     [unreachable] = registry.check(away)
-    assert unreachable.verdict is Verdict.FAULT
+    assert unreachable.verdict is Severity.FAULT
     assert "schema_registry.url" in unreachable.mend
 
 
@@ -226,7 +229,7 @@ def test_an_endpoint_that_answers_wrongly(settings: Settings, status: int, word:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert check.verdict is Verdict.FAULT
+    assert check.verdict is Severity.FAULT
     assert word in check.detail
 
 

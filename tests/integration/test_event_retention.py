@@ -4,14 +4,15 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from runtime.configuration import load
-from runtime.settings import Settings
-from schemas.event_reader import EventReader
-from sternpost import reader, samples, schema, topics
-from sternpost.local_stack import LocalStack, services
-from sternpost.sender import Feed
-from tests.retention import CHECKED_EACH_SECOND, IN_2020_MS, await_check
-from tests.waiting import until
+from runtime.kafka import range_consumer
+from runtime.settings.loader import load
+from runtime.settings.model import Settings
+from schemas.avro.decoder import EventReader
+from sternpost.local import LocalStack, samples, services
+from sternpost.local.customerio_simulator import WebhookFeed
+from sternpost.operations import schema, topics
+from tests.support.retention import CHECKED_EACH_SECOND, IN_2020_MS, await_check
+from tests.support.waiting import until
 
 WEBHOOKS = 200
 PATIENCE_S = 120.0
@@ -40,7 +41,7 @@ def test_events_of_2020_are_there_after_the_brokers_looked_for_what_is_old(tmp_p
         with services.running(settings, own_cluster=True, data_dir=tmp_path) as running:
             source = running.settings.sources[0]
             keys = source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value()
-            feed = Feed(running.url, *keys)
+            feed = WebhookFeed(running.url, *keys)
             for payload in payloads[: WEBHOOKS // 2]:
                 assert feed.send(json.dumps(payload).encode())
             until(lambda: events_of(settings).total() == WEBHOOKS // 2, PATIENCE_S)
@@ -51,14 +52,14 @@ def test_events_of_2020_are_there_after_the_brokers_looked_for_what_is_old(tmp_p
             until(lambda: events_of(settings).total() >= WEBHOOKS, PATIENCE_S)
         await_check(stack.bootstrap_servers, settings.topics.events_retention_ms)
         assert events_of(settings) == Counter(payload["event_id"] for payload in payloads)
-        spans = reader.committed(settings, settings.topics.events)
+        spans = range_consumer.readable_ranges(settings, settings.topics.events)
         assert [span.start for span in spans] == [0, 0], "nothing of it was removed"
 
 
 def events_of(settings: Settings) -> Counter[str]:
     read = EventReader.of_newest()
     found: Counter[str] = Counter()
-    for message in reader.read(settings, settings.topics.events):
+    for message in range_consumer.read(settings, settings.topics.events):
         event = read(message.value() or b"")
         assert event["timestamp"].year == 2020
         found[event["messageId"]] += 1

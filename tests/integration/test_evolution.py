@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from schemas.evolution import misreading
-from tests.kafka import Kafka
+from tests.support.kafka import Kafka
 
 
 def record(*fields: dict[str, Any], name: str = "R") -> dict[str, Any]:

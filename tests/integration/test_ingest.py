@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.endpoint import (
+from tests.support.endpoint import (
     BODY,
     SIGNED,
     UNSIGNED,
@@ -21,7 +21,7 @@ from tests.endpoint import (
     request,
     signature,
 )
-from tests.kafka import Kafka, TopicMaker
+from tests.support.kafka import Kafka, TopicMaker
 
 OPEN = "writeKey=open-key"
 LIMIT = 20_000

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.endpoint import BODY, SIGNED, UNSIGNED, Answer, answer_on, endpoint, records, request
-from tests.kafka import Kafka, TopicMaker
+from tests.support.endpoint import BODY, SIGNED, UNSIGNED, Answer, answer_on, endpoint, records, request
+from tests.support.kafka import Kafka, TopicMaker
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.endpoint import BODY, STATUSES, Answers, Endpoint, endpoint, records, request, signature
-from tests.kafka import Kafka, TopicMaker
+from tests.support.endpoint import BODY, STATUSES, Answers, Endpoint, endpoint, records, request, signature
+from tests.support.kafka import Kafka, TopicMaker
 
 SERVERS_OWN = {400, 431}
 """What granian answers to what is no HTTP request."""

@@ -8,12 +8,12 @@ import pytest
 from confluent_kafka import KafkaError
 
 from ingest import ack_signal
-from ingest.publisher import Busy, Outcome, Publisher
+from ingest.publisher import Outcome, Publisher, TooManyInFlightError
 from runtime import metrics
 from runtime.errors import DependencyError
-from runtime.settings import Settings
-from sternpost.reader import read
-from tests.kafka import SettingsMaker, TopicMaker
+from runtime.kafka.range_consumer import read
+from runtime.settings.model import Settings
+from tests.support.kafka import SettingsMaker, TopicMaker
 
 NEVER = float("inf")
 
@@ -72,11 +72,11 @@ def test_bounds_count_what_waits_and_no_more(settings: Settings) -> None:
         publisher = Publisher(settings)
         await publisher.warm_up()
         waiting = [publish(publisher) for _ in range(3)]
-        with pytest.raises(Busy):
+        with pytest.raises(TooManyInFlightError):
             publish(publisher)
         assert await asyncio.gather(*waiting) == [Outcome.WRITTEN] * 3
         waiting = [publish(publisher, bytes(90)), publish(publisher, bytes(10))]
-        with pytest.raises(Busy):
+        with pytest.raises(TooManyInFlightError):
             publish(publisher, b"x")
         assert await asyncio.gather(*waiting) == [Outcome.WRITTEN] * 2
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests import http2
-from tests.certificate import make
-from tests.endpoint import BODY, Endpoint, endpoint, read_answer, records, request, signature
-from tests.kafka import WRITE_KEY, Kafka, TopicMaker
+from tests.support import http2
+from tests.support.certificate import make
+from tests.support.endpoint import BODY, Endpoint, endpoint, read_answer, records, request, signature
+from tests.support.kafka import WRITE_KEY, Kafka, TopicMaker
 
 ENDS = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
 LIMIT = 50_000  # all of it goes without leave from the other side

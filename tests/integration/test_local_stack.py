@@ -16,9 +16,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from runtime.errors import ConfigurationError
-from sternpost.local_stack import LocalStack
-from sternpost.local_stack.artifacts import cache_dir
-from tests.kafka import Kafka, SettingsMaker, TopicMaker
+from sternpost.local import LocalStack
+from sternpost.local.artifacts import cache_dir
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
 
 SUBJECT, SCHEMA = "somewhere-value", Schema('"string"', "AVRO")
 
@@ -156,7 +156,7 @@ def names(stack: LocalStack) -> set[str]:
     return set(AdminClient({"bootstrap.servers": stack.bootstrap_servers}).list_topics(timeout=30).topics)
 
 
-PROGRAM = [sys.executable, "-c", "from sternpost.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from sternpost.cli.main import main; main()"]
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -15,8 +15,8 @@ from typing import IO, Any
 
 import pytest
 
-from tests.service import SERVICES, Service, Starter
-from tests.waiting import until
+from tests.support.service import SERVICES, Service, Starter
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from tests.kafka import Kafka, TopicMaker
-from tests.service import PROGRAM, SERVICES, Starter
+from tests.support.kafka import Kafka, TopicMaker
+from tests.support.service import PROGRAM, SERVICES, Starter
 
 READ_ONLY = """
 for folder in {folders}; do mount --bind $folder $folder; mount -o remount,bind,ro $folder; done

@@ -14,20 +14,21 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from runtime.kafka import range_consumer
 from runtime.kafka.clients import make_admin
-from runtime.settings import Settings, Source
-from sternpost import reader, schema
-from sternpost.dead_letters.redrive import redrive
-from sternpost.dead_letters.selection import Selection
-from sternpost.growth import grow
-from sternpost.local_stack.services import environment_for
-from sternpost.status.snapshot import Looker
-from sternpost.transactions import Interrupted
+from runtime.kafka.transactional_producer import StopRequest
+from runtime.settings.model import Settings, SourceSettings
+from sternpost.local.services import environment_for
+from sternpost.operations import schema
+from sternpost.operations.add_partitions import increase_partitions
+from sternpost.operations.dead_letters.redrive import redrive
+from sternpost.operations.dead_letters.selection import Selection
+from sternpost.operations.status.snapshot import StatusCollector
 from tests.chaos.oracle import decoder, place
 from tests.chaos.pipeline import Service
-from tests.kafka import Kafka, SettingsMaker, TopicMaker
-from tests.unit.processor import raw_records
-from tests.waiting import PATIENCE_S, until
+from tests.support import raw_records
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.waiting import PATIENCE_S, until
 
 PARTITIONS = 4
 PEOPLE = 40
@@ -113,11 +114,14 @@ def of_people(first: int, number: int) -> Iterator[tuple[str, bytes, bytes, dict
 
 def events(kafka: Kafka, settings: Settings) -> list[tuple[Message, dict[str, Any]]]:
     decode = decoder(kafka.registry_url)
-    return [(one, decode(one.value() or b"")) for one in reader.read(settings, settings.topics.events)]
+    return [(one, decode(one.value() or b"")) for one in range_consumer.read(settings, settings.topics.events)]
 
 
 def letters(settings: Settings) -> list[tuple[Message, dict[str, bytes | None]]]:
-    return [(one, dict(reader.headers_of(one))) for one in reader.read(settings, settings.topics.dead_letters)]
+    return [
+        (one, dict(range_consumer.headers_of(one)))
+        for one in range_consumer.read(settings, settings.topics.dead_letters)
+    ]
 
 
 def test_each_event_once_and_in_order_whatever_happens_to_the_processes(
@@ -235,7 +239,7 @@ def test_dead_letters_and_duplicates(
     first = start(settings, "one")
     until(lambda: group.done() >= sent, START_S)
     said = settings.processor.model_copy(update={"admin_port": first.admin_port})
-    looker = Looker(settings.model_copy(update={"processor": said}))
+    looker = StatusCollector(settings.model_copy(update={"processor": said}))
     duplicates = sent - 200 - len({"a", "other", "attempt"}) - len(poison) - len({"large"})
     until(lambda: looker.look().duplicates == duplicates)
     first.stop(PATIENCE_S)
@@ -274,7 +278,7 @@ def test_what_one_source_sends_stops_no_other(
 ) -> None:
     """And no letters that are sent back and fail again."""
     settings = settings_for(make_topics, make_settings)
-    settings = settings.model_copy(update={"sources": [Source(name=name, write_keys=[name]) for name in "ab"]})
+    settings = settings.model_copy(update={"sources": [SourceSettings(name=name, write_keys=[name]) for name in "ab"]})
     nonsense = b'{"type":"order.created"}'
     of_b = [(f"{number}", f"b-{number}".encode(), nonsense, {"source": "b"}) for number in range(3_000)]
     again = [(f"{number}", f"c-{number}".encode(), b"[]", {"source": "c", "attempt": "1"}) for number in range(1_200)]
@@ -310,18 +314,18 @@ def test_nothing_is_behind_after_a_redrive_of_letters_that_fail_again(
         settings,
         Selection(),
         even_if_failing=True,
-        interrupted=Interrupted(),
+        interrupted=StopRequest(),
         on_plan=ignored.append,
         on_sent=ignored.append,
     )
     assert again == {"missing_identity": 1_200}
-    ends = sum(span.end for span in reader.committed(settings, settings.topics.raw))
+    ends = sum(span.end for span in range_consumer.readable_ranges(settings, settings.topics.raw))
     assert ends > sent + 1_200  # by the markers
     until(lambda: group.done() >= ends or one.pid is None)
     assert one.pid is not None, one.output()
     assert group.done() == ends
     group.close()
-    assert grow(settings, PARTITIONS, force=False) == {}
+    assert increase_partitions(settings, PARTITIONS, force=False) == {}
     one.stop(PATIENCE_S)
     assert one.exit_code == 0, one.output()
     attempts = Counter(found.get("attempt") for _, found in letters(settings) if "error_code" in found)

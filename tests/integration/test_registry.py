@@ -20,13 +20,13 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from runtime.errors import RegistryUnavailableError, SchemaIncompatibleError, SchemaNotFoundError
 from runtime.schema_registry import Registry, subject_of
-from runtime.settings import SchemaRegistry
-from schemas.event_reader import EventReader
+from runtime.settings.model import SchemaRegistrySettings
+from schemas.avro.decoder import EventReader
+from schemas.avro.wire_format import frame
 from schemas.track_event import load_schema
-from schemas.wire_format import frame
-from sternpost.cli import cli
-from sternpost.local_stack.ports import choose
-from tests.kafka import Kafka
+from sternpost.cli.main import cli
+from sternpost.local.ports import choose
+from tests.support.kafka import Kafka
 
 V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
 V2 = {
@@ -77,7 +77,7 @@ def _pipe(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def registry(kafka: Kafka) -> Iterator[Registry]:
-    registry = Registry(SchemaRegistry(url=kafka.registry_url))
+    registry = Registry(SchemaRegistrySettings(url=kafka.registry_url))
     yield registry
     registry.close()
 
@@ -141,7 +141,7 @@ def test_an_id_that_is_not_there_is_said_to_be_missing(registry: Registry) -> No
 
 def test_a_registry_that_is_away_is_told_from_one_that_has_not_got_the_schema() -> None:
     url = f"http://user:hush@127.0.0.1:{choose(0, 'nobody', '')}"
-    away = Registry(SchemaRegistry(url=url, timeout_ms=1_000))
+    away = Registry(SchemaRegistrySettings(url=url, timeout_ms=1_000))
     with pytest.raises(RegistryUnavailableError) as caught:
         away.lookup("a-value", V1)
     assert "hush" not in str(caught.value)
@@ -174,7 +174,7 @@ def test_a_registry_that_comes_later_is_waited_for_and_one_that_goes_is_not_miss
             relay = Relay(address, kafka.registry_url)
 
     url = kafka.registry_url.replace(urlsplit(kafka.registry_url).netloc, f"{address[0]}:{address[1]}")
-    later = Registry(SchemaRegistry(url=url))
+    later = Registry(SchemaRegistrySettings(url=url))
     with structlog.testing.capture_logs() as logs:
         assert later.wait_for(subject, V1, threading.Event(), waiting=come_after_three) == registered
     assert [line["event"] for line in logs] == ["waiting: the schema registry does not answer", "schema found"]
@@ -188,7 +188,7 @@ def test_a_registry_that_comes_later_is_waited_for_and_one_that_goes_is_not_miss
 
 
 def test_waiting_ends_when_it_is_to_stop() -> None:
-    away = Registry(SchemaRegistry(url=f"http://127.0.0.1:{choose(0, 'nobody', '')}", timeout_ms=1_000))
+    away = Registry(SchemaRegistrySettings(url=f"http://127.0.0.1:{choose(0, 'nobody', '')}", timeout_ms=1_000))
     stopping = threading.Event()
     timer = threading.Timer(0.3, stopping.set)
     timer.start()

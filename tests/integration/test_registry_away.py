@@ -11,12 +11,13 @@ from pathlib import Path
 import orjson
 from confluent_kafka import Producer
 
-from runtime.configuration import load
-from sternpost import reader, samples, schema, topics
-from sternpost.local_stack import LocalStack
-from sternpost.local_stack.ports import choose
-from sternpost.local_stack.services import environment_for
-from tests.waiting import PATIENCE_S, until
+from runtime.kafka import range_consumer
+from runtime.settings.loader import load
+from sternpost.local import LocalStack, samples
+from sternpost.local.ports import choose
+from sternpost.local.services import environment_for
+from sternpost.operations import schema, topics
+from tests.support.waiting import PATIENCE_S, until
 
 
 def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
             for index in range(20):
                 producer.produce(settings.topics.raw, orjson.dumps(samples.payload(index)), str(index))
             assert producer.flush(PATIENCE_S) == 0
-            until(lambda: len(list(reader.read(settings, settings.topics.events))) == 20)
+            until(lambda: len(list(range_consumer.read(settings, settings.topics.events))) == 20)
             processor.send_signal(signal.SIGTERM)
             assert processor.wait(PATIENCE_S) == 0
         finally:

@@ -10,13 +10,13 @@ import pytest
 from confluent_kafka import Producer
 
 from runtime.schema_registry import Registry, subject_of
-from runtime.settings import Settings, Topics
+from runtime.settings.model import Settings, TopicSettings
+from schemas.avro.wire_format import frame
 from schemas.track_event import load_schema
-from schemas.wire_format import frame
-from sternpost.local_stack.services import environment_for
-from tests.kafka import Kafka, SettingsMaker, TopicMaker
-from tests.registry_answers import LASTING
-from tests.scripted_http import answering
+from sternpost.local.services import environment_for
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.registry_answers import LASTING
+from tests.support.scripted_http import answering
 
 ANOTHER = {"type": "record", "name": "Another", "fields": [{"name": "a", "type": "string"}]}
 
@@ -56,7 +56,9 @@ def test_the_real_registrys_address_without_its_path_is_said_by_every_command(
     if not parts.path.strip("/"):
         pytest.skip("this registry has no path that could be forgotten")
     settings = make_settings(make_topics(), schema_registry={"url": f"{parts.scheme}://{parts.netloc}"})
-    with Registry(make_settings(Topics(), schema_registry={"url": kafka.registry_url}).schema_registry) as registry:
+    with Registry(
+        make_settings(TopicSettings(), schema_registry={"url": kafka.registry_url}).schema_registry
+    ) as registry:
         registered = registry.register(subject_of(settings.topics.events), load_schema())
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     producer.produce(settings.topics.events, frame(registered.id) + b"\0", partition=0)

@@ -14,27 +14,28 @@ from click.testing import CliRunner
 from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.identification import identify
-from processor.pipeline import build
-from processor.records import Event, RawRecord
-from runtime.errors import CheckFailed, ConfigurationError, DependencyError, SternpostError
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.pipeline import build_pipeline
+from processor.pipeline.records import Event, RawRecord
+from runtime.errors import CheckFailedError, ConfigurationError, DependencyError, SternpostError
+from runtime.kafka import range_consumer
+from runtime.kafka.range_consumer import OffsetRange
 from runtime.schema_registry import Registry, subject_of
-from runtime.settings import Settings
-from schemas import headers
-from schemas.event_reader import EventReader
+from runtime.settings.model import Settings
+from schemas import record_headers
+from schemas.avro.decoder import EventReader
 from schemas.track_event import load_schema
-from sternpost import reader, samples
-from sternpost.cli import cli
-from sternpost.positions import parse
-from sternpost.reader import Span
-from sternpost.replay.present import CLOCK_DIFFERENCE_MS, Present
-from sternpost.replay.progress import Progress
-from sternpost.replay.span import check_kept, resolve
-from tests.kafka import SettingsMaker, TopicMaker
+from sternpost.cli.main import cli
+from sternpost.local import samples
+from sternpost.operations.offset_spec import parse
+from sternpost.operations.replay.existing_events import CLOCK_DIFFERENCE_MS, ExistingEvents
+from sternpost.operations.replay.offset_range import check_kept, resolve
+from sternpost.operations.replay.progress import Progress
+from tests.support.kafka import SettingsMaker, TopicMaker
 
 BROKEN = b'{"event_id":'
 GOOD = b'{"event_id":"e","data":{"customer_id":"u"}}'
-PROGRAM = (sys.executable, "-c", "from sternpost.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from sternpost.cli.main import main; main()")
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def receive(settings: Settings, bodies: list[bytes], *, source: str = "test", at
             settings.topics.raw,
             key=payload.get("data", {}).get("customer_id", "u"),
             value=body,
-            headers={headers.SOURCE: source, headers.RECEIVED_AT: str(at_ms)},
+            headers={record_headers.SOURCE: source, record_headers.RECEIVED_AT: str(at_ms)},
             timestamp=at_ms,
         )
     assert producer.flush(30) == 0
@@ -87,7 +88,7 @@ def replay(settings: Settings, *arguments: str, error: type[SternpostError] | No
 
 
 def events(settings: Settings, topic: str) -> list[Message]:
-    return list(reader.read(settings, topic))
+    return list(range_consumer.read(settings, topic))
 
 
 decoded = EventReader.of_newest()
@@ -103,7 +104,7 @@ def origins(messages: list[Message]) -> Counter[tuple[int, int]]:
 
 
 def event_of(record: RawRecord) -> bytes:
-    outcome = build("rudderstack").outcome(record, identify(record))
+    outcome = build_pipeline("rudderstack").outcome(record, identify(record))
     assert isinstance(outcome, Event)
     return outcome.value
 
@@ -133,7 +134,7 @@ def test_a_range_is_written_once_and_not_again_unless_asked(settings: Settings, 
     assert [one.headers() for one in written] == [None] * 40
     assert min(one.timestamp()[1] for one in written) >= begun_ms, "dated when it was written"
 
-    assert "has finished" in replay(settings, *arguments, error=CheckFailed)["error"]
+    assert "has finished" in replay(settings, *arguments, error=CheckFailedError)["error"]
     assert len(events(settings, target)) == 40
     assert replay(settings, *arguments, "--again")["events"] == 40
     assert len(events(settings, target)) == 80
@@ -161,7 +162,7 @@ def test_filters(settings: Settings, make_topics: TopicMaker) -> None:
         n >= 60 and payload["object_type"] == "sms" for n, payload in payloads
     )
     assert count("--person", "user-000003") == sum(p["data"]["customer_id"] == "user-000003" for _, p in payloads)
-    end = reader.committed(settings, settings.topics.raw)[1].end
+    end = range_consumer.readable_ranges(settings, settings.topics.raw)[1].end
     assert count("--partition", "1") == end
 
 
@@ -240,8 +241,8 @@ def test_events_that_todays_mapping_would_not_make_are_removed(settings: Setting
     wrong = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
     replay(settings, "--from", "beginning", "--live")
     receive(settings, [BROKEN])
-    spans = reader.committed(settings, settings.topics.raw)
-    [broken] = [m for m in reader.read(settings, settings.topics.raw) if m.value() == BROKEN]
+    spans = range_consumer.readable_ranges(settings, settings.topics.raw)
+    [broken] = [m for m in range_consumer.read(settings, settings.topics.raw) if m.value() == BROKEN]
     value = event_of(RawRecord(settings.topics.raw, broken.partition() or 0, broken.offset() or 0, 0, None, GOOD, []))
     frame = (events(settings, settings.topics.events)[0].value() or b"")[:5]
     wrong.produce(settings.topics.events, value=frame + value[5:])
@@ -258,7 +259,7 @@ def test_events_that_todays_mapping_would_not_make_are_removed(settings: Setting
 def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Settings) -> None:
     now = int(time.time() * 1000)
     receive(settings, bodies(40), at_ms=now)
-    kept = reader.committed(settings, settings.topics.raw)
+    kept = range_consumer.readable_ranges(settings, settings.topics.raw)
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for gone in admin.delete_records([TopicPartition(settings.topics.raw, 0, 3)]).values():
         gone.result(30)
@@ -268,11 +269,11 @@ def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Set
             resolve(settings, parse(start), parse("end"))
     with pytest.raises(DependencyError, match="before it was replayed"):  # of one under way
         check_kept(settings, kept)
-    rest = [Span(0, 3, kept[0].end), Span(1, 0, kept[1].end)]
+    rest = [OffsetRange(0, 3, kept[0].end), OffsetRange(1, 0, kept[1].end)]
     check_kept(settings, rest)
     assert resolve(settings, parse("beginning"), parse("end")) == rest
     assert resolve(settings, parse("offset:0"), parse("end"), skip_expired=True) == rest
-    assert resolve(settings, parse("0:3"), parse("0:5")) == [Span(0, 3, 5)]
+    assert resolve(settings, parse("0:3"), parse("0:5")) == [OffsetRange(0, 3, 5)]
     assert resolve(settings, parse("1h"), parse("now"), [1]) == [rest[1]]
     with pytest.raises(DependencyError, match="nothing in that range"):
         resolve(settings, parse("end"), parse("end"))
@@ -281,13 +282,13 @@ def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Set
 def test_a_new_run_leaves_nothing_of_an_interrupted_one_to_go_on_with(settings: Settings) -> None:
     receive(settings, bodies(10))
     name = f"{settings.processor.group_id}.replay.again"
-    for spans in ([Span(0, 0, 3), Span(1, 0, 3)], [Span(0, 1, 4)]):
+    for spans in ([OffsetRange(0, 0, 3), OffsetRange(1, 0, 3)], [OffsetRange(0, 1, 4)]):
         progress = Progress(settings, name)
         progress.find([0, 1])
         progress.begin(spans)
         progress.close()
     progress = Progress(settings, name)
-    assert progress.find([0, 1]) == [Span(0, 1, 4), Span(1, 3, 3)]
+    assert progress.find([0, 1]) == [OffsetRange(0, 1, 4), OffsetRange(1, 3, 3)]
     progress.close()
 
 
@@ -340,16 +341,16 @@ def test_a_dry_run_reads_only_what_the_range_can_have_been_written_to(settings: 
     write(b"clocks may differ by that", now_ms - 7_200_000 - hour_ms)
     write(b"since", now_ms)
 
-    def read(start: str) -> list[Span]:
-        present = Present(settings, settings.topics.events, resolve(settings, parse(start), parse("end")))
+    def read(start: str) -> list[OffsetRange]:
+        present = ExistingEvents(settings, settings.topics.events, resolve(settings, parse(start), parse("end")))
         try:
             return [span for span in present.spans() if span.offsets]
         finally:
             present.close()
 
-    assert read("beginning") == [Span(0, 1, 3)]
+    assert read("beginning") == [OffsetRange(0, 1, 3)]
     receive(settings, bodies(2, first=5), at_ms=now_ms)
-    assert read("1h") == [Span(0, 2, 3)]
+    assert read("1h") == [OffsetRange(0, 2, 3)]
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -378,7 +379,7 @@ def test_a_missing_target_is_made_like_the_output_topic(settings: Settings) -> N
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     try:
         assert replay(settings, "--from", "beginning", "--to-topic", target)["events"] == 3
-        assert len(reader.topic_partitions(settings, target)) == 2
+        assert len(range_consumer.topic_partitions(settings, target)) == 2
     finally:
         for gone in admin.delete_topics([target]).values():
             gone.exception(30)

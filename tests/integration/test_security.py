@@ -26,17 +26,18 @@ from confluent_kafka.admin import (
 )
 
 from runtime.errors import SternpostError
-from runtime.settings import Settings
-from sternpost import acls, reader
-from sternpost.acls import Role
-from sternpost.cli import cli
-from sternpost.local_stack import ports
-from tests.kafka import Kafka
-from tests.secured import ADMIN, SecuredBroker, certificates, secured_broker, secured_registry
+from runtime.kafka import range_consumer
+from runtime.settings.model import Settings
+from sternpost.cli.main import cli
+from sternpost.local import ports
+from sternpost.operations import acls
+from sternpost.operations.acls import Role
+from tests.support.kafka import Kafka
+from tests.support.secured import ADMIN, SecuredBroker, certificates, secured_broker, secured_registry
 
 REPLAYED = "replayed.events"
 PREFIX = f"secured-{os.getpid()}"
-PROGRAM = (sys.executable, "-c", "from sternpost.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from sternpost.cli.main import main; main()")
 
 
 class Secured:
@@ -198,7 +199,7 @@ def test_a_role_may_not_write_where_it_has_no_business(secured: Secured, role: R
     def delivered(error: KafkaError | None, _: Message) -> None:
         errors.append(error)
 
-    before = reader.committed(secured.settings(ADMIN), name)
+    before = range_consumer.readable_ranges(secured.settings(ADMIN), name)
     producer = Producer(
         {"bootstrap.servers": secured.broker.address, **secured.broker.properties(secured.user(role))}
         | {"logger": None, "message.timeout.ms": 2_000}
@@ -208,7 +209,7 @@ def test_a_role_may_not_write_where_it_has_no_business(secured: Secured, role: R
     assert errors[0] is not None
     # A topic that may not even be seen is to the client one that is not there yet.
     assert errors[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._MSG_TIMED_OUT)
-    assert reader.committed(secured.settings(ADMIN), name) == before
+    assert range_consumer.readable_ranges(secured.settings(ADMIN), name) == before
 
 
 @pytest.mark.parametrize("role", [Role.INGEST, Role.PROVISIONING])

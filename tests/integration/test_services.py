@@ -9,14 +9,14 @@ import psutil
 import pytest
 
 from runtime.errors import DependencyError
-from runtime.settings import Settings
-from schemas.event_reader import EventReader
-from sternpost import reader
-from sternpost.local_stack import services
-from sternpost.local_stack.process import watch
-from sternpost.sender import Feed
+from runtime.kafka import range_consumer
+from runtime.settings.model import Settings
+from schemas.avro.decoder import EventReader
+from sternpost.local import services
+from sternpost.local.customerio_simulator import WebhookFeed
+from sternpost.local.process import watch
 from tests.integration.test_local_stack import dev
-from tests.kafka import SettingsMaker, TopicMaker
+from tests.support.kafka import SettingsMaker, TopicMaker
 
 BODY = b'{"event_id":"1","object_type":"email","metric":"opened","timestamp":1700000000,\
 "data":{"customer_id":"c","identifiers":{"id":"c"}}}'
@@ -29,7 +29,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 def send(running: services.Services) -> bool:
     source = running.settings.sources[0]
-    feed = Feed(running.url, source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value())
+    feed = WebhookFeed(running.url, source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value())
     try:
         return feed.send(BODY)
     finally:
@@ -39,7 +39,7 @@ def send(running: services.Services) -> bool:
 def test_what_is_sent_comes_out_and_both_services_end_well(settings: Settings, tmp_path: Path) -> None:
     with services.running(settings, own_cluster=True, data_dir=tmp_path) as running:
         assert send(running)
-        event = next(reader.read(settings, settings.topics.events, follow=True, idle_s=60))
+        event = next(range_consumer.read(settings, settings.topics.events, follow=True, idle_s=60))
         read = EventReader.of_newest()(event.value() or b"")
         assert read["messageId"] == "1"
         assert read["context"]["origin"]["topic"] == settings.topics.raw

@@ -8,18 +8,18 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from runtime import admin
+from runtime import admin_listener
 from runtime.errors import DependencyError
 from runtime.schema_registry import Registry, subject_of
-from runtime.settings import Settings
-from schemas import headers
+from runtime.settings.model import Settings
+from schemas import record_headers
+from schemas.avro.wire_format import frame
 from schemas.track_event import load_schema
-from schemas.wire_format import frame
-from sternpost.cli import cli
-from sternpost.doctor import lag
-from sternpost.status import dead_letters
-from sternpost.status.snapshot import Looker, Snapshot
-from tests.kafka import SettingsMaker, TopicMaker
+from sternpost.cli.main import cli
+from sternpost.operations.doctor import lag
+from sternpost.operations.status import dead_letters
+from sternpost.operations.status.snapshot import Snapshot, StatusCollector
+from tests.support.kafka import SettingsMaker, TopicMaker
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_lag_is_of_the_oldest_record_that_is_not_processed(settings: Setting
     consumer.commit(offsets=[TopicPartition(raw, 0, 2)], asynchronous=False)
     consumer.close()
 
-    snapshot = Looker(settings).look()
+    snapshot = StatusCollector(settings).look()
     assert snapshot.lag == 1
     assert snapshot.lag_seconds is not None
     assert 60 <= snapshot.lag_seconds < 500
@@ -110,7 +110,7 @@ def test_lag_is_counted_to_the_last_stable_offset(settings: Settings) -> None:
     producer.begin_transaction()
     producer.produce(settings.topics.raw, value=b"open", partition=0)
     producer.flush(30)
-    partition = Looker(settings).look().partitions[0]
+    partition = StatusCollector(settings).look().partitions[0]
     producer.abort_transaction(30)
     assert (partition.end, partition.high_watermark, partition.lag) == (0, 1, 0)
 
@@ -128,7 +128,7 @@ def test_transaction_markers_and_aborted_records_alone_are_nothing_to_process(se
     consumer = Consumer(
         {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": settings.processor.group_id}
     )
-    looker = Looker(settings)
+    looker = StatusCollector(settings)
     assert [(p.end, p.lag) for p in looker.look().partitions] == [(4, 4), (0, 0)]
     consumer.commit(offsets=[TopicPartition(raw, 0, 1)], asynchronous=False)
     consumer.close()
@@ -156,7 +156,7 @@ def test_members_and_throughput(settings: Settings) -> None:
     )
     consumer.subscribe([settings.topics.raw])
     write(settings, settings.topics.raw, 5)
-    looker = Looker(settings)
+    looker = StatusCollector(settings)
     looker.look()
     try:
         assert len(consumer.consume(5, 60)) == 5
@@ -174,13 +174,19 @@ def test_members_and_throughput(settings: Settings) -> None:
 
 def test_dead_letters_that_were_sent_back_are_not_open_and_none_is_read_twice(settings: Settings) -> None:
     topic = settings.topics.dead_letters
-    letters = dead_letters.Counter(settings)
+    letters = dead_letters.DeadLetterCounter(settings)
     for code, count in (("malformed_json", 2), ("invalid_field", 1)):
-        write(settings, topic, count, value=b"{", headers={headers.ERROR_CODE: code})
-    write(settings, topic, 2, value=b"{", headers={headers.ERROR_CODE: "malformed_json", headers.SOURCE: "shop"})
+        write(settings, topic, count, value=b"{", headers={record_headers.ERROR_CODE: code})
+    write(
+        settings,
+        topic,
+        2,
+        value=b"{",
+        headers={record_headers.ERROR_CODE: "malformed_json", record_headers.SOURCE: "shop"},
+    )
     before = {("malformed_json", "default"): 2, ("invalid_field", "default"): 1, ("malformed_json", "shop"): 2}
     assert letters.count() == (before, 0, True)
-    write(settings, topic, 1, headers={headers.REDRIVEN_OFFSET: "0"})
+    write(settings, topic, 1, headers={record_headers.REDRIVEN_OFFSET: "0"})
     found = letters.count()
     assert found == ({**before, ("malformed_json", "default"): 1}, 1, True)
     assert found.as_json() == {
@@ -195,11 +201,11 @@ def test_dead_letters_that_were_sent_back_are_not_open_and_none_is_read_twice(se
 def test_of_very_many_dead_letters_the_newest_are_counted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_letters, "MOST", 4)
     topic = settings.topics.dead_letters
-    letters = dead_letters.Counter(settings)
-    write(settings, topic, 5, value=b"{", headers={headers.ERROR_CODE: "malformed_json"})
-    write(settings, topic, 1, value=b"{", headers={headers.ERROR_CODE: "invalid_field"}, partition=1)
+    letters = dead_letters.DeadLetterCounter(settings)
+    write(settings, topic, 5, value=b"{", headers={record_headers.ERROR_CODE: "malformed_json"})
+    write(settings, topic, 1, value=b"{", headers={record_headers.ERROR_CODE: "invalid_field"}, partition=1)
     assert letters.count() == ({("malformed_json", "default"): 2, ("invalid_field", "default"): 1}, 0, False)
-    write(settings, topic, 1, headers={headers.REDRIVEN_OFFSET: "4"})
+    write(settings, topic, 1, headers={record_headers.REDRIVEN_OFFSET: "4"})
     assert letters.count() == ({("malformed_json", "default"): 1, ("invalid_field", "default"): 1}, 1, False)
 
 
@@ -208,16 +214,16 @@ def test_schema_and_the_newest_events_schema(settings: Settings) -> None:
     registered = registry.register(subject_of(settings.topics.events), load_schema())
     registry.close()
     write(settings, settings.topics.events, 1, value=frame(7) + b"rest")
-    schema = Looker(settings).look().schema
+    schema = StatusCollector(settings).look().schema
     assert (schema.id, schema.version, schema.newest_event_id, schema.problem) == (registered.id, 1, 7, None)
 
 
 def test_services_say_how_they_are(settings: Settings, make_settings: SettingsMaker) -> None:
     reason = "worker 0: catching up on partitions [1]"
-    listener = admin.serve("127.0.0.1", 0, ready=lambda: (False, reason), alive=lambda: (True, ""))
+    listener = admin_listener.serve("127.0.0.1", 0, ready=lambda: (False, reason), alive=lambda: (True, ""))
     try:
         reachable = make_settings(settings.topics, processor={"admin_port": listener.port, "admin_host": "0.0.0.0"})
-        [processor] = [found for found in Looker(reachable).look().services if found.name == "processor"]
+        [processor] = [found for found in StatusCollector(reachable).look().services if found.name == "processor"]
     finally:
         listener.close()
     assert (processor.reachable, processor.ready, processor.reason) == (True, False, reason)
@@ -226,7 +232,7 @@ def test_services_say_how_they_are(settings: Settings, make_settings: SettingsMa
 def test_watching_and_the_view_for_people(settings: Settings) -> None:
     write(settings, settings.topics.raw, 3)
     for number in range(12):
-        of_letter = {headers.ERROR_CODE: "malformed_json", headers.SOURCE: f"source-{number}"}
+        of_letter = {record_headers.ERROR_CODE: "malformed_json", record_headers.SOURCE: f"source-{number}"}
         write(settings, settings.topics.dead_letters, 20 - number, value=b"{", headers=of_letter)
     assert [line["lag"]["records"] for line in status(settings, "--watch", "--count", "2", "--json")] == [3, 3]
     ((shown,),) = [found.values() for found in status(settings)]
@@ -237,13 +243,13 @@ def test_watching_and_the_view_for_people(settings: Settings) -> None:
 
 
 def test_watching_goes_on_while_brokers_are_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    look, looks = Looker.look, iter(range(4))
+    look, looks = StatusCollector.look, iter(range(4))
 
-    def sometimes(looker: Looker) -> Snapshot:
+    def sometimes(looker: StatusCollector) -> Snapshot:
         if next(looks) == 1:
             raise DependencyError("brokers are away")
         return look(looker)
 
-    monkeypatch.setattr(Looker, "look", sometimes)
+    monkeypatch.setattr(StatusCollector, "look", sometimes)
     assert len(status(settings, "--watch", "--count", "3", "--json")) == 3
     assert next(looks, None) is None

@@ -6,15 +6,16 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from runtime.configuration import load
-from runtime.errors import CheckFailed, DependencyError
+from runtime.errors import CheckFailedError, DependencyError
+from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
 from runtime.kafka.config import record_limits
-from runtime.settings import Settings
-from sternpost import reader, topics
-from sternpost.cli import cli
-from tests.kafka import Kafka
-from tests.waiting import until
+from runtime.settings.loader import load
+from runtime.settings.model import Settings
+from sternpost.cli.main import cli
+from sternpost.operations import topics
+from tests.support.kafka import Kafka
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -185,13 +186,17 @@ def test_topics_grow_when_nothing_is_on_its_way(settings: Settings) -> None:
         producer.produce(raw, b"{}", partition=1)
         producer.commit_transaction(30)
         refused = grow("--partitions", "5").exception
-        assert isinstance(refused, CheckFailed)
+        assert isinstance(refused, CheckFailedError)
         assert "2 records" in str(refused)
         assert json.loads(grow("--partitions", "5", "--force").stdout) == {
             "partitions": 5,
             "grown": dict.fromkeys(topics.names(settings), 3),
         }
-        until(lambda: [len(reader.topic_partitions(settings, name)) for name in topics.names(settings)] == [5, 5, 5])
+        until(
+            lambda: (
+                [len(range_consumer.topic_partitions(settings, name)) for name in topics.names(settings)] == [5, 5, 5]
+            )
+        )
         assert json.loads(grow("--partitions", "5", "--force").stdout)["grown"] == {}
         assert isinstance(grow("--partitions", "4", "--force").exception, DependencyError)
     finally:

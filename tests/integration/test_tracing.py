@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.endpoint import BODY, endpoint, records, signature
-from tests.kafka import Kafka, TopicMaker
-from tests.receiver import Receiver, receiving
+from tests.support.endpoint import BODY, endpoint, records, signature
+from tests.support.kafka import Kafka, TopicMaker
+from tests.support.receiver import Receiver, receiving
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

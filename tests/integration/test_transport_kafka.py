@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from processor.history import KafkaHistory
-from processor.records import RawRecord
-from processor.sink import KafkaSink
-from processor.source import KafkaSource
-from processor.transport import History, Sink
-from runtime.settings import Settings, Topics
+from processor.deduplication.restore_consumer import KafkaRestoreConsumer
+from processor.group_consumer import KafkaGroupConsumer
+from processor.interfaces import RestoreConsumer, TransactionSink
+from processor.pipeline.records import RawRecord
+from processor.transaction_sink import KafkaTransactionSink
+from runtime.settings.model import Settings, TopicSettings
 from tests.contract.transport import TransportContract, records_of
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
-from tests.fake_kafka import Written
-from tests.kafka import Kafka, SettingsMaker, TopicMaker
-from tests.waiting import PATIENCE_S
+from tests.support.fake_kafka import Written
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.waiting import PATIENCE_S
 
 SESSION_MS = 2_000
 """Short, and so is the time between two polls: members are to lose their place."""
@@ -41,7 +41,7 @@ class KafkaWorld:
             }
         )
         self._members: list[Member] = []
-        self._sinks: list[KafkaSink] = []
+        self._sinks: list[KafkaTransactionSink] = []
 
     def append(self, records: Iterable[RawRecord]) -> list[RawRecord]:
         return self._send(self._producer, records)
@@ -84,21 +84,21 @@ class KafkaWorld:
         return [record.replace(topic=topic, offset=at) for record, at in zip(sent, offsets, strict=True)]
 
     def member(self, name: str) -> Member:
-        member = Member(name, self.diary, lambda listener: KafkaSource(self.settings, name, listener))
+        member = Member(name, self.diary, lambda listener: KafkaGroupConsumer(self.settings, name, listener))
         self._members.append(member)
         return member
 
     def time_out(self, member: Member) -> None:
         """That it does not poll is enough."""
 
-    def sink(self, name: str) -> Sink:
-        sink = KafkaSink(self.settings, f"{self.settings.processor.group_id}-{name}")
+    def sink(self, name: str) -> TransactionSink:
+        sink = KafkaTransactionSink(self.settings, f"{self.settings.processor.group_id}-{name}")
         self._sinks.append(sink)
         return sink
 
-    def history(self, window_s: int) -> History:
+    def history(self, window_s: int) -> RestoreConsumer:
         processor = self.settings.processor.model_copy(update={"dedup_window_s": window_s})
-        return KafkaHistory(self.settings.model_copy(update={"processor": processor}))
+        return KafkaRestoreConsumer(self.settings.model_copy(update={"processor": processor}))
 
     def output(self) -> list[Written]:
         kinds = {self.settings.topics.events: "events", self.settings.topics.dead_letters: "dead letters"}
@@ -131,7 +131,7 @@ def world(
     kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, request: pytest.FixtureRequest
 ) -> Iterator[KafkaWorld]:
     prefix = f"test-{uuid.uuid4().hex[:12]}"
-    topics = Topics(raw=f"{prefix}.raw", events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters")
+    topics = TopicSettings(raw=f"{prefix}.raw", events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters")
     make_topics.create([topics.raw], PARTITIONS)
     make_topics.create([topics.events], 1, {"max.message.bytes": str(MAX_EVENT_BYTES)})
     make_topics.create([topics.dead_letters], 1)

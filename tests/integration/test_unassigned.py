@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from processor.source import KafkaSource
-from tests.kafka import SettingsMaker, TopicMaker
-from tests.waiting import until
+from processor.group_consumer import KafkaGroupConsumer
+from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.waiting import until
 
 MEMBER = """
 import os, sys
@@ -65,7 +65,7 @@ def test_no_partition_stays_without_a_member(make_topics: TopicMaker, make_setti
             assert second.stdout is not None
             assert second.stdout.readline() == b"assigned 0\n"
     shares = Share(), Share()
-    sources = [KafkaSource(settings, name, share) for name, share in zip("ab", shares, strict=True)]
+    sources = [KafkaGroupConsumer(settings, name, share) for name, share in zip("ab", shares, strict=True)]
 
     def poll() -> None:
         for source in sources:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka import Kafka
-from tests.secured import ADMIN, SecuredBroker, certificates, secured_broker
+from tests.support.kafka import Kafka
+from tests.support.secured import ADMIN, SecuredBroker, certificates, secured_broker
 
-PROGRAM = (sys.executable, "-c", "from sternpost.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from sternpost.cli.main import main; main()")
 SOURCES = '--set=sources=[{"name":"test","write_keys":["key"]}]'
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sternpost.local_stack.artifacts import pinned
-from tests import containers
+from sternpost.local.artifacts import pinned
+from tests.support import containers
 
 
 def test_they_are_of_the_local_stacks_versions() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from runtime.configuration import fields
+from runtime.settings.loader import fields
 
 CHART = Path(__file__).parents[3] / "deploy/helm/sternpost"
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text("utf-8"))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.configuration import fields, variable
+from runtime.settings.loader import fields, variable
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from ingest import service
 from ingest.certificate import expiry
 from runtime.errors import ConfigurationError
-from runtime.settings import Ingest
-from tests.certificate import make
+from runtime.settings.model import IngestSettings
+from tests.support.certificate import make
 
 
 @pytest.fixture
@@ -44,5 +44,5 @@ def test_what_cannot_be_served_is_said_with_its_settings(files: tuple[Path, Path
 def test_one_that_ends_soon_or_has_ended_is_said_and_served(tmp_path: Path, days: int, level: str | None) -> None:
     certificate, key = make(tmp_path, ends=datetime.now(UTC) + timedelta(days=days))
     with capture_logs() as lines:
-        service._check_certificate(Ingest(tls_certificate=certificate, tls_key=key))
+        service._check_certificate(IngestSettings(tls_certificate=certificate, tls_key=key))
     assert [line["log_level"] for line in lines] == ([level] if level else [])

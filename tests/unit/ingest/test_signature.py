@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import signature
+from schemas.customerio import signature
 
 NOW = 1_700_000_000.0
 

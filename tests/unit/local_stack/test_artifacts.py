@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import DependencyError
-from sternpost.local_stack import artifacts
-from sternpost.local_stack.artifacts import Artifact, Cache
+from sternpost.local import artifacts
+from sternpost.local.artifacts import Artifact, Cache
 
 
 class Repository:
@@ -154,7 +154,7 @@ def test_two_processes_at_once_fetch_each_file_once(repository: Repository, cach
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from sternpost.local_stack.artifacts import Artifact, Cache\n"
+        "from sternpost.local.artifacts import Artifact, Cache\n"
         f"wanted = {[vars(artifact) for artifact in wanted]!r}\n"
         "files = Cache(Path(sys.argv[1])).fetch([Artifact(**each) for each in wanted])\n"
         "assert all(file.stat().st_size == 10_000 for file in files)\n"

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from runtime.errors import ConfigurationError
-from sternpost.local_stack import ports
+from sternpost.local import ports
 
 
 def test_a_port_in_use_is_an_error_that_names_it_and_the_option() -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from runtime.errors import DependencyError
-from sternpost.local_stack.process import Process
+from sternpost.local.process import Process
 
 FOR_EVER = "import sys, time; print('started', flush=True)\nwhile True: time.sleep(60)"
 DEAF = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('started', flush=True)\n\
@@ -120,7 +120,7 @@ def test_it_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
 PARENT = """
 import sys, time
 from pathlib import Path
-from sternpost.local_stack.process import Process
+from sternpost.local.process import Process
 child = Process("the child", [sys.executable, "-c", {program!r}], Path({log!r}))
 child.start()
 child.wait_until(lambda: "started" in child.output(), 30)

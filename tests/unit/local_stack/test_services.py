@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from runtime.configuration import load
 from runtime.errors import ConfigurationError
-from runtime.settings import PREFIX, Settings
-from sternpost.local_stack import services
+from runtime.settings.loader import load
+from runtime.settings.model import PREFIX, Settings
+from sternpost.local import services
 
 
 def test_a_child_process_reads_the_settings_of_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core import Core
-from processor.identification import identify
-from processor.pipeline import Pipeline, build
-from processor.records import DeadLetter, Duplicate, Event, RawRecord
-from tests.unit.processor.raw_records import payload, raw
+from processor.pipeline.batch import BatchProcessor
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.pipeline import Pipeline, build_pipeline
+from processor.pipeline.records import DeadLetter, Duplicate, Event, RawRecord
+from tests.support.raw_records import payload, raw
 
 
 class Known:
@@ -24,8 +24,8 @@ class Known:
         return [self.offsets.get(key) for key in keys]
 
 
-def core(seen: Known | None = None) -> Core:
-    return Core(seen or Known(), build("rudderstack"))
+def core(seen: Known | None = None) -> BatchProcessor:
+    return BatchProcessor(seen or Known(), build_pipeline("rudderstack"))
 
 
 def test_a_duplicate_is_neither_mapped_nor_encoded() -> None:
@@ -37,7 +37,7 @@ def test_a_duplicate_is_neither_mapped_nor_encoded() -> None:
             raise AssertionError
 
     unused = Pipeline(Unused(), lambda _: b"", 7, None)
-    assert Core(seen, unused)([record]) == [Duplicate(4)]
+    assert BatchProcessor(seen, unused)([record]) == [Duplicate(4)]
 
 
 def test_every_record_is_asked_for_once_and_in_order() -> None:

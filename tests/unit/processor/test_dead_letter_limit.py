@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.dead_letter_limit import DeadLetterLimit
-from processor.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
-from runtime.errors import Halted
-from schemas.rejection import ErrorCode, Stage
-from tests.unit.processor.raw_records import raw
+from processor.pipeline.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
+from runtime.errors import ProcessorHaltedError
+from schemas.error_codes import ErrorCode, Stage
+from tests.support.raw_records import raw
 
 Processed = tuple[RawRecord, Outcome]
 
@@ -36,7 +36,7 @@ def trips(ratio: float, window: int, batches: Sequence[Sequence[Processed]]) -> 
             limit.check(records, outcomes)
             limit.check(records, outcomes)  # again, after an abort
             limit.committed()
-        except Halted:
+        except ProcessorHaltedError:
             return number
     return None
 
@@ -83,6 +83,6 @@ def test_a_header_that_is_no_attempt_hides_nothing(attempt: bytes) -> None:
 
 def test_it_says_what_to_do() -> None:
     records, outcomes = zip(*OURS, strict=True)
-    with pytest.raises(Halted, match=r"dead_letter_limit_ratio.*replay --from 1h --dry-run") as caught:
+    with pytest.raises(ProcessorHaltedError, match=r"dead_letter_limit_ratio.*replay --from 1h --dry-run") as caught:
         DeadLetterLimit(0.5, 2).check(records, outcomes)
     assert caught.value.exit_code == 70

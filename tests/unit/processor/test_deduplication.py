@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from processor.deduplication import Deduplicator
-from processor.identification import identify
-from processor.records import RawRecord
-from processor.state import DISORDER_MS, PartitionState, StateMemory
-from tests.unit.processor.raw_records import NOW_MS, raw
+from processor.deduplication.deduplicator import Deduplicator
+from processor.deduplication.state_store import DISORDER_MS, PartitionState, RocksDBResources
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.records import RawRecord
+from tests.support.raw_records import NOW_MS, raw
 
 WINDOW_MS = 10 * 3_600_000
-MEMORY = StateMemory(8 << 20)
+MEMORY = RocksDBResources(8 << 20)
 
 
 def is_duplicate(log: list[RawRecord], record: RawRecord) -> bool:

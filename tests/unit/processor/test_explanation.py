@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from processor.explanation import Explanation, explain, plain
-from processor.pipeline import record_of
-from schemas.json_body import Uncarriable
-from tests.unit.processor.mapped import RECEIVED_MS, SENT_S, Json, event, webhook
+from processor.pipeline.explanation import Explanation, explain, plain
+from processor.pipeline.pipeline import record_of
+from schemas.customerio.lossless_json import UnrepresentableValue
+from tests.support.mapped import RECEIVED_MS, SENT_S, Json, event, webhook
 
 
 def explained(payload: Json | bytes, profile: str = "rudderstack") -> Explanation:
@@ -144,6 +144,6 @@ def test_a_body_that_is_no_event_has_a_problem(body: bytes, fields: list[str | N
 
 def test_values_that_json_does_not_know_have_a_form_in_it() -> None:
     assert plain(Decimal("42.0")) == "42.0"
-    assert plain(Uncarriable("a number")) == "(a number)"
+    assert plain(UnrepresentableValue("a number")) == "(a number)"
     with pytest.raises(TypeError, match="set is no JSON"):
         plain(set())

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from processor.core import Core
-from processor.garbage import OBJECTS_A_RECORD, collect_seldom
-from processor.pipeline import Pipeline, build
-from processor.records import DeadLetter, Event, RawRecord
-from schemas.event_writer import write_event
-from sternpost import samples
-from tests.unit.processor.raw_records import raw
+from processor.gc_tuning import OBJECTS_A_RECORD, raise_gc_thresholds
+from processor.pipeline.batch import BatchProcessor
+from processor.pipeline.pipeline import Pipeline, build_pipeline
+from processor.pipeline.records import DeadLetter, Event, RawRecord
+from schemas.avro.event_writer import write_event
+from sternpost.local import samples
+from tests.support.raw_records import raw
 from tests.unit.processor.test_core import Known
 
 HOSTILE = [b"", b"\xff", b"{", b"[]", b"null", b"[" * 5_000, b'{"data": 5}', b'{"data": {"customer_id": "\\ud800"}}']
@@ -37,7 +37,7 @@ def records() -> list[RawRecord]:
 @pytest.mark.usefixtures("uncollected")
 def test_records_make_no_cycles() -> None:
     """Or what they leave would stay in memory for long."""
-    core = Core(Known(), build("rudderstack"))
+    core = BatchProcessor(Known(), build_pipeline("rudderstack"))
     kinds = {type(outcome) for outcome in core(records())}  # makes functions, once
     assert kinds == {Event, DeadLetter}
     gc.collect()
@@ -51,7 +51,7 @@ def test_a_fault_of_ours_makes_no_cycle() -> None:
         def row(self, *_: object) -> list[object]:
             raise KeyError
 
-    core = Core(Known(), Pipeline(Faulty(), write_event, 7, None))
+    core = BatchProcessor(Known(), Pipeline(Faulty(), write_event, 7, None))
     core(records())
     gc.collect()
     core(records())
@@ -63,7 +63,7 @@ def test_cycles_are_looked_for_once_far_more_is_alive_than_two_batches() -> None
     looked = []
     gc.callbacks.append(looked_for := lambda phase, _: looked.append(phase))
     try:
-        collect_seldom(1_000)
+        raise_gc_thresholds(1_000)
         looked.clear()
         gc.enable()
         two_batches = [[[offset] for _ in range(OBJECTS_A_RECORD // 4)] for offset in range(2_000)]

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.identification import LONGEST_PLAIN, identify
-from processor.records import RawRecord
-from schemas.headers import ATTEMPT, EVENT_ID, RECEIVED_AT, REQUEST_TIMESTAMP, SOURCE
-from tests.unit.processor.raw_records import NOW_MS, payload, raw
+from processor.pipeline.dedup_key import LONGEST_PLAIN, identify
+from processor.pipeline.records import RawRecord
+from schemas.record_headers import ATTEMPT, EVENT_ID, RECEIVED_AT, REQUEST_TIMESTAMP, SOURCE
+from tests.support.raw_records import NOW_MS, payload, raw
 
 _NAMES = st.one_of(st.sampled_from(["a", "b", "", "\0", "aa"]), st.text(max_size=300))
 

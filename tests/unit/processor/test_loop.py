@@ -15,19 +15,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from processor.core import Core
-from processor.deduplication import Deduplicator, Memory
-from processor.loop import Loop
-from processor.pipeline import Pipeline
-from processor.records import RawRecord
-from processor.transport import Aborted, Broken, Listener
-from runtime.errors import Halted
-from runtime.settings import Processor
+from processor.deduplication.deduplicator import Deduplicator, SeenEntry
+from processor.interfaces import ClientUnusableError, RebalanceListener, TransactionAbortedError
+from processor.pipeline.batch import BatchProcessor
+from processor.pipeline.pipeline import Pipeline
+from processor.pipeline.records import RawRecord
+from processor.stream_processor import StreamProcessor
+from runtime.errors import ProcessorHaltedError
+from runtime.settings.model import ProcessorSettings
 from schemas.avro.encoder import FIELDS, MESSAGE_ID, USER_ID
-from schemas.rejection import ErrorCode, Rejection
-from tests.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
-from tests.unit.processor.raw_records import raw
-from tests.waiting import until
+from schemas.error_codes import ErrorCode, PayloadRejectedError
+from tests.support.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
+from tests.support.raw_records import raw
+from tests.support.waiting import until
 
 PARTITIONS = 3
 MEMBERS = 3
@@ -38,12 +38,12 @@ class DictState:
 
     def __init__(self) -> None:
         self.complete_up_to = -1
-        self.memories: dict[bytes, Memory] = {}
+        self.memories: dict[bytes, SeenEntry] = {}
 
-    def get(self, keys: list[bytes]) -> list[Memory | None]:
+    def get(self, keys: list[bytes]) -> list[SeenEntry | None]:
         return [self.memories.get(key) for key in keys]
 
-    def write(self, memories: Mapping[bytes, Memory], complete_up_to: int, newest_ms: int) -> None:
+    def write(self, memories: Mapping[bytes, SeenEntry], complete_up_to: int, newest_ms: int) -> None:
         assert complete_up_to >= self.complete_up_to
         self.memories.update(memories)
         self.complete_up_to = complete_up_to
@@ -71,7 +71,7 @@ class Health:
 class Mapper:
     def row(self, body: bytes, *circumstances: Any) -> list[Any]:
         if body == b"broken":
-            raise Rejection(ErrorCode.MALFORMED_JSON, "broken")
+            raise PayloadRejectedError(ErrorCode.MALFORMED_JSON, "broken")
         if body == b"bug":
             raise RuntimeError
         row: list[Any] = [None] * len(FIELDS)
@@ -82,13 +82,13 @@ class Mapper:
 class Member:
     """A worker: its loop, made anew whenever it is broken, and what it has on disk."""
 
-    def __init__(self, kafka: FakeKafka, number: int, options: Processor | None = None) -> None:
+    def __init__(self, kafka: FakeKafka, number: int, options: ProcessorSettings | None = None) -> None:
         self.kafka = kafka
         self.name = f"member-{number}"
         self.states: dict[int, DictState] = {}
-        self.options = options or Processor(batch_max_records=5)
+        self.options = options or ProcessorSettings(batch_max_records=5)
         self.health = Health()
-        self.loop: Loop | None = None
+        self.loop: StreamProcessor | None = None
         self.source: FakeSource | None = None
         self.share: set[int] = set()
 
@@ -97,8 +97,8 @@ class Member:
         while self.loop is None:
             try:
                 deduplicator = Deduplicator(10**12)
-                core = Core(deduplicator, Pipeline(Mapper(), orjson.dumps, 7, 10_000))
-                self.loop = Loop(
+                core = BatchProcessor(deduplicator, Pipeline(Mapper(), orjson.dumps, 7, 10_000))
+                self.loop = StreamProcessor(
                     self.health,
                     self.options,
                     core,
@@ -108,10 +108,10 @@ class Member:
                     lambda: FakeSink(self.kafka, self.name),
                     self.make_source,
                 )
-            except Broken:
+            except ClientUnusableError:
                 pass
 
-    def make_source(self, listener: Listener) -> FakeSource:
+    def make_source(self, listener: RebalanceListener) -> FakeSource:
         self.source = FakeSource(self.kafka, listener)
         self.source.share = self.share
         return self.source
@@ -130,7 +130,7 @@ class Member:
             self.loop.turn()
             if self.loop._in_flight is not None:  # so that a run is the same each time
                 self.loop._in_flight.commit.exception()
-        except Broken:
+        except ClientUnusableError:
             self.loop.close()
             self.loop = None
 
@@ -160,7 +160,7 @@ class Simulation(RuleBasedStateMachine):
         self.assign([0, 1, 2])
         for member in self.members:
             member.turns(4)
-        self.copies: dict[int, dict[int, tuple[int, dict[bytes, Memory]]]] = {}
+        self.copies: dict[int, dict[int, tuple[int, dict[bytes, SeenEntry]]]] = {}
 
     def fault(self, step: str) -> str | None:
         if self.faults and self.faults[0][0] == step:
@@ -301,7 +301,7 @@ def kafka() -> FakeKafka:
     return FakeKafka(PARTITIONS)
 
 
-def member(kafka: FakeKafka, options: Processor | None = None) -> Member:
+def member(kafka: FakeKafka, options: ProcessorSettings | None = None) -> Member:
     made = Member(kafka, 0, options)
     made.assign({0, 1, 2})
     return made
@@ -336,7 +336,7 @@ def test_markers_are_passed_over_in_one_transaction_once_there_is_nothing_else(k
 
 def test_markers_are_not_passed_over_before_what_is_ahead_of_them(kafka: FakeKafka) -> None:
     """A transaction that was aborted has its records read again, whatever was read after them."""
-    one = member(kafka, Processor(batch_max_records=2))
+    one = member(kafka, ProcessorSettings(batch_max_records=2))
     faults = ["aborted"] * 3
     kafka.fault = lambda step: faults.pop() if step == "commit" and faults else None
     for number in range(4):
@@ -409,12 +409,12 @@ def test_a_group_that_was_moved_back_processes_again(kafka: FakeKafka) -> None:
 
 
 def test_too_many_faults_of_ours_stop_it_before_they_are_written(kafka: FakeKafka) -> None:
-    one = member(kafka, Processor(batch_max_records=5, dead_letter_limit_ratio=0.4, dead_letter_limit_window=5))
+    one = member(kafka, ProcessorSettings(batch_max_records=5, dead_letter_limit_ratio=0.4, dead_letter_limit_window=5))
     for number in range(5):
         kafka.append(raw(event_id=f"good-{number}"))
     for number in range(5):
         kafka.append(raw(body=b"bug", event_id=f"bug-{number}"))
-    with structlog.testing.capture_logs(), pytest.raises(Halted):
+    with structlog.testing.capture_logs(), pytest.raises(ProcessorHaltedError):
         one.turns(20)
     assert one.loop is not None
     one.loop.close()
@@ -424,7 +424,7 @@ def test_too_many_faults_of_ours_stop_it_before_they_are_written(kafka: FakeKafk
 
 
 def test_neither_senders_nor_letters_sent_back_stop_it(kafka: FakeKafka) -> None:
-    one = member(kafka, Processor(batch_max_records=5, dead_letter_limit_ratio=0.1, dead_letter_limit_window=5))
+    one = member(kafka, ProcessorSettings(batch_max_records=5, dead_letter_limit_ratio=0.1, dead_letter_limit_window=5))
     for number in range(50):
         kafka.append(raw(body=b"broken", event_id=f"broken-{number}", source="b"))
         kafka.append(raw(body=b"bug", event_id=f"bug-{number}", attempt=1))
@@ -461,14 +461,14 @@ def test_a_commit_that_never_returns_is_left_behind(kafka: FakeKafka, monkeypatc
         one.loop.turn()
     hanging = one.loop._in_flight
     until(lambda: one.loop is not None and one.loop._sink.overdue)
-    with pytest.raises(Broken, match="hangs"):
+    with pytest.raises(ClientUnusableError, match="hangs"):
         one.loop.turn()
     one.loop.close()
     one.loop = None
     one.turns(20)
     assert [origin(written)[1] for written in kafka.output] == [*range(7)]
     Hanging.ever.set()  # it returns after all
-    assert isinstance(hanging.commit.exception(10), Broken)
+    assert isinstance(hanging.commit.exception(10), ClientUnusableError)
     assert len(kafka.output) == 7
 
 
@@ -482,7 +482,7 @@ class Refusing(FakeSink):
         super().write(records, outcomes)
         for written in self._kafka.open[self._id].records:
             if identify_output(written) == self.refused and (written.topic == "events" or not self.as_event_only):
-                raise Aborted("MSG_SIZE_TOO_LARGE", "MSG_SIZE_TOO_LARGE")
+                raise TransactionAbortedError("MSG_SIZE_TOO_LARGE", "MSG_SIZE_TOO_LARGE")
 
 
 @pytest.mark.parametrize("as_event_only", [True, False])
@@ -504,7 +504,7 @@ def test_a_record_that_brokers_refuse_ends_as_its_own_dead_letter(
         assert Counter(written.topic for written in kafka.output) == {"events": 19, "dead letters": 1}
         assert kafka.offsets == {0: 20}
     else:
-        with pytest.raises(Halted, match="refuse a dead letter"):
+        with pytest.raises(ProcessorHaltedError, match="refuse a dead letter"):
             run()
         assert len(kafka.output) == 7
         assert kafka.offsets == {0: 7}
@@ -517,7 +517,7 @@ class RefusingSome(FakeSink):
         super().write(records, outcomes)
         for written in self._kafka.open[self._id].records:
             if identify_output(written) == b"poison" and written.topic == "events":
-                raise Aborted("INVALID_RECORD", "INVALID_RECORD")
+                raise TransactionAbortedError("INVALID_RECORD", "INVALID_RECORD")
 
 
 def test_refused_records_of_two_partitions_do_not_take_turns_for_ever(
@@ -541,14 +541,14 @@ class RefusingEvents(FakeSink):
     def write(self, records: Any, outcomes: Any) -> None:
         super().write(records, outcomes)
         if any(written.topic == "events" for written in self._kafka.open[self._id].records):
-            raise Aborted("INVALID_TIMESTAMP", "INVALID_TIMESTAMP")
+            raise TransactionAbortedError("INVALID_TIMESTAMP", "INVALID_TIMESTAMP")
 
 
 def test_brokers_that_refuse_every_event_do_not_stop_it(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", RefusingEvents)
     for number in range(50):
         kafka.append(raw(event_id=f"{number}"))
-    one = member(kafka, Processor(dead_letter_limit_ratio=0.2, dead_letter_limit_window=10))
+    one = member(kafka, ProcessorSettings(dead_letter_limit_ratio=0.2, dead_letter_limit_window=10))
     with structlog.testing.capture_logs():
         one.turns(400)
     assert [written.topic for written in kafka.output] == ["dead letters"] * 50
@@ -605,7 +605,7 @@ def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(
         def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
             go.wait(10)
             calls.append("commit ended")
-            raise Aborted("lost")
+            raise TransactionAbortedError("lost")
 
         def abort(self) -> None:
             calls.append("abort")
@@ -633,14 +633,14 @@ def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(
 @pytest.mark.parametrize("where", ["in the loop", "while partitions are revoked"])
 def test_an_aborted_commit_leaves_nothing_behind(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """What its error held by its traceback, the batch and the producer, is free with no one looking for cycles."""
-    errors: list[weakref.ref[Aborted]] = []
+    errors: list[weakref.ref[TransactionAbortedError]] = []
 
     class Aborting(FakeSink):
         def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
             if errors:
                 super().commit(offsets, group_metadata)
                 return
-            aborted = Aborted("cause")
+            aborted = TransactionAbortedError("cause")
             errors.append(weakref.ref(aborted))
             try:
                 raise aborted

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.processor.mapped import event, refused, webhook
+from tests.support.mapped import event, refused, webhook
 
 PHONES = [
     ("sms", "+15551234567"),

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.rejection import Rejection
-from tests.unit.processor.mapped import PROFILES, RECEIVED, SENT, event, refused, webhook
+from schemas.error_codes import PayloadRejectedError
+from tests.support.mapped import PROFILES, RECEIVED, SENT, event, refused, webhook
 
 pytestmark = pytest.mark.parametrize("profile", PROFILES)
 
@@ -176,6 +176,6 @@ def test_a_request_time_out_of_range_is_left_out(seconds: int, profile: str) -> 
 
 
 def test_a_rejection_says_nothing_of_the_value(profile: str) -> None:
-    with pytest.raises(Rejection) as caught:
+    with pytest.raises(PayloadRejectedError) as caught:
         event(webhook(action_id="private@example.com"), profile)
     assert "private" not in caught.value.message

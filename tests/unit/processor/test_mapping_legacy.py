@@ -2,12 +2,12 @@
 
 import pytest
 
-from processor.records import RawRecord
-from schemas import catalogue
-from schemas.identity import identify
-from sternpost.replay.filters import Filters
-from tests.unit.processor import reference
-from tests.unit.processor.mapped import PROFILES, Json, event, refused, webhook
+from processor.pipeline.records import RawRecord
+from schemas.customerio.event_identity import identify
+from schemas.mapping import tables
+from sternpost.operations.replay.filters import Filters
+from tests.support import rudderstack_reference
+from tests.support.mapped import PROFILES, Json, event, refused, webhook
 
 NAMED = {
     "customer_subscribed": "Customer Subscribed",
@@ -53,8 +53,8 @@ def test_every_documented_type_becomes_the_event_of_its_pair(event_type: str, na
 
 
 def test_every_known_pair_has_one_type_whatever_underscores_are_in_it() -> None:
-    pairs = [(row.object_type, row.metric) for row in catalogue.events() if row.object_type != "*"]
-    assert [catalogue.legacy_pair(f"{channel}_{metric}") for channel, metric in pairs] == pairs
+    pairs = [(row.object_type, row.metric) for row in tables.events() if row.object_type != "*"]
+    assert [tables.legacy_pair(f"{channel}_{metric}") for channel, metric in pairs] == pairs
     assert ("in_app", "opened") in pairs
 
 
@@ -106,7 +106,7 @@ def test_any_other_type_is_carried(event_type: str, profile: str) -> None:
 
 def test_a_known_channel_and_a_known_metric_that_are_no_pair_are_told_apart_all_the_same() -> None:
     made = event(legacy("sms_spammed"))
-    assert made["event"] == reference.name("sms", "spammed") == "Unknown Event"
+    assert made["event"] == rudderstack_reference.name("sms", "spammed") == "Unknown Event"
     assert (made["properties"]["objectType"], made["properties"]["metric"]) == ("sms", "spammed")
 
 

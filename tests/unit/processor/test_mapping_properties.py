@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.identity import identify
-from schemas.rejection import ErrorCode, Rejection
-from schemas.timestamps import milliseconds
+from schemas.customerio.event_identity import identify
+from schemas.customerio.timestamps import milliseconds
+from schemas.error_codes import ErrorCode, PayloadRejectedError
 from schemas.track_event import load_schema, track_json
-from tests.unit.processor.mapped import PROFILES, Json, event, outcome, shaped
-from tests.unit.processor.payloads import JSON, bodies, webhooks
+from tests.support.mapped import PROFILES, Json, event, outcome, shaped
+from tests.support.payloads import JSON, bodies, webhooks
 
 SCHEMA = fastavro.parse_schema(load_schema())
 TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
@@ -44,12 +44,12 @@ def without_null(value: Any) -> Any:
 @example(b'{"data":{"customer_id":"1","headers":{"\\ud800":[]}}}', "rudderstack")
 @example(b'{"data":{"customer_id":"1","recipients":[[]]}}', "corrected")
 def test_any_body_has_exactly_one_outcome(body: bytes, profile: str) -> None:
-    made: Json | Rejection
+    made: Json | PayloadRejectedError
     try:
         made = shaped(body, profile)
-    except Rejection as rejection:
+    except PayloadRejectedError as rejection:
         made = rejection
-    if isinstance(made, Rejection):
+    if isinstance(made, PayloadRejectedError):
         assert made.code in set(ErrorCode) - {ErrorCode.INTERNAL_ERROR}
         assert (made.message + (made.field or "")).isprintable()
     else:
@@ -94,7 +94,7 @@ def test_the_order_of_fields_changes_nothing_in_an_event(payload: Json) -> None:
 def test_what_an_avro_reader_gives_has_the_same_json(payload: Json, profile: str) -> None:
     try:
         made = shaped(payload, profile)
-    except Rejection:
+    except PayloadRejectedError:
         return
     file = io.BytesIO()
     fastavro.schemaless_writer(file, SCHEMA, made)

@@ -4,18 +4,22 @@ import json
 
 import pytest
 
-from tests.unit.processor import reference
-from tests.unit.processor.mapped import PROFILES, RECEIVED, SENT, Json, event, webhook
-from tests.unit.processor.paths import at, put
+from tests.support import rudderstack_reference
+from tests.support.mapped import PROFILES, RECEIVED, SENT, Json, event, webhook
+from tests.support.nested_paths import at, put
 
-PAIRS = [(object_type, metric) for object_type in reference.OBJECT_TYPES for metric in reference.METRICS]
+PAIRS = [
+    (object_type, metric)
+    for object_type in rudderstack_reference.OBJECT_TYPES
+    for metric in rudderstack_reference.METRICS
+]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("object_type", "metric"), PAIRS)
 def test_every_pair_has_the_name_that_the_reference_gives_it(object_type: str, metric: str, profile: str) -> None:
     made = event(webhook(object_type, metric), profile)
-    assert made["event"] == reference.name(object_type, metric)
+    assert made["event"] == rudderstack_reference.name(object_type, metric)
     assert made["properties"]["objectType"] == object_type
     assert made["properties"]["metric"] == metric
 
@@ -64,11 +68,13 @@ def test_object_type_matches_in_any_case_and_is_carried_as_it_came(spelling: str
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("object_type", [*reference.OBJECT_TYPES, "fax", None])
+@pytest.mark.parametrize("object_type", [*rudderstack_reference.OBJECT_TYPES, "fax", None])
 def test_changed_preferences_have_one_name_on_every_channel_and_with_none(
     object_type: str | None, profile: str
 ) -> None:
-    payload = webhook("", reference.PREFERENCES, content='{"topics":{"topic_1":true}}') | {"object_type": object_type}
+    payload = webhook("", rudderstack_reference.PREFERENCES, content='{"topics":{"topic_1":true}}') | {
+        "object_type": object_type
+    }
     made = event(payload, profile)
     assert made["event"] == "Customer Subscription Preferences Changed"
     assert made["properties"]["content"] == '{"topics":{"topic_1":true}}'
@@ -76,7 +82,7 @@ def test_changed_preferences_have_one_name_on_every_channel_and_with_none(
 
 
 def test_changed_preferences_may_name_their_object_type_as_customerio_describes_it() -> None:
-    payload = webhook("customer", reference.PREFERENCES)
+    payload = webhook("customer", rudderstack_reference.PREFERENCES)
     payload["object_type_type"] = payload.pop("object_type")
     assert event(payload)["properties"]["objectType"] == "customer"
     assert event(payload | {"object_type": "email"})["properties"]["objectType"] == "email"
@@ -84,26 +90,28 @@ def test_changed_preferences_may_name_their_object_type_as_customerio_describes_
 
 DOCUMENTED_EVENTS = [
     pytest.param(section, metric, id=f"{section.title}: {listed}")
-    for section in reference.DOCUMENTED
+    for section in rudderstack_reference.DOCUMENTED
     for listed, metric in section.events.items()
 ]
 DOCUMENTED_MAPPINGS = [
     pytest.param(section, source, target, id=f"{section.title}: {source} → {target}")
-    for section in reference.DOCUMENTED
-    for source, target in {**reference.COMMON, **section.mappings}.items()
+    for section in rudderstack_reference.DOCUMENTED
+    for source, target in {**rudderstack_reference.COMMON, **section.mappings}.items()
 ]
 
 
 @pytest.mark.parametrize(("section", "metric"), DOCUMENTED_EVENTS)
-def test_every_documented_event_is_known(section: reference.Section, metric: str) -> None:
-    assert event(webhook(section.object_type, metric))["event"] == reference.name(section.object_type, metric)
-    assert reference.name(section.object_type, metric) != "Unknown Event"
+def test_every_documented_event_is_known(section: rudderstack_reference.Section, metric: str) -> None:
+    assert event(webhook(section.object_type, metric))["event"] == rudderstack_reference.name(
+        section.object_type, metric
+    )
+    assert rudderstack_reference.name(section.object_type, metric) != "Unknown Event"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("section", "source", "target"), DOCUMENTED_MAPPINGS)
 def test_every_documented_mapping_holds_on_every_event_of_its_section(
-    section: reference.Section, source: str, target: str, profile: str
+    section: rudderstack_reference.Section, source: str, target: str, profile: str
 ) -> None:
     for metric in section.events.values():
         bare = webhook(section.object_type, metric)
@@ -111,13 +119,13 @@ def test_every_documented_mapping_holds_on_every_event_of_its_section(
             del bare["data"]["customer_id"]
         if target == "properties.eventId":
             del bare["event_id"]
-        value = reference.sample(source)
+        value = rudderstack_reference.sample(source)
         assert at(event(put(bare, source, value), profile), target) == value
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("object_type", reference.OBJECT_TYPES)
-@pytest.mark.parametrize(("target", "sources"), reference.FIRST_NOT_NULL)
+@pytest.mark.parametrize("object_type", rudderstack_reference.OBJECT_TYPES)
+@pytest.mark.parametrize(("target", "sources"), rudderstack_reference.FIRST_NOT_NULL)
 def test_the_first_source_that_is_not_null_wins_on_every_channel(
     target: str, sources: tuple[str, ...], object_type: str, profile: str
 ) -> None:
@@ -134,16 +142,16 @@ def test_the_first_source_that_is_not_null_wins_on_every_channel(
                 put(payload, earlier, None)
             for later in sources[first + 1 :]:
                 put(payload, later, "other@example.com" if "email" in target else "other")
-            value = reference.sample(winner)
+            value = rudderstack_reference.sample(winner)
             put(payload, winner, value)
             assert at(event(payload, profile), target) == value, (winner, others)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("object_type", reference.OBJECT_TYPES)
-@pytest.mark.parametrize("source", reference.DROPPED)
+@pytest.mark.parametrize("object_type", rudderstack_reference.OBJECT_TYPES)
+@pytest.mark.parametrize("source", rudderstack_reference.DROPPED)
 def test_what_the_reference_drops_is_carried(source: str, object_type: str, profile: str) -> None:
-    target, value = reference.DROPPED[source]
+    target, value = rudderstack_reference.DROPPED[source]
     assert at(event(put(webhook(object_type), source, value), profile), target) == value
 
 

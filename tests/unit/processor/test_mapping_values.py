@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from schemas import catalogue
-from tests.unit.processor.mapped import PROFILES, Json, event, outcome, refused, webhook
-from tests.unit.processor.paths import at, put
+from schemas.mapping import tables
+from tests.support.mapped import PROFILES, Json, event, outcome, refused, webhook
+from tests.support.nested_paths import at, put
 
-BY_TYPE: dict[str, list[catalogue.FieldRow]] = {}
-for _row in catalogue.fields():
+BY_TYPE: dict[str, list[tables.FieldRow]] = {}
+for _row in tables.fields():
     if _row.holds_for("rudderstack") and _row.sources[0].startswith("data.") and not _row.condition:
         BY_TYPE.setdefault(_row.type, []).append(_row)
 
@@ -91,9 +91,7 @@ def test_an_integer_in_a_text_field_is_its_digits(source: str, target: str, numb
         ("9223372036854775807.0", 2**63 - 1),
     ],
 )
-def test_a_whole_number_is_carried_exactly_however_it_is_written(
-    row: catalogue.FieldRow, text: str, number: int
-) -> None:
+def test_a_whole_number_is_carried_exactly_however_it_is_written(row: tables.FieldRow, text: str, number: int) -> None:
     body = json.dumps(put(webhook(), row.sources[0], "$")).replace('"$"', text).encode()
     assert at(event(body), row.target) == number
 
@@ -179,7 +177,7 @@ def test_a_part_that_is_no_object_is_a_dead_letter(source: str, value: object) -
 
 
 def test_null_is_absent_everywhere() -> None:
-    sources = {source for row in catalogue.fields() for source in row.sources if source.startswith("data.")}
+    sources = {source for row in tables.fields() for source in row.sources if source.startswith("data.")}
     nulls = {source.removeprefix("data."): None for source in sources if "[" not in source and source.count(".") == 1}
     payload = webhook(**{**nulls, "customer_id": "42", "identifiers": None})
     payload["event_id"] = "e"

@@ -6,16 +6,16 @@ import fastavro
 import pytest
 import structlog
 
-from processor.identification import identify
-from processor.mapping import Mapper
-from processor.pipeline import Pipeline, build, record_of
-from processor.records import DeadLetter, Event, RawRecord
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.mapper import Mapper
+from processor.pipeline.pipeline import Pipeline, build_pipeline, record_of
+from processor.pipeline.records import DeadLetter, Event, RawRecord
+from schemas.avro.decoder import EventReader
 from schemas.avro.encoder import FIELDS
-from schemas.event_reader import EventReader
-from schemas.event_writer import write_event
-from schemas.rejection import ErrorCode, Rejection, Stage
+from schemas.avro.event_writer import write_event
+from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
 from schemas.track_event import load_schema
-from tests.unit.processor.raw_records import NOW_MS, payload, raw
+from tests.support.raw_records import NOW_MS, payload, raw
 
 SCHEMA = load_schema()
 PARSED = fastavro.parse_schema(SCHEMA)
@@ -65,7 +65,9 @@ def test_the_anonymous_id_is_the_key_where_there_is_no_user_id() -> None:
 
 
 def test_a_rejection_is_its_dead_letter() -> None:
-    rejection = Rejection(ErrorCode.INVALID_FIELD, "data.action_id must be whole", "data.action_id", Stage.PARSE)
+    rejection = PayloadRejectedError(
+        ErrorCode.INVALID_FIELD, "data.action_id must be whole", "data.action_id", Stage.PARSE
+    )
     assert one(raw(), mapper=Faulty(rejection)) == DeadLetter(
         ErrorCode.INVALID_FIELD, Stage.PARSE, "data.action_id", "data.action_id must be whole"
     )
@@ -144,9 +146,9 @@ def test_a_record_dated_after_9999_makes_an_event_that_can_be_read() -> None:
 @pytest.mark.parametrize("profile", ["rudderstack", "corrected"])
 def test_a_body_in_no_topic_becomes_the_same_event_without_an_origin(profile: str) -> None:
     record = raw(at_ms=NOW_MS, source="shop")
-    written = build(profile, schema_id=7).outcome(record, identify(record))
+    written = build_pipeline(profile, schema_id=7).outcome(record, identify(record))
     body = record_of(record.value or b"", received_at_ms=NOW_MS, request_timestamp_s=NOW_MS // 1000, source="shop")
-    looked_at = build(profile).outcome(body, identify(body))
+    looked_at = build_pipeline(profile).outcome(body, identify(body))
     of_record, of_body = read(written), read(looked_at)
     assert of_record["context"].pop("origin") == {"topic": "raw", "partition": 0, "offset": 0}
     assert of_body["context"].pop("origin") is None
@@ -156,4 +158,4 @@ def test_a_body_in_no_topic_becomes_the_same_event_without_an_origin(profile: st
 
 def test_there_are_two_profiles() -> None:
     with pytest.raises(ValueError, match="rudderstack, corrected"):
-        build("segment")
+        build_pipeline("segment")

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from processor import sink as of_sink
-from processor.identification import identify
-from processor.records import DeadLetter, Event
-from processor.sink import KafkaSink, dead_letter_headers
-from processor.transport import Aborted, Broken, ProducerFenced
+from processor import transaction_sink as of_sink
+from processor.interfaces import ClientUnusableError, ProducerFencedError, TransactionAbortedError
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.records import DeadLetter, Event
+from processor.transaction_sink import KafkaTransactionSink, dead_letter_headers
 from runtime.errors import DependencyError
 from runtime.kafka import clients
-from runtime.settings import Settings
-from schemas.rejection import ErrorCode, Stage
-from tests.unit.processor.raw_records import raw
+from runtime.settings.model import Settings
+from schemas.error_codes import ErrorCode, Stage
+from tests.support.raw_records import raw
 
 EVENT = Event(b"person", b"value", None)
 
@@ -78,13 +78,13 @@ def error(code: int, *, retriable: bool = False, abort: bool = False, fatal: boo
     return KafkaException(KafkaError(code, fatal=fatal, retriable=retriable, txn_requires_abort=abort))
 
 
-def transact(sink: KafkaSink) -> None:
+def transact(sink: KafkaTransactionSink) -> None:
     sink.write([raw()], [EVENT])
     sink.commit({0: 1}, None)
 
 
 def test_a_producer_is_kept_while_all_goes_well(made: list[ScriptedProducer]) -> None:
-    sink = KafkaSink(Settings(), "id")
+    sink = KafkaTransactionSink(Settings(), "id")
     transact(sink)
     transact(sink)
     (producer,) = made
@@ -97,7 +97,7 @@ def test_a_call_that_timed_out_is_made_again_and_then_the_producer_replaced(
     made: list[ScriptedProducer], call: str
 ) -> None:
     """What timed out may still be on its way: a new producer's epoch fences it before the next transaction begins."""
-    sink = KafkaSink(Settings(), "id")
+    sink = KafkaTransactionSink(Settings(), "id")
     ScriptedProducer.script = [(call, error(KafkaError._TIMED_OUT, retriable=True))] * 2
     transact(sink)
     assert made[0].calls.count(call) == 3
@@ -112,7 +112,7 @@ def test_a_call_that_timed_out_is_made_again_and_then_the_producer_replaced(
 def test_a_commit_that_took_long_counts_as_held_up(
     made: list[ScriptedProducer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sink = KafkaSink(Settings(), "id")
+    sink = KafkaTransactionSink(Settings(), "id")
     clock = iter(range(0, 1000, 2))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     transact(sink)
@@ -121,7 +121,7 @@ def test_a_commit_that_took_long_counts_as_held_up(
 
 
 def test_an_abort_replaces_the_producer(made: list[ScriptedProducer]) -> None:
-    sink = KafkaSink(Settings(), "id")
+    sink = KafkaTransactionSink(Settings(), "id")
     sink.abort()
     assert len(made) == 1, "nothing was open"
     sink.write([raw()], [EVENT])
@@ -134,13 +134,13 @@ def test_an_abort_replaces_the_producer(made: list[ScriptedProducer]) -> None:
 
 
 def test_reports_of_an_aborted_transaction_are_not_the_next_ones(made: list[ScriptedProducer]) -> None:
-    sink = KafkaSink(Settings(), "id")
+    sink = KafkaTransactionSink(Settings(), "id")
     sink.write([raw()], [EVENT])
     made[0].reports = [KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)]
     sink.abort()  # before it was told
     sink.write([raw()], [EVENT])
     ScriptedProducer.script = [("commit", error(KafkaError._STATE, abort=True))]
-    with pytest.raises(Aborted) as aborted:
+    with pytest.raises(TransactionAbortedError) as aborted:
         sink.commit({0: 1}, None)
     assert aborted.value.record_fault is None
 
@@ -148,20 +148,20 @@ def test_reports_of_an_aborted_transaction_are_not_the_next_ones(made: list[Scri
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
-        (error(KafkaError.ILLEGAL_GENERATION, abort=True), Aborted),
-        (error(KafkaError.UNKNOWN_MEMBER_ID, abort=True), Aborted),
-        (error(KafkaError.FENCED_INSTANCE_ID, abort=True), Aborted),
-        (error(KafkaError._FENCED, fatal=True), ProducerFenced),
-        (error(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, abort=True, fatal=True), Broken),
-        (error(KafkaError._STATE), Broken),
-        (error(KafkaError.UNKNOWN), Broken),
+        (error(KafkaError.ILLEGAL_GENERATION, abort=True), TransactionAbortedError),
+        (error(KafkaError.UNKNOWN_MEMBER_ID, abort=True), TransactionAbortedError),
+        (error(KafkaError.FENCED_INSTANCE_ID, abort=True), TransactionAbortedError),
+        (error(KafkaError._FENCED, fatal=True), ProducerFencedError),
+        (error(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, abort=True, fatal=True), ClientUnusableError),
+        (error(KafkaError._STATE), ClientUnusableError),
+        (error(KafkaError.UNKNOWN), ClientUnusableError),
         (error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True), DependencyError),
         (error(KafkaError.GROUP_AUTHORIZATION_FAILED, abort=True), DependencyError),
     ],
     ids=lambda value: value.args[0].name() if isinstance(value, KafkaException) else value.__name__,
 )
 def test_what_an_error_means(made: list[ScriptedProducer], reason: KafkaException, expected: type[Exception]) -> None:
-    sink = KafkaSink(Settings(), "id")
+    sink = KafkaTransactionSink(Settings(), "id")
     sink.write([raw()], [EVENT])
     ScriptedProducer.script = [("offsets", reason)]
     with pytest.raises(expected) as raised:
@@ -185,11 +185,11 @@ def test_what_an_error_means(made: list[ScriptedProducer], reason: KafkaExceptio
     ],
 )
 def test_which_refusals_are_one_records_fault(made: list[ScriptedProducer], code: int, blames_a_record: bool) -> None:
-    sink = KafkaSink(Settings(), "id")
+    sink = KafkaTransactionSink(Settings(), "id")
     sink.write([raw()], [EVENT])
     made[0].reports = [KafkaError(code)]
     ScriptedProducer.script = [("offsets", error(KafkaError._STATE, abort=True))]
-    with pytest.raises(Aborted) as aborted:
+    with pytest.raises(TransactionAbortedError) as aborted:
         sink.commit({0: 1}, None)
     assert aborted.value.record_fault == (KafkaError(code).name() if blames_a_record else None)
 

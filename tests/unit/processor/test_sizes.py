@@ -7,22 +7,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processor.identification import identify
-from processor.pipeline import build
-from processor.records import DeadLetter, RawRecord
-from processor.sink import dead_letter_headers
-from runtime.configuration import load
+from processor.pipeline.dedup_key import identify
+from processor.pipeline.pipeline import build_pipeline
+from processor.pipeline.records import DeadLetter, RawRecord
+from processor.transaction_sink import dead_letter_headers
 from runtime.kafka.config import EVENT_EXPANSION, HEADROOM_BYTES, RAW_EXPANSION, record_limits
-from schemas.identity import identify as identify_body
-from tests.unit.processor.mapped import PROFILES
-from tests.unit.processor.paths import put
-from tests.unit.processor.payloads import SOURCES, bodies, webhooks
+from runtime.settings.loader import load
+from schemas.customerio.event_identity import identify as identify_body
+from tests.support.mapped import PROFILES
+from tests.support.nested_paths import put
+from tests.support.payloads import SOURCES, bodies, webhooks
 
 AROUND_BYTES = 4_096
 """More than what a record holds beside its body (names of fields, constants, numbers); far less than the headroom."""
 
 LONG = 50_000
-PIPELINES = {profile: build(profile) for profile in PROFILES}
+PIPELINES = {profile: build_pipeline(profile) for profile in PROFILES}
 
 Headers = list[tuple[str, bytes | None]]
 

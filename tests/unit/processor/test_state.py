@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 import structlog
 
-from processor.deduplication import Memory
-from processor.state import DISORDER_MS, KEPT, PartitionState, StateError, StateMemory
-from processor.state_folder import StateFolder
-from runtime.errors import DependencyError, Halted
+from processor.deduplication.deduplicator import SeenEntry
+from processor.deduplication.state_directory import StateFolder
+from processor.deduplication.state_store import DISORDER_MS, KEPT, PartitionState, RocksDBResources, StateError
+from runtime.errors import DependencyError, ProcessorHaltedError
 
 WINDOW_MS = 1000
 SPAN_MS = WINDOW_MS + 2 * DISORDER_MS
-MEMORY = StateMemory(8 << 20)
+MEMORY = RocksDBResources(8 << 20)
 
 WRITER = """
 import sys
 from pathlib import Path
-from processor.state import PartitionState, StateMemory
+from processor.deduplication.state_store import PartitionState, RocksDBResources
 
-state = PartitionState(Path(sys.argv[1]), 10**9, StateMemory(1 << 20))
+state = PartitionState(Path(sys.argv[1]), 10**9, RocksDBResources(1 << 20))
 value = 0
 while True:
     state.write({b"\\1key-%d" % (value + i): (value + i, value + i) for i in range(1000)}, value + 1000, value)
@@ -36,10 +36,10 @@ while True:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from processor.state import StateMemory
-from processor.state_folder import StateFolder
+from processor.deduplication.state_store import RocksDBResources
+from processor.deduplication.state_directory import StateFolder
 
-state = StateFolder(Path(sys.argv[1]), "raw", "topic-id", 1000, StateMemory(1 << 20)).open(0, 0)
+state = StateFolder(Path(sys.argv[1]), "raw", "topic-id", 1000, RocksDBResources(1 << 20)).open(0, 0)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -54,7 +54,7 @@ def folder(root: Path, topic_id: str = "topic-id", window_ms: int = WINDOW_MS) -
     return StateFolder(root, "raw", topic_id, window_ms, MEMORY)
 
 
-def entries(*names: str) -> dict[bytes, Memory]:
+def entries(*names: str) -> dict[bytes, SeenEntry]:
     return {b"\1" + name.encode(): (number, number) for number, name in enumerate(names)}
 
 
@@ -72,7 +72,7 @@ def test_what_was_written_is_there_after_closing(tmp_path: Path) -> None:
 
 def test_many_partitions_keep_to_the_memory_limit(tmp_path: Path) -> None:
     limit_bytes, at = 128 << 20, 1_000
-    memory = StateMemory(limit_bytes)
+    memory = RocksDBResources(limit_bytes)
     states = []
     for partition in range(64):
         (tmp_path / str(partition)).mkdir()
@@ -178,7 +178,7 @@ def test_a_group_whose_offsets_the_brokers_forgot_is_not_started_from_the_beginn
     state = folder(tmp_path).open(0, 10)
     state.write(entries("a"), 10, 0)
     state.close()
-    with pytest.raises(Halted, match=r"raw\[0\].*session_timeout_ms \(45 s.*--to-offset 10\b"):
+    with pytest.raises(ProcessorHaltedError, match=r"raw\[0\].*session_timeout_ms \(45 s.*--to-offset 10\b"):
         folder(tmp_path).open(0, 0, has_offset=False)
     state = folder(tmp_path).open(0, 10)
     assert state.complete_up_to == 10, "nothing was thrown away"
@@ -280,7 +280,7 @@ def test_what_the_system_refuses_is_no_corruption(tmp_path: Path, monkeypatch: p
     state.write(entries("a"), 1, 0)
     state.close()
     with monkeypatch.context() as patched:
-        patched.setattr("processor.state.Rdict", refuse)
+        patched.setattr("processor.deduplication.state_store.Rdict", refuse)
         with pytest.raises(DependencyError, match=os.strerror(number)):
             folder(tmp_path).open(0, 10)
     state = folder(tmp_path).open(0, 10)

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from processor.records import RawRecord
-from processor.transport import History, Sink
+from processor.interfaces import RestoreConsumer, TransactionSink
+from processor.pipeline.records import RawRecord
 from tests.contract.transport import TransportContract
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
-from tests.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
+from tests.support.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
 
 
 class FakeWorld:
@@ -45,10 +45,10 @@ class FakeWorld:
         source.share = set()
         self._rebalance()
 
-    def sink(self, name: str) -> Sink:
+    def sink(self, name: str) -> TransactionSink:
         return FakeSink(self._kafka, name)
 
-    def history(self, window_s: int) -> History:
+    def history(self, window_s: int) -> RestoreConsumer:
         return FakeHistory(self._kafka, window_ms=window_s * 1000)
 
     def output(self) -> list[Written]:

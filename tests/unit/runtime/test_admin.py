@@ -5,7 +5,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from runtime import admin
+from runtime import admin_listener
 from runtime.errors import ConfigurationError
 
 
@@ -20,13 +20,13 @@ def state() -> State:
 
 
 @pytest.fixture
-def listener(state: State) -> Iterator[admin.Admin]:
-    running = admin.serve("127.0.0.1", 0, ready=lambda: state.ready, alive=lambda: state.alive)
+def listener(state: State) -> Iterator[admin_listener.AdminListener]:
+    running = admin_listener.serve("127.0.0.1", 0, ready=lambda: state.ready, alive=lambda: state.alive)
     yield running
     running.close()
 
 
-def get(listener: admin.Admin, path: str, method: str = "GET") -> tuple[int, str]:
+def get(listener: admin_listener.AdminListener, path: str, method: str = "GET") -> tuple[int, str]:
     connection = HTTPConnection("127.0.0.1", listener.port, timeout=5)
     try:
         connection.request(method, path)
@@ -36,7 +36,7 @@ def get(listener: admin.Admin, path: str, method: str = "GET") -> tuple[int, str
         connection.close()
 
 
-def test_health_and_readiness_are_told_apart(listener: admin.Admin, state: State) -> None:
+def test_health_and_readiness_are_told_apart(listener: admin_listener.AdminListener, state: State) -> None:
     assert get(listener, "/readyz") == (200, "ok\n")
     assert get(listener, "/healthz") == (200, "ok\n")
     state.ready = (False, "no Kafka broker answers")
@@ -47,13 +47,15 @@ def test_health_and_readiness_are_told_apart(listener: admin.Admin, state: State
     assert get(listener, "/healthz") == (503, "no heartbeat from worker 0\n")
 
 
-def test_metrics_and_nothing_else(listener: admin.Admin) -> None:
+def test_metrics_and_nothing_else(listener: admin_listener.AdminListener) -> None:
     assert get(listener, "/metrics")[0] == 200
     assert get(listener, "/metrics", "HEAD") == (200, "")
     assert get(listener, "/v1/webhook")[0] == 404
 
 
-def test_a_probe_that_hangs_up_prints_nothing(listener: admin.Admin, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_probe_that_hangs_up_prints_nothing(
+    listener: admin_listener.AdminListener, capfd: pytest.CaptureFixture[str]
+) -> None:
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", listener.port), timeout=5) as hasty:
             hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # to close it is to reset it
@@ -66,4 +68,4 @@ def test_a_probe_that_hangs_up_prints_nothing(listener: admin.Admin, capfd: pyte
 
 def test_an_address_in_use_is_explained() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigurationError, match="admin_port"):
-        admin.serve("127.0.0.1", taken.getsockname()[1], ready=lambda: (True, ""), alive=lambda: (True, ""))
+        admin_listener.serve("127.0.0.1", taken.getsockname()[1], ready=lambda: (True, ""), alive=lambda: (True, ""))

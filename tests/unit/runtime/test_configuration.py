@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.configuration import load, origins, reload
 from runtime.errors import ConfigurationError
 from runtime.schema_registry import Registry
+from runtime.settings.loader import load, origins, reload
 
 Environment = Callable[..., None]
 

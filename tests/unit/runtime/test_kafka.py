@@ -1,9 +1,9 @@
 import pytest
 
-from runtime.configuration import load
 from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka.admin import check_topics
 from runtime.kafka.config import consumer_config, producer_config, record_limits, topic_configs
+from runtime.settings.loader import load
 
 
 def test_a_body_that_fits_ingest_fits_every_topic_and_producer() -> None:

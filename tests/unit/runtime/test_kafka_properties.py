@@ -1,10 +1,10 @@
 import pytest
 
-from runtime.configuration import load
 from runtime.errors import ConfigurationError
 from runtime.kafka import properties
 from runtime.kafka.config import client_config, consumer_config, for_service, producer_config
-from tests.librdkafka_properties import TABLE, render
+from runtime.settings.loader import load
+from tests.support.librdkafka_properties import TABLE, render
 
 
 def test_the_table_is_what_the_installed_librdkafka_says() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.log_stream import MOST_BYTES, LogStream
-from tests.waiting import PATIENCE_S, until
+from tests.support.waiting import PATIENCE_S, until
 
 LINE = "x" * 99
 

@@ -12,8 +12,8 @@ import pytest
 PROGRAM = """
 import logging, sys, structlog
 from runtime.logs import configure
-from runtime.settings import Log
-configure(Log(**{log!r}), service="ingest", worker=1)
+from runtime.settings.model import LogSettings
+configure(LogSettings(**{log!r}), service="ingest", worker=1)
 log = structlog.get_logger()
 log.debug("quiet")
 log.info("batch committed", events=10)
@@ -83,12 +83,12 @@ def test_on_a_terminal_lines_are_for_people() -> None:
 
 def test_configuring_leaves_no_second_handler() -> None:
     from runtime.logs import configure
-    from runtime.settings import Log
+    from runtime.settings.model import LogSettings
 
     before = logging.getLogger().handlers[:]
     try:
-        configure(Log())
-        configure(Log())
+        configure(LogSettings())
+        configure(LogSettings())
         assert len(logging.getLogger().handlers) == 1
     finally:
         logging.getLogger().handlers[:] = before

@@ -19,12 +19,12 @@ seconds = metrics.histogram("t_seconds", "Seconds.", bounds=(0.1, 1))
 
 def work():
     requests.labels("a").inc()
-    metrics.count_tally(requests, "a").inc()
+    metrics.buffered_counter(requests, "a").inc()
     requests.labels("b").inc()
     waiting.labels().set(5)
     seconds.labels().observe(0.05)
     for value in (0.1, 0.5, 7):
-        metrics.histogram_tally(seconds).observe(value)
+        metrics.buffered_histogram(seconds).observe(value)
     metrics.flush()
     metrics.flush()
 
@@ -33,7 +33,7 @@ if sys.argv[1:] == ["work"]:
     print("worked", flush=True)
     sys.stdin.read()
 else:
-    metrics.share_between_processes()
+    metrics.enable_multiprocess()
     workers = [
         subprocess.Popen([sys.executable, __file__, "work"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(2)
@@ -42,8 +42,8 @@ else:
         worker.stdout.readline()
     print(json.dumps(metrics.render().decode()))
     workers[0].communicate()
-    metrics.forget_process(workers[0].pid)
-    metrics.forget_process(workers[0].pid)
+    metrics.mark_process_dead(workers[0].pid)
+    metrics.mark_process_dead(workers[0].pid)
     print(json.dumps(metrics.render().decode()))
     workers[1].communicate()
 """

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import structlog
 
-from runtime.configuration import load
 from runtime.errors import (
     ConfigurationError,
     DependencyError,
@@ -23,9 +22,10 @@ from runtime.errors import (
     SternpostError,
 )
 from runtime.schema_registry import COMPATIBILITY, Registered, Registry
-from runtime.settings import SchemaRegistry
-from tests import certificate
-from tests.registry_answers import (
+from runtime.settings.loader import load
+from runtime.settings.model import SchemaRegistrySettings
+from tests.support import certificate
+from tests.support.registry_answers import (
     DENIED,
     LASTING,
     NO_LEVEL,
@@ -34,7 +34,7 @@ from tests.registry_answers import (
     SUBJECT_NOT_FOUND,
     VERSION_NOT_FOUND,
 )
-from tests.scripted_http import Answer, Script, answering
+from tests.support.scripted_http import Answer, Script, answering
 
 SUBJECT = "a-value"
 V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
@@ -43,7 +43,7 @@ FOUND = Answer(200, {"subject": SUBJECT, "id": 7, "version": 1, "schema": "{}"})
 
 @contextmanager
 def registry(script: Script | Answer) -> Iterator[tuple[Registry, list[str]]]:
-    with answering(script) as server, Registry(SchemaRegistry(url=server.url, timeout_ms=20_000)) as client:
+    with answering(script) as server, Registry(SchemaRegistrySettings(url=server.url, timeout_ms=20_000)) as client:
         yield client, server.requests
 
 
@@ -239,7 +239,7 @@ def listening(reply: bytes | None, tls: ssl.SSLContext | None = None) -> Iterato
 def test_a_port_that_gives_no_answer(reply: bytes | None, scheme: str, error: type[SternpostError], word: str) -> None:
     with (
         listening(reply) as port,
-        Registry(SchemaRegistry(url=f"{scheme}://127.0.0.1:{port}", timeout_ms=300)) as client,
+        Registry(SchemaRegistrySettings(url=f"{scheme}://127.0.0.1:{port}", timeout_ms=300)) as client,
         pytest.raises(error) as caught,
     ):
         client.lookup(SUBJECT, V1)
@@ -258,7 +258,7 @@ def test_a_certificate_that_is_not_trusted_names_the_setting(tmp_path: Path) -> 
         server.load_cert_chain(file, key)
         with listening(b"", server) as port:
             url, ca_file = f"https://127.0.0.1:{port}", file if trusted else None
-            settings = SchemaRegistry(url=url, ca_file=ca_file, timeout_ms=20_000)
+            settings = SchemaRegistrySettings(url=url, ca_file=ca_file, timeout_ms=20_000)
             with Registry(settings) as client, pytest.raises(RegistryMisconfiguredError) as caught:
                 client.lookup(SUBJECT, V1)
         assert word in caught.value.mend

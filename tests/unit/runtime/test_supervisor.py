@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from runtime.systemd import SOCKET_VARIABLE
-from tests import notify_socket
-from tests.waiting import PATIENCE_S, until
+from tests.support import notify_socket
+from tests.support.waiting import PATIENCE_S, until
 
 
 class Service:
@@ -26,7 +26,7 @@ class Service:
         (folder / "order").write_text(order)
         self.log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.runtime.supervised"],
+            [sys.executable, "-m", "tests.support.supervised"],
             env={**os.environ, "SUPERVISED_FOLDER": str(folder), **environment},
             stderr=self.log,
             cwd=Path(__file__).parents[3],

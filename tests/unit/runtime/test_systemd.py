@@ -1,7 +1,7 @@
 import pytest
 
 from runtime.systemd import SOCKET_VARIABLE, Notifier
-from tests import notify_socket
+from tests.support import notify_socket
 
 
 def test_what_was_said_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:

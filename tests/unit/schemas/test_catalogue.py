@@ -6,11 +6,11 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from runtime.settings import Profile
-from schemas import catalogue
-from schemas.payload import Webhook
+from runtime.settings.model import Profile
+from schemas.mapping import tables
 from schemas.track_event import load_schema
-from sternpost.samples import KINDS
+from sternpost.local.samples import KINDS
+from tests.support.webhook_model import Webhook
 
 AVRO: dict[str, Any] = {
     "text": "string",
@@ -56,8 +56,8 @@ def _leaves(record: dict[str, Any], place: str = "") -> dict[str, tuple[Any, boo
 def test_the_avro_schema_has_exactly_the_fields_of_the_catalogue() -> None:
     """A field in fields.csv that is not in the schema needs a new version of it: track_event.v<n+1>.avsc."""
     expected = {}
-    for row in catalogue.fields():
-        rows = [other for other in catalogue.fields() if other.target == row.target]
+    for row in tables.fields():
+        rows = [other for other in tables.fields() if other.target == row.target]
         doc = " ".join(
             other.meaning
             if len(rows) == 1
@@ -72,29 +72,29 @@ def test_the_avro_schema_has_exactly_the_fields_of_the_catalogue() -> None:
 
 
 def test_the_settings_know_the_same_profiles() -> None:
-    assert tuple(Profile) == catalogue.PROFILES
+    assert tuple(Profile) == tables.PROFILES
 
 
 def test_each_pair_and_each_target_of_a_profile_stand_once() -> None:
-    pairs = Counter((row.object_type, row.metric) for row in catalogue.events())
+    pairs = Counter((row.object_type, row.metric) for row in tables.events())
     assert pairs.most_common(1)[0][1] == 1
-    for profile in catalogue.PROFILES:
-        targets = Counter(row.target for row in catalogue.fields() if row.holds_for(profile))
+    for profile in tables.PROFILES:
+        targets = Counter(row.target for row in tables.fields() if row.holds_for(profile))
         assert targets.most_common(1)[0][1] == 1
-        assert set(targets) <= {row.target for row in catalogue.fields()}
+        assert set(targets) <= {row.target for row in tables.fields()}
 
 
 def test_every_name_is_of_one_pair_and_of_known_words() -> None:
-    assert len({row.event for row in catalogue.events()}) == len(catalogue.events())
-    assert {row.origin for row in catalogue.events()} == {"documented", "observed", "ours"}
-    assert {row.origin for row in catalogue.fields()} == {"documented", "observed", "ours"}
-    assert {row.profile for row in catalogue.fields()} == {"both", *catalogue.PROFILES}
+    assert len({row.event for row in tables.events()}) == len(tables.events())
+    assert {row.origin for row in tables.events()} == {"documented", "observed", "ours"}
+    assert {row.origin for row in tables.fields()} == {"documented", "observed", "ours"}
+    assert {row.profile for row in tables.fields()} == {"both", *tables.PROFILES}
 
 
 @pytest.mark.parametrize("object_type", KINDS)
 def test_everything_that_customerio_describes_has_a_name(object_type: str) -> None:
     for metric in KINDS[object_type]:
-        assert catalogue.event_name(object_type, metric) != catalogue.UNKNOWN_EVENT
+        assert tables.event_name(object_type, metric) != tables.UNKNOWN_EVENT
 
 
 def _described(model: type[BaseModel], place: str = "") -> set[str]:
@@ -116,7 +116,7 @@ def _parts(annotation: Any) -> list[Any]:
 def test_the_payload_describes_exactly_what_the_mapping_reads() -> None:
     read = {
         source.replace("[0]", "[]")
-        for row in catalogue.fields()
+        for row in tables.fields()
         for source in row.sources
         if source.partition(".")[0] in Webhook.model_fields
     }

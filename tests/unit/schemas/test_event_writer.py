@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.mapping import Mapper
-from schemas import catalogue
+from processor.pipeline.mapper import Mapper
 from schemas.avro.encoder import FIELDS
-from schemas.event_writer import Unencodable, fields_of, write_event
-from schemas.paths import nested
-from schemas.rejection import Rejection
+from schemas.avro.event_writer import EncodingError, fields_of, write_event
+from schemas.error_codes import PayloadRejectedError
+from schemas.mapping import tables
+from schemas.nesting import nested
 from schemas.track_event import load_schema
-from sternpost import samples
+from sternpost.local import samples
 from tools import codegen
 
 SCHEMA = load_schema()
@@ -41,7 +41,7 @@ def written(fields: Event) -> bytes:
 
 
 def tree(fields: Event) -> Event:
-    return nested({**catalogue.constants(), **fields})
+    return nested({**tables.constants(), **fields})
 
 
 def values_of(schema: Any) -> st.SearchStrategy[Any]:
@@ -75,7 +75,7 @@ def flat(record: Event, schema: Any, at: str = "") -> Event:
         inner = next((kind for kind in kinds if isinstance(kind, dict) and kind["type"] == "record"), None)
         if inner and value is not None:
             fields |= flat(value, inner, f"{path}.")
-        elif value is not None and path not in catalogue.constants():
+        elif value is not None and path not in tables.constants():
             fields[path] = value
     return fields
 
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused(path: str, junk: Any) -> None:
     fields = {**EVENT, path: junk}
     try:
         encoded = written(fields)
-    except Unencodable as misfit:
+    except EncodingError as misfit:
         if "Unicode" not in str(misfit):
             assert not fastavro.validate(tree(fields), PARSED, raise_errors=False)
     except TypeError:
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused(path: str, junk: Any) -> None:
         assert encoded == by_fastavro(tree(fields))
 
 
-@pytest.mark.parametrize("profile", catalogue.PROFILES)
+@pytest.mark.parametrize("profile", tables.PROFILES)
 def test_every_kind_of_webhook_is_written_as_fastavro_writes_it(profile: str) -> None:
     mapper = Mapper(profile)
     for payload in samples.one_of_each():
@@ -147,7 +147,7 @@ def test_every_kind_of_webhook_is_written_as_fastavro_writes_it(profile: str) ->
 def test_whatever_the_mapping_lets_through_is_encodable(payload: Event) -> None:
     try:
         row = Mapper("corrected").row(json.dumps(payload).encode(), 0, None, "x", "web")
-    except Rejection:
+    except PayloadRejectedError:
         return
     assert write_event(row) == by_fastavro(tree(fields_of(row)))
 
@@ -171,7 +171,7 @@ def test_whatever_the_mapping_lets_through_is_encodable(payload: Event) -> None:
     ],
 )
 def test_the_field_that_does_not_fit_is_named_and_nothing_of_the_value(path: str, value: Any, message: str) -> None:
-    with pytest.raises(Unencodable) as caught:
+    with pytest.raises(EncodingError) as caught:
         written({**EVENT, path: value})
     assert str(caught.value) == message
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.identity import Identity, identify
+from schemas.customerio.event_identity import Identity, identify
 
 ALL: dict[str, Any] = {
     "event_id": "outer",

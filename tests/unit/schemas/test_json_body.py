@@ -7,9 +7,9 @@ import orjson
 import pytest
 from hypothesis import given
 
-from schemas.json_body import MAX_DEPTH, LoneSurrogates, Uncarriable, read, read_exactly
-from schemas.rejection import ErrorCode, Rejection, Stage
-from tests.unit.processor.payloads import JSON, bodies
+from schemas.customerio.lossless_json import MAX_DEPTH, LoneSurrogateText, UnrepresentableValue, read, read_exactly
+from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
+from tests.support.payloads import JSON, bodies
 
 
 def _same(value: Any, other: Any) -> bool:
@@ -47,7 +47,7 @@ def test_both_ways_refuse_the_same_bodies(body: bytes) -> None:
 def _refusal(way: Callable[[bytes], Any], body: bytes) -> tuple[ErrorCode, Stage, str] | None:
     try:
         way(body)
-    except Rejection as rejection:
+    except PayloadRejectedError as rejection:
         return rejection.code, rejection.stage, rejection.message
     return None
 
@@ -71,10 +71,10 @@ def test_numbers_and_marks_that_the_fast_way_does_not_take(body: bytes, value: o
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        (b'"\\ud800"', LoneSurrogates),
-        (b"1e99999999999999999999", Uncarriable),
-        (b"1" * 4301, Uncarriable),
-        (b"-" + b"1" * 4300, Uncarriable),
+        (b'"\\ud800"', LoneSurrogateText),
+        (b"1e99999999999999999999", UnrepresentableValue),
+        (b"1" * 4301, UnrepresentableValue),
+        (b"-" + b"1" * 4300, UnrepresentableValue),
     ],
 )
 def test_what_no_field_can_hold_has_something_in_its_place(body: bytes, kind: type) -> None:
@@ -88,7 +88,7 @@ def test_both_ways_read_to_the_same_depth(body: bytes) -> None:
     assert read(body)
     assert read_exactly(body)
     for way in (read, read_exactly):
-        with pytest.raises(Rejection, match="1024 levels"):
+        with pytest.raises(PayloadRejectedError, match="1024 levels"):
             way(b"[" + body + b"]")
 
 
@@ -103,7 +103,7 @@ def test_both_ways_read_to_the_same_depth(body: bytes) -> None:
     ],
 )
 def test_the_message_says_where_it_ends_to_be_json(body: bytes, says: str) -> None:
-    with pytest.raises(Rejection) as caught:
+    with pytest.raises(PayloadRejectedError) as caught:
         read(body)
     assert says in caught.value.message
     assert (caught.value.code, caught.value.stage, caught.value.field) == (

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.json_body import Inexact, LoneSurrogates, Uncarriable, read_exactly
-from schemas.rejection import ErrorCode, Rejection
-from schemas.timestamps import MAX_S, iso, milliseconds, occurred_ms
+from schemas.customerio.lossless_json import LoneSurrogateText, PrecisionLostError, UnrepresentableValue, read_exactly
+from schemas.customerio.timestamps import MAX_S, iso, milliseconds, occurred_ms
+from schemas.error_codes import ErrorCode, PayloadRejectedError
 
 T = 1_613_063_089_000
 
@@ -66,7 +66,7 @@ def test_a_time_that_can_be_read(value: object, ms: int) -> None:
         *("１６１３", "١٦١٣", "2021-02-30", "2023-02-29", "2021-13-01", "2021-2-1", "2021-02-11T", "2021-02-11T25:00Z"),
         *("2021-02-11T24:00:00Z", "2021-02-11T17:04:60Z", "2021-02-11T17:04:49+24:00", "2021-02-11Z", "0000-01-01"),
         *("2021-02-11T17:04:49Z\n", "2021-02-11x17:04:49", "2021-W06-4", "2021-042", "11 Feb 2021", "02/11/2021"),
-        *("Thu, 11 Feb 2021 17:04:49 GMT", "12021-02-11", "२०२१-02-11", "\x00", LoneSurrogates()),
+        *("Thu, 11 Feb 2021 17:04:49 GMT", "12021-02-11", "२०२१-02-11", "\x00", LoneSurrogateText()),
     ],
 )
 def test_null_and_a_text_that_is_no_time_are_none(value: object) -> None:
@@ -76,21 +76,21 @@ def test_null_and_a_text_that_is_no_time_are_none(value: object) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *(True, False, [], {}, [0], -1, MAX_S + 1, T, T * 1000, 10**30, Uncarriable("a number")),
+        *(True, False, [], {}, [0], -1, MAX_S + 1, T, T * 1000, 10**30, UnrepresentableValue("a number")),
         *(Decimal("-0.001"), Decimal(MAX_S + 1), Decimal("1e400"), Decimal("-1e400")),
         *("253402300800", "9" * 5000, str(T), "1969-12-31T23:59:59.999Z", "0001-01-01", "1970-01-01T00:30+01:00"),
         *("9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+14:00"),
     ],
 )
 def test_any_other_type_and_age_is_refused(value: object) -> None:
-    with pytest.raises(Rejection) as caught:
+    with pytest.raises(PayloadRejectedError) as caught:
         occurred_ms(value, "timestamp")
     assert (caught.value.code, caught.value.field) == (ErrorCode.INVALID_TIMESTAMP, "timestamp")
 
 
 @pytest.mark.parametrize("value", [1.0, 1613063089.5, -1.0, 1e300])
 def test_a_float_has_to_be_read_again(value: float) -> None:
-    with pytest.raises(Inexact):
+    with pytest.raises(PrecisionLostError):
         occurred_ms(value, "timestamp")
 
 

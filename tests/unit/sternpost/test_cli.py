@@ -1,5 +1,4 @@
 import os
-import pkgutil
 import re
 import subprocess
 import sys
@@ -8,11 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sternpost import commands
-from sternpost.cli import NO_COMMANDS, cli, main
+from sternpost.cli import main as main_module
+from sternpost.cli.main import COMMANDS, cli, main
 
 PROGRAM = str(Path(sys.executable).with_name("sternpost"))
-NAMES = sorted({m.name.replace("_", "-") for m in pkgutil.iter_modules(commands.__path__)} - NO_COMMANDS)
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -22,17 +20,23 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_says_what_it_does(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0, result.output
     assert re.search(r"^  \w", result.output.split("Usage:")[1], re.MULTILINE), "no description"
 
 
+def test_every_file_of_a_command_is_in_the_table() -> None:
+    files = Path(main_module.__file__).parent.glob("*.py")
+    commands = {file.stem.replace("_", "-") for file in files if "\ndef command(" in file.read_text("utf-8")}
+    assert commands == set(COMMANDS)
+
+
 def test_help_imports_none_of_the_heavy_libraries() -> None:
     heavy = ("confluent_kafka", "fastavro", "pydantic", "granian", "rocksdict", "rich", "orjson")
     code = (
-        "import sys; from sternpost.cli import cli; cli(['--help'], standalone_mode=False); "
+        "import sys; from sternpost.cli.main import cli; cli(['--help'], standalone_mode=False); "
         f"sys.exit(' '.join(name for name in {heavy!r} if name in sys.modules) or None)"
     )
     result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
@@ -99,7 +103,7 @@ def test_an_error_that_cannot_be_shown_keeps_its_exit_code(redirection: str) -> 
 def test_a_missing_kafka_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sternpost.topics.ADMIN_TIMEOUT_S", 1)
+    monkeypatch.setattr("sternpost.operations.topics.ADMIN_TIMEOUT_S", 1)
     monkeypatch.setattr("sys.argv", ["sternpost", "--set=kafka.bootstrap_servers=127.0.0.1:1", "topics", "check"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -4,17 +4,17 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sternpost.dead_letters.index import Entry, Index, Kind
-from sternpost.dead_letters.letter import Letter
-from sternpost.dead_letters.summary import Group, summary
+from sternpost.operations.dead_letters.index import DeadLetterEntry, DeadLetterIndex, GroupKey
+from sternpost.operations.dead_letters.letter import DeadLetterRecord
+from sternpost.operations.dead_letters.summary import Group, summary
 
 
 @dataclass
 class Model:
     """The same with a plain dictionary."""
 
-    index: Index = field(default_factory=Index)
-    entries: dict[tuple[int, int], Entry] = field(default_factory=dict)
+    index: DeadLetterIndex = field(default_factory=DeadLetterIndex)
+    entries: dict[tuple[int, int], DeadLetterEntry] = field(default_factory=dict)
 
 
 letters = st.tuples(
@@ -34,18 +34,18 @@ def models(draw: st.DrawFn) -> Model:
                 model.entries[step] = model.entries[step]._replace(redriven=True)
             continue
         partition, at, code, where, attempt = step
-        kind = Kind(code, "s", where)
-        entry = Entry(partition, 2 * ends[partition], at, at // 2, kind, attempt, redriven=False)
+        kind = GroupKey(code, "s", where)
+        entry = DeadLetterEntry(partition, 2 * ends[partition], at, at // 2, kind, attempt, redriven=False)
         ends[partition] += 1
         model.index.add(letter(entry))
         model.entries[partition, entry.offset] = entry
     return model
 
 
-def letter(entry: Entry) -> Letter:
+def letter(entry: DeadLetterEntry) -> DeadLetterRecord:
     kind = entry.kind
     fixed = ("map", kind.field, "why", kind.source, "id", entry.attempt, "raw", 0, 0, 1)
-    return Letter(entry.partition, entry.offset, entry.failed_at_ms, entry.received_at_ms, kind.code, *fixed)
+    return DeadLetterRecord(entry.partition, entry.offset, entry.failed_at_ms, entry.received_at_ms, kind.code, *fixed)
 
 
 @given(models())

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sternpost import samples
-from sternpost.demo import Outcome
+from sternpost.local import samples
+from sternpost.local.demo import Outcome
 
 
 def right() -> Outcome:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from runtime.configuration import load
-from sternpost import acls, topics
-from sternpost.doctor import cluster, rights
-from sternpost.doctor.check import Check, Verdict
-from tests.fake_admin import FakeAdmin, future
+from runtime.settings.loader import load
+from sternpost.operations import acls, topics
+from sternpost.operations.doctor import cluster, rights
+from sternpost.operations.doctor.check import Check, Severity
+from tests.support.fake_admin import FakeAdmin, future
 
 ALL = load(None, {})
 TOLD = {
@@ -57,10 +57,10 @@ def test_a_broker_setting_that_is_not_told(monkeypatch: pytest.MonkeyPatch, miss
     if value != "absent":
         config[missing] = value
     checks = examine(monkeypatch, Admin(brokers={1: config, 2: config, 3: config}))
-    assert [check.detail for check in checks if check.verdict is Verdict.FAULT] == [
+    assert [check.detail for check in checks if check.verdict is Severity.FAULT] == [
         f"{name}: it does not exist" for name in topics.names(ALL)
     ]
-    silent = [check for check in checks if check.verdict is Verdict.SKIPPED and "does not tell" in check.detail]
+    silent = [check for check in checks if check.verdict is Severity.SKIPPED and "does not tell" in check.detail]
     if missing == "authorizer.class.name" and value == "":
         assert not silent, "no authorizer is what it tells"
     elif missing != "group.min.session.timeout.ms" and (missing, value) != ("process.roles", ""):
@@ -79,23 +79,23 @@ def test_a_cluster_that_tells_nothing_of_its_brokers_is_not_said_to_be_right(
     checks = examine(monkeypatch, admin, acls.Role.PROCESSOR)
     by_name = {check.name: check.verdict for check in checks}
     for name in ("broker version", "broker settings", "state of offsets", "authorizer", "rights"):
-        assert by_name[name] is Verdict.SKIPPED, name
-    assert by_name["topics"] is Verdict.WARNING
-    assert Verdict.FAULT not in by_name.values()
+        assert by_name[name] is Severity.SKIPPED, name
+    assert by_name["topics"] is Severity.WARNING
+    assert Severity.FAULT not in by_name.values()
 
 
 @pytest.mark.parametrize(
     ("answer", "verdict", "word"),
     [
-        (KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED), Verdict.SKIPPED, "one is on"),
-        (KafkaError(KafkaError.UNSUPPORTED_VERSION), Verdict.SKIPPED, "cannot be seen"),
-        (KafkaError(KafkaError.SECURITY_DISABLED), Verdict.WARNING, "none is on"),
-        ((), Verdict.WARNING, "none is on"),
-        (("an ACL",), Verdict.OK, "1 ACL"),
+        (KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED), Severity.SKIPPED, "one is on"),
+        (KafkaError(KafkaError.UNSUPPORTED_VERSION), Severity.SKIPPED, "cannot be seen"),
+        (KafkaError(KafkaError.SECURITY_DISABLED), Severity.WARNING, "none is on"),
+        ((), Severity.WARNING, "none is on"),
+        (("an ACL",), Severity.OK, "1 ACL"),
     ],
 )
 def test_an_authorizer_is_claimed_only_where_it_is_told(
-    monkeypatch: pytest.MonkeyPatch, answer: Any, verdict: Verdict, word: str
+    monkeypatch: pytest.MonkeyPatch, answer: Any, verdict: Severity, word: str
 ) -> None:
     admin = Admin(brokers={1: TOLD})
     admin.acls = answer

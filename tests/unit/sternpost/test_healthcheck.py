@@ -5,9 +5,9 @@ from threading import Thread
 
 from click.testing import CliRunner, Result
 
-from runtime.admin import serve
-from runtime.errors import CheckFailed, ConfigurationError
-from sternpost.cli import cli
+from runtime.admin_listener import serve
+from runtime.errors import CheckFailedError, ConfigurationError
+from sternpost.cli.main import cli
 
 
 def check(*arguments: str, ingest: int, processor: int) -> Result:
@@ -47,7 +47,7 @@ def test_a_service_that_listens_on_every_address_is_asked_over_loopback() -> Non
 def test_no_service_at_all_fails_and_names_both_settings() -> None:
     with nobody() as one, nobody() as other:
         result = check(ingest=one, processor=other)
-    assert isinstance(result.exception, CheckFailed)
+    assert isinstance(result.exception, CheckFailedError)
     assert f"ingest.admin_port 127.0.0.1:{one}" in str(result.exception)
     assert f"processor.admin_port 127.0.0.1:{other}" in str(result.exception)
 
@@ -55,7 +55,7 @@ def test_no_service_at_all_fails_and_names_both_settings() -> None:
 def test_of_two_services_an_unhealthy_one_fails_the_check() -> None:
     with service() as good, service(alive=False) as hung:
         result = check(ingest=good, processor=hung)
-        assert isinstance(result.exception, CheckFailed)
+        assert isinstance(result.exception, CheckFailedError)
         assert "processor answers 503" in str(result.exception)
         assert "no heartbeat" in str(result.exception)
         assert check("ingest", ingest=good, processor=hung).exit_code == 0
@@ -65,7 +65,7 @@ def test_a_service_that_waits_is_alive_but_not_ready() -> None:
     with service(ready=False) as waiting, nobody() as other:
         assert check(ingest=other, processor=waiting).exit_code == 0
         result = check("--ready", ingest=other, processor=waiting)
-        assert isinstance(result.exception, CheckFailed)
+        assert isinstance(result.exception, CheckFailedError)
         assert "waits for the schema" in str(result.exception)
 
 
@@ -82,7 +82,7 @@ def test_something_else_on_the_port_is_no_answer() -> None:
         thread.start()
         result = check("ingest", ingest=port, processor=0)
         thread.join()
-    assert isinstance(result.exception, CheckFailed)
+    assert isinstance(result.exception, CheckFailedError)
     assert "does not answer" in str(result.exception)
 
 
@@ -90,4 +90,4 @@ def test_a_port_that_is_chosen_at_start_cannot_be_asked() -> None:
     result = check("ingest", ingest=0, processor=0)
     assert isinstance(result.exception, ConfigurationError)
     assert "ingest.admin_port" in str(result.exception)
-    assert isinstance(check(ingest=0, processor=0).exception, CheckFailed)
+    assert isinstance(check(ingest=0, processor=0).exception, CheckFailedError)

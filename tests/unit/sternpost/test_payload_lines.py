@@ -4,7 +4,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sternpost.dead_letters.payload import lines
+from sternpost.operations.dead_letters.marked_payload import lines
 
 trees = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.timestamps import iso
-from sternpost.positions import Beginning, End, Offsets, Time, moment_ms, parse
+from schemas.customerio.timestamps import iso
+from sternpost.operations.offset_spec import Beginning, End, Offsets, Time, moment_ms, parse
 
 NOW = 1_764_000_000_000
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.settings import Settings
-from sternpost.reader import Span
-from sternpost.replay import write as module
-from sternpost.replay.mapping import Mapped
-from sternpost.transactions import Interrupted
+from runtime.kafka.range_consumer import OffsetRange
+from runtime.kafka.transactional_producer import StopRequest
+from runtime.settings.model import Settings
+from sternpost.operations.replay import write as module
+from sternpost.operations.replay.replay_pipeline import ReplayBatch
 
 
 class Clock:
@@ -33,11 +33,11 @@ class Range:
         self._records = records
         self.largest = 0
 
-    def batches(self, most: int) -> Iterator[Mapped]:
+    def batches(self, most: int) -> Iterator[ReplayBatch]:
         self.largest = min(most, self._records)
         for done in range(0, self._records, most):
             count = min(most, self._records - done)
-            yield Mapped([], count, {0: done + count})
+            yield ReplayBatch([], count, {0: done + count})
 
 
 class Nowhere:
@@ -67,11 +67,11 @@ def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> N
             Settings(),
             "topic",
             of,  # type: ignore[arg-type]
-            [Span(0, 0, records)],
+            [OffsetRange(0, 0, records)],
             nowhere,  # type: ignore[arg-type]
             nowhere,  # type: ignore[arg-type]
             rate=rate,
-            interrupted=Interrupted(),
+            interrupted=StopRequest(),
             on_done=done.append,
         )
     assert sum(done) / rate <= clock.now + 1e-6
@@ -81,14 +81,14 @@ def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> N
 
 def test_a_gap_is_looked_into_before_anything_behind_it_counts_as_done() -> None:
     class WithAGap:
-        def batches(self, _: int) -> Iterator[Mapped]:
-            yield Mapped([], 10, {0: 10})
-            yield Mapped([], 10, {0: 20})
-            yield Mapped([], 5, {0: 50})
+        def batches(self, _: int) -> Iterator[ReplayBatch]:
+            yield ReplayBatch([], 10, {0: 10})
+            yield ReplayBatch([], 10, {0: 20})
+            yield ReplayBatch([], 5, {0: 50})
 
     looked_from: list[int] = []
 
-    def look(_: Settings, spans: Collection[Span]) -> None:
+    def look(_: Settings, spans: Collection[OffsetRange]) -> None:
         looked_from.extend(span.start for span in spans)
 
     nowhere = Nowhere()
@@ -98,11 +98,11 @@ def test_a_gap_is_looked_into_before_anything_behind_it_counts_as_done() -> None
             Settings(),
             "topic",
             WithAGap(),  # type: ignore[arg-type]
-            [Span(0, 0, 60)],
+            [OffsetRange(0, 0, 60)],
             nowhere,  # type: ignore[arg-type]
             nowhere,  # type: ignore[arg-type]
             rate=None,
-            interrupted=Interrupted(),
+            interrupted=StopRequest(),
             on_done=lambda _: None,
         )
     assert looked_from == [0, 20, 50], "at the beginning, before the gap and before the end"

@@ -1,4 +1,4 @@
-from sternpost import samples
+from sternpost.local import samples
 
 
 def test_there_is_one_sample_for_each_kind_and_their_ids_differ() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sternpost.sender import STALL_S, Feed, signature
-from tests.receiver import Receiver, receiving
+from sternpost.local.customerio_simulator import STALL_S, WebhookFeed, signature
+from tests.support.receiver import Receiver, receiving
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_the_signature_is_the_hmac_of_version_timestamp_and_body() -> None:
 def test_events_go_in_order_and_a_failed_one_holds_up_those_behind_it(receiver: Receiver) -> None:
     receiver.statuses = [200, 503, 503, 200]
     waits: list[float] = []
-    feed = Feed(f"{receiver.url}/v1/webhook", "a key&more", "s3cret", sleep=waits.append)
+    feed = WebhookFeed(f"{receiver.url}/v1/webhook", "a key&more", "s3cret", sleep=waits.append)
     report = feed.send_all([b"1", b"2", b"3"])
     feed.close()
     assert [body for _, _, body in receiver.requests] == [b"1", b"2", b"2", b"2", b"3"]
@@ -43,7 +43,7 @@ def test_events_go_in_order_and_a_failed_one_holds_up_those_behind_it(receiver: 
 def test_some_answers_and_broken_connections_cost_an_hour(receiver: Receiver, status: int) -> None:
     receiver.statuses = [status]
     waits: list[float] = []
-    feed = Feed(f"{receiver.url}/v1/webhook", "k", sleep=waits.append)
+    feed = WebhookFeed(f"{receiver.url}/v1/webhook", "k", sleep=waits.append)
     assert feed.send(b"{}")
     feed.close()
     assert waits == [STALL_S]
@@ -53,7 +53,7 @@ def test_some_answers_and_broken_connections_cost_an_hour(receiver: Receiver, st
 
 def test_an_event_is_given_up_after_the_longest_wait_and_the_next_goes_on(receiver: Receiver) -> None:
     receiver.statuses = [503] * 5
-    feed = Feed(f"{receiver.url}/v1/webhook", "k", give_up_s=10, sleep=lambda _: None)
+    feed = WebhookFeed(f"{receiver.url}/v1/webhook", "k", give_up_s=10, sleep=lambda _: None)
     report = feed.send_all([b"1", b"2"])
     feed.close()
     assert (report.given_up, report.acknowledged) == (1, 1)
@@ -64,11 +64,11 @@ def test_nobody_listening_counts_as_a_broken_connection() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    feed = Feed(f"http://127.0.0.1:{port}", "k", give_up_s=1, sleep=lambda _: None)
+    feed = WebhookFeed(f"http://127.0.0.1:{port}", "k", give_up_s=1, sleep=lambda _: None)
     assert not feed.send(b"{}")
     assert feed.report.answers == {"connection": 1}
 
 
 def test_an_address_without_a_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match="http://"):
-        Feed("example.com/v1/webhook", "k")
+        WebhookFeed("example.com/v1/webhook", "k")

@@ -1,4 +1,4 @@
-from sternpost.status.service import totals
+from sternpost.operations.status.service import totals
 
 
 def test_samples_are_added_up_over_labels_without_buckets() -> None:

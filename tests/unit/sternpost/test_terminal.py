@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sternpost.terminal import printable
+from sternpost.cli.output import printable
 
 anything = st.text(st.characters(codec=None))
 """Halves of surrogate pairs among it."""

@@ -6,12 +6,12 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import NewTopic
 
-from runtime.configuration import load
 from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka.config import topic_configs
-from runtime.settings import Settings
-from sternpost import topics
-from tests.fake_admin import FakeAdmin, Policy
+from runtime.settings.loader import load
+from runtime.settings.model import Settings
+from sternpost.operations import topics
+from tests.support.fake_admin import FakeAdmin, Policy
 
 ALL = load(None, {})
 

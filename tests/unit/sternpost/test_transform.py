@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.mapping import Mapper
-from sternpost import samples
-from sternpost.cli import cli
-from tests.unit.processor.payloads import bodies
+from processor.pipeline.mapper import Mapper
+from sternpost.cli.main import cli
+from sternpost.local import samples
+from tests.support.payloads import bodies
 
 PROGRAM = str(Path(sys.executable).with_name("sternpost"))
 GOOD = b'{"event_id":"e","object_type":"email","metric":"sent","timestamp":1,"data":{"customer_id":"42"}}'
@@ -195,7 +195,7 @@ def test_it_needs_no_heavy_library_and_no_settings(tmp_path: Path) -> None:
     (tmp_path / "sternpost.toml").write_text("broken")
     heavy = ("confluent_kafka", "pydantic", "granian", "rocksdict")
     code = (
-        "import sys; from sternpost.cli import cli; cli(['transform'], standalone_mode=False); "
+        "import sys; from sternpost.cli.main import cli; cli(['transform'], standalone_mode=False); "
         f"sys.exit(' '.join(name for name in {heavy!r} if name in sys.modules) or None)"
     )
     result = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, input=GOOD, capture_output=True)

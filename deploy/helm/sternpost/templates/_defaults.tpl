@@ -1,4 +1,4 @@
-{{/* Generated from runtime/settings.py by deploy/generators/values_schema.py. */}}
+{{/* Generated from runtime/settings/model.py by deploy/generators/values_schema.py. */}}
 {{- define "sternpost.defaults" -}}
 {
   "kafka": {

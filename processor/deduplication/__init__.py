@@ -1,0 +1,1 @@
+"""Which records are duplicates of earlier ones, and the state that remembers them."""

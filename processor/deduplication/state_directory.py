@@ -1,0 +1,192 @@
+"""Where the states of partitions lie on this machine, and who may open them.
+
+<state_dir>/<raw topic>/3.lock    held by whoever has partition 3; holds what its state is a cache of
+                        3/        the state
+                        3.spare-4711/   of process 4711, while a frozen process still holds 3.lock
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from processor.deduplication.state_store import DISORDER_MS, PartitionState, RocksDBResources, StateError
+from processor.offset_reset import how_to_reset
+from runtime.errors import DependencyError, ProcessorHaltedError
+
+log = structlog.get_logger()
+
+FORMAT = 1
+"""Of what is on disk; state of another format is built anew."""
+
+_SPARE = "spare"
+
+
+class StateFolder:
+    """Opens states; never trusts one that is not a cache of this very topic, window and format."""
+
+    def __init__(self, root: Path, topic: str, topic_id: str, window_ms: int, memory: RocksDBResources) -> None:
+        """`topic_id`: the cluster's id of the topic, another one if it was deleted and made again.
+
+        Raises DependencyError where the folder cannot be used.
+        """
+        self._root = root
+        self._topic = topic
+        self._folder = root / topic
+        self._window_ms = window_ms
+        self._memory = memory
+        self._identity = {"format": FORMAT, "topic_id": topic_id, "window_ms": window_ms}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+        except OSError as error:
+            raise self._unusable(str(error)) from None
+
+    def open(self, partition: int, position: int, has_offset: bool = True) -> PartitionState:
+        """The state of a partition, complete up to `position` at most.
+
+        Raises DependencyError where the disk refuses, and ProcessorHaltedError where the group has no offset of its
+        own, though the state shows that it had.
+        """
+        try:
+            claim = self._claim(partition)
+        except OSError as error:
+            raise self._unusable(str(error)) from None
+        try:
+            with contextlib.suppress(_Unusable):
+                return self._opened(claim, position, has_offset)
+            shutil.rmtree(claim.folder, ignore_errors=True)
+            return self._opened(claim, position, has_offset)
+        except (StateError, OSError, _Unusable) as error:
+            claim.release()
+            raise self._unusable(str(error)) from None
+        except BaseException:
+            claim.release()
+            raise
+
+    def unusable(self, error: StateError) -> DependencyError:
+        """The error for a disk that refuses."""
+        return self._unusable(str(error))
+
+    def _opened(self, claim: "_Claim", position: int, has_offset: bool) -> PartitionState:
+        if claim.identity() != self._identity:
+            shutil.rmtree(claim.folder, ignore_errors=True)
+        try:
+            claim.folder.mkdir(exist_ok=True)
+            claim.identify(self._identity)
+        except OSError as error:
+            raise StateError(str(error), claim.folder, disk=True) from None
+        try:
+            state = PartitionState(claim.folder, self._window_ms, self._memory, claim.release)
+        except StateError as error:
+            if error.disk:
+                raise
+            log.warning("state is corrupt, building it anew", folder=str(claim.folder), reason=str(error))
+            raise _Unusable(str(error)) from None
+        if state.complete_up_to > position and not has_offset:
+            known_up_to = state.complete_up_to
+            state.close(release=False)
+            raise ProcessorHaltedError(
+                f"the group has no offset in {self._topic}[{claim.partition}], but it had: this machine's state knows "
+                f"the records before {known_up_to}. Brokers forget the offsets of a group that was away for "
+                "offsets.retention.minutes. To go on from there, "
+                f"{how_to_reset(f'--to-offset {known_up_to}')}; to process again what is left of the partition, "
+                f"delete {claim.folder}. Nothing was lost or doubled"
+            )
+        if state.complete_up_to > position:
+            # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.
+            log.warning("state is ahead of the group, building it anew", folder=str(claim.folder))
+            state.close(release=False)
+            raise _Unusable("it is ahead of the group")
+        return state
+
+    def _claim(self, partition: int) -> "_Claim":
+        claim = _Claim(self._folder / str(partition))
+        if claim.take():
+            return claim
+        claim = _Claim(self._folder / f"{partition}.{_SPARE}-{os.getpid()}", spare=True)
+        log.warning("another process holds the state, using a spare folder", folder=str(claim.folder))
+        if not claim.take():
+            raise BlockingIOError(f"{claim.folder} is held by another process")
+        return claim
+
+    def _sweep(self) -> None:
+        """Removes what processes that crashed left of spare folders, and states too old to be of use."""
+        oldest = time.time() - (self._window_ms + 2 * DISORDER_MS) / 1000
+        for lock in self._folder.glob("*.lock"):
+            spare = _SPARE in lock.name
+            claim = _Claim(lock.with_suffix(""), spare)
+            if (spare or claim.written_s() < oldest) and claim.take():
+                shutil.rmtree(claim.folder, ignore_errors=True)
+                claim.release()
+
+    def _unusable(self, reason: str) -> DependencyError:
+        return DependencyError(
+            f"the state folder {self._root} cannot be used ({reason}); free or enlarge its disk, or set "
+            "processor.state_dir to another. No event was lost or doubled, and work goes on where it stopped"
+        )
+
+
+class _Unusable(Exception):
+    """To be built anew."""
+
+
+class _Claim:
+    """The right to a folder, which ends with the process."""
+
+    def __init__(self, folder: Path, spare: bool = False) -> None:
+        self.folder = folder
+        self._spare = spare
+        self._path = folder.with_name(folder.name + ".lock")
+        self._file: TextIO | None = None
+
+    @property
+    def partition(self) -> str:
+        return self.folder.name.partition(".")[0]
+
+    def take(self) -> bool:
+        file = self._path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def identity(self) -> object:
+        assert self._file is not None  # noqa: S101
+        self._file.seek(0)
+        try:
+            return json.loads(self._file.read())
+        except ValueError:
+            return None
+
+    def identify(self, identity: object) -> None:
+        assert self._file is not None  # noqa: S101
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(json.dumps(identity))
+        self._file.flush()
+
+    def written_s(self) -> float:
+        """When something was last written to the state, as Unix time; a process that has it open may do so now."""
+        try:
+            return max(path.stat().st_mtime for path in (self._path, *self.folder.rglob("*")))
+        except FileNotFoundError:
+            return time.time()
+
+    def release(self) -> None:
+        if self._file is None:
+            return
+        if self._spare:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._path.unlink(missing_ok=True)
+        self._file.close()
+        self._file = None

@@ -1,0 +1,245 @@
+"""A Customer.io webhook into a RudderStack track event: pure, and the hot path.
+
+What becomes what is in schemas/mapping/fields.csv and events.csv, and docs/mapping.md tells it in full. Most fields go
+one to one from `data` into `properties`, by a plan made once from the catalogue. The few that choose between sources
+(who it is about, when, why it failed) are written out here.
+
+An event is a row, as the encoder takes it: a tree would be made only to be taken apart. `tree` gives the tree, to those
+who look into an event that is not encoded.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from schemas.avro.encoder import (
+    ANONYMOUS_ID,
+    CONTEXT_SOURCE_ID,
+    CONTEXT_TRAITS_CIO_ID,
+    CONTEXT_TRAITS_EMAIL,
+    CONTEXT_TRAITS_PHONE,
+    EVENT,
+    FIELDS,
+    MESSAGE_ID,
+    ORIGINAL_TIMESTAMP,
+    PROPERTIES_EVENT_ID,
+    PROPERTIES_METRIC,
+    PROPERTIES_OBJECT_TYPE,
+    PROPERTIES_REASON,
+    PROPERTIES_RECIPIENT,
+    PROPERTIES_RECIPIENTS,
+    PROPERTIES_TYPE,
+    RECEIVED_AT,
+    SENT_AT,
+    TIMESTAMP,
+    USER_ID,
+)
+from schemas.avro.event_writer import fields_of
+from schemas.customerio import coercion
+from schemas.customerio.coercion import MAX_LONG, MIN_LONG, Reader, mapping, name_of, text
+from schemas.customerio.lossless_json import PrecisionLostError, read, read_exactly
+from schemas.customerio.recipient import is_email, is_phone
+from schemas.customerio.timestamps import MAX_S, occurred_ms
+from schemas.error_codes import ErrorCode, PayloadRejectedError
+from schemas.mapping import tables
+from schemas.nesting import nested
+
+Row = list[Any]
+"""An event's fields in the order of `FIELDS`; times as Unix milliseconds, None for an absent field."""
+
+Event = dict[str, Any]
+"""The same, and the fields that are the same in all events, as nested dicts."""
+
+_LENGTH: Final = len(FIELDS)
+
+_DEVICE = "data.recipients[]."
+
+
+class Step(NamedTuple):
+    """How one field of `data` becomes one property."""
+
+    source: str
+    """Path in the body."""
+    type: str
+    """As in the catalogue."""
+    reader: Reader
+    target: int
+    """Index in the row."""
+
+
+class Mapper:
+    """Maps bodies by one profile. Stateless once made."""
+
+    def __init__(self, profile: str) -> None:
+        """`profile`: `rudderstack` or `corrected`. Raises ValueError for any other."""
+        if profile not in tables.PROFILES:
+            raise ValueError(f"there is no profile {profile!r}: take one of {', '.join(tables.PROFILES)}")
+        self.profile = profile
+        self._corrected = profile == "corrected"
+        self._steps = plan(profile)
+        # Nearly all values are of these two types and need no reader, so they take the short way.
+        self._texts = {name: step.target for name, step in self._steps.items() if step.type == "text"}
+        self._wholes = {name: step.target for name, step in self._steps.items() if step.type == "whole"}
+        self._names: dict[tuple[str | None, str | None], str] = {
+            (row.object_type, row.metric): row.event for row in tables.events()
+        }
+        """By object type and metric as they mostly come: what `catalogue.event_name` has for them."""
+
+    def row(self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str) -> Row:
+        """The event that the body is, whatever the bytes; all of it but `context.origin`, which no body can tell.
+
+        `received_at_ms`: Unix milliseconds. `request_timestamp_s`: X-CIO-Timestamp, None where unknown. `event_id`:
+        as `schemas.customerio.event_identity` has it. `source`: the name of the source. Raises PayloadRejectedError,
+        and nothing else.
+        """
+        try:
+            return self.row_of(read(body), received_at_ms, request_timestamp_s, event_id, source)
+        except PrecisionLostError:
+            return self.row_of(read_exactly(body), received_at_ms, request_timestamp_s, event_id, source)
+
+    def row_of(
+        self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
+    ) -> Row:
+        """The same of a body that was read.
+
+        Raises PayloadRejectedError, and PrecisionLostError where it must be read exactly.
+        """
+        if type(payload) is not dict:
+            raise PayloadRejectedError(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but no object")
+        data = mapping(payload.get("data"), "data")
+        identifiers = mapping(data.get("identifiers"), "data.identifiers")
+
+        occurred = payload.get("timestamp")
+        if type(occurred) is int and 0 <= occurred <= MAX_S:
+            occurred *= 1000
+        elif occurred is not None:
+            occurred = occurred_ms(occurred, "timestamp")
+
+        object_type, at = payload.get("object_type"), "object_type"
+        if object_type is None:
+            # Customer.io's description of changed preferences has it by this name.
+            object_type, at = payload.get("object_type_type"), "object_type_type"
+        if object_type is not None and type(object_type) is not str:
+            object_type = text(object_type, at)
+        metric = payload.get("metric")
+        if metric is not None and type(metric) is not str:
+            metric = text(metric, "metric")
+        event_type = None
+        if data.get("event_type") is None or (object_type is None and metric is None):
+            event_type = payload.get("event_type")
+            if event_type is not None:
+                event_type = text(event_type, "event_type")
+                if object_type is None and metric is None:
+                    object_type, metric = tables.legacy_pair(event_type)
+        own_id = name_of(payload.get("event_id"), "event_id") or name_of(data.get("event_id"), "data.event_id")
+
+        row: Row = [None] * _LENGTH
+        row[EVENT] = self._names.get((object_type, metric)) or tables.event_name(object_type, metric)
+        row[MESSAGE_ID] = event_id
+        row[TIMESTAMP] = received_at_ms if occurred is None else occurred
+        row[RECEIVED_AT] = received_at_ms
+        row[CONTEXT_SOURCE_ID] = source
+        row[PROPERTIES_OBJECT_TYPE] = object_type
+        row[PROPERTIES_METRIC] = metric
+        row[PROPERTIES_EVENT_ID] = own_id
+        row[PROPERTIES_TYPE] = event_type
+        row[ORIGINAL_TIMESTAMP] = occurred
+        if not self._corrected:
+            row[SENT_AT] = occurred
+        elif request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
+            row[SENT_AT] = request_timestamp_s * 1000
+        self._carry(data, row)
+        self._say_who(row, data, identifiers, object_type)
+        return row
+
+    def _carry(self, data: dict[str, Any], row: Row) -> None:
+        """Adds the properties that have one source."""
+        texts, wholes, steps = self._texts, self._wholes, self._steps
+        for name, value in data.items():
+            kind = type(value)
+            if kind is str:
+                if name in texts:
+                    row[texts[name]] = value
+                    continue
+            elif kind is int:
+                if name in wholes and MIN_LONG <= value <= MAX_LONG:
+                    row[wholes[name]] = value
+                    continue
+            elif value is None:
+                continue
+            if name in steps:
+                step = steps[name]
+                row[step.target] = step.reader(value, step.source)
+        if row[PROPERTIES_RECIPIENTS] and row[PROPERTIES_REASON] is None:
+            row[PROPERTIES_REASON] = row[PROPERTIES_RECIPIENTS][0].get("failure_message")
+
+    def _say_who(self, row: Row, data: dict[str, Any], identifiers: dict[str, Any], object_type: str | None) -> None:
+        """Adds userId or anonymousId, and the person's traits."""
+        email = name_of(identifiers.get("email"), "data.identifiers.email")
+        if self._corrected:
+            recipient = name_of(data.get("recipient"), "data.recipient")
+            if recipient is not None:
+                target = recipient_target(recipient, object_type)
+                if target != CONTEXT_TRAITS_EMAIL:
+                    row[target] = recipient
+                elif email is None:
+                    email = recipient
+        elif email is None:
+            email = name_of(data.get("recipient"), "data.recipient")
+        if email is None:
+            email = name_of(data.get("email_address"), "data.email_address")
+        cio_id = name_of(identifiers.get("cio_id"), "data.identifiers.cio_id")
+        row[CONTEXT_TRAITS_EMAIL] = email
+        row[CONTEXT_TRAITS_CIO_ID] = cio_id
+
+        user_id = name_of(data.get("customer_id"), "data.customer_id")
+        if user_id is None:
+            user_id = name_of(identifiers.get("id"), "data.identifiers.id")
+        if user_id is not None:
+            row[USER_ID] = user_id
+        elif email or cio_id:
+            row[ANONYMOUS_ID] = email or cio_id
+        else:
+            raise PayloadRejectedError(
+                ErrorCode.MISSING_IDENTITY,
+                "nothing says whom the event is about: data.customer_id, data.identifiers (id, email, cio_id), "
+                "data.recipient and data.email_address are absent, blank, or no identity",
+                "data.identifiers",
+            )
+
+
+def recipient_target(recipient: str, object_type: str | None) -> int:
+    """The field that a recipient goes to in profile `corrected`: it is an address, a number, or something else."""
+    if is_email(recipient):
+        return CONTEXT_TRAITS_EMAIL
+    if is_phone(recipient, (object_type or "").lower()):
+        return CONTEXT_TRAITS_PHONE
+    return PROPERTIES_RECIPIENT
+
+
+def tree(row: Row) -> Event:
+    """The event with its records in it, as Avro's readers give it, without what is null."""
+    return nested({**tables.constants(), **fields_of(row)})
+
+
+def plan(profile: str) -> dict[str, Step]:
+    """The fields of `data` that become one property each, without a choice: by their names."""
+    steps = {}
+    for row in tables.fields():
+        place, _, name = row.sources[0].rpartition(".")
+        if row.holds_for(profile) and place == "data" and row.type in READERS and not row.condition:
+            steps[name] = Step(row.sources[0], row.type, READERS[row.type], FIELDS.index(row.target))
+    return steps
+
+
+READERS: dict[str, Reader] = {
+    "text": text,
+    "whole": coercion.whole,
+    "boolean": coercion.boolean,
+    "headers": coercion.header_lists,
+}
+READERS["devices"] = coercion.records(
+    {
+        row.sources[0].removeprefix(_DEVICE): READERS[row.type]
+        for row in tables.fields()
+        if row.sources[0].startswith(_DEVICE)
+    }
+)

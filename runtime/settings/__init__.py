@@ -1,0 +1,1 @@
+"""The settings: their model, and how they are loaded."""

@@ -1,0 +1,1 @@
+"""The mapping tables: which payload becomes which event, and which field goes where."""

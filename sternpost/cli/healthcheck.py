@@ -1,0 +1,67 @@
+"""`sternpost healthcheck`: the health check of a container or a unit."""
+
+import http.client
+from typing import TYPE_CHECKING
+
+import click
+
+from sternpost.cli import parameters
+
+if TYPE_CHECKING:
+    from runtime.settings.model import Settings
+
+TIMEOUT_S = 3.0
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a service listens, not this command)
+
+
+@click.command()
+@click.argument("service", type=click.Choice(["ingest", "processor"]), required=False)
+@click.option("--ready", is_flag=True, help="Ask whether it can do its work now (/readyz), not whether it is alive.")
+@parameters.pass_settings
+def command(settings: "Settings", service: str | None, ready: bool) -> None:
+    """Ask the service on this machine, over its admin port, whether it is well; exit 1 if it is not.
+
+    Without SERVICE, ask both admin ports: one that nobody listens on is passed over, unless nobody listens on either.
+    Made for a container's HEALTHCHECK, for Compose and for systemd. A service that waits for Kafka is alive, but not
+    ready.
+    """
+    from runtime.errors import CheckFailedError, ConfigurationError
+
+    path = "/readyz" if ready else "/healthz"
+    silent: list[str] = []
+    answers = 0
+    for name in [service] if service else ["ingest", "processor"]:
+        section = settings.ingest if name == "ingest" else settings.processor
+        if section.admin_port == 0:
+            if service is None:
+                continue
+            raise ConfigurationError(
+                f"{name}.admin_port is 0, so the service takes a free port that only its log names; set a fixed port"
+            )
+        host = _EVERY_ADDRESS.get(section.admin_host, section.admin_host)
+        try:
+            status, text = _get(host, section.admin_port, path)
+        except ConnectionRefusedError:
+            silent.append(f"nothing listens on {name}.admin_port {host}:{section.admin_port}")
+            continue
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            raise CheckFailedError(f"{name} does not answer on {host}:{section.admin_port}{path} ({reason})") from None
+        if status != http.HTTPStatus.OK:
+            raise CheckFailedError(f"{name} answers {status} on {host}:{section.admin_port}{path}: {text}")
+        answers += 1
+        click.echo(f"{name}: {text}")
+    if not answers:
+        raise CheckFailedError("; ".join(silent) or "both admin ports are 0: name the service, and set its admin_port")
+
+
+def _get(host: str, port: int, path: str) -> tuple[int, str]:
+    """Status and first line of the answer. Raises OSError and http.client.HTTPException."""
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        lines = response.read(10_000).decode("utf-8", "replace").splitlines()
+        return response.status, lines[0] if lines else ""
+    finally:
+        connection.close()

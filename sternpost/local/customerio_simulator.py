@@ -1,0 +1,135 @@
+"""Acts as Customer.io: signs payloads, posts them one after the other, and keeps its rules for retries."""
+
+import hashlib
+import hmac
+import http.client
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit
+
+TIMEOUT_S = 4.0
+STALLING = frozenset({400, 401, 402, 403, 404, 405, 410, 429, 500, 502, 521})
+"""After one of these, or a connection that breaks, Customer.io waits an hour before it tries again."""
+STALL_S = 3_600.0
+GIVE_UP_S = 7 * 86_400.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 600.0
+
+
+@dataclass
+class Report:
+    """What came of a feed."""
+
+    sent: int = 0
+    """Payloads handed in."""
+    acknowledged: int = 0
+    given_up: int = 0
+    tries: int = 0
+    stalls: int = 0
+    """How often the feed had to wait the hour."""
+    answers: Counter[str] = field(default_factory=Counter)
+    """By status, or by `timeout` or `connection` where there was none."""
+    latencies_ms: list[float] = field(default_factory=list)
+    """Of the acknowledged tries."""
+
+    def add(self, other: "Report") -> None:
+        """Takes another feed's figures in."""
+        for name in ("sent", "acknowledged", "given_up", "tries", "stalls"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.answers += other.answers
+        self.latencies_ms += other.latencies_ms
+
+    def percentile_ms(self, share: float) -> float | None:
+        """The latency that this share of the acknowledged tries stayed under."""
+        ordered = sorted(self.latencies_ms)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+def signature(signing_key: str, timestamp: int, body: bytes) -> str:
+    """`X-CIO-Signature`: hex HMAC-SHA256 over `v0:<timestamp>:<body>`."""
+    return hmac.new(signing_key.encode(), b"v0:%d:%b" % (timestamp, body), hashlib.sha256).hexdigest()
+
+
+class WebhookFeed:
+    """One reporting webhook: its events go out in order, each waiting for those before it."""
+
+    def __init__(
+        self,
+        url: str,
+        write_key: str,
+        signing_key: str | None = None,
+        *,
+        stall_s: float = STALL_S,
+        give_up_s: float = GIVE_UP_S,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`url` is the endpoint, without the write key; `stall_s` and `give_up_s` shorten Customer.io's patience."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"not an http:// or https:// address: {url!r}")
+        connection = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = connection(parts.hostname, parts.port, timeout=TIMEOUT_S)
+        self._path = f"{parts.path or '/v1/webhook'}?writeKey={quote(write_key, safe='')}"
+        self._signing_key = signing_key
+        self._stall_s, self._give_up_s, self._sleep = stall_s, give_up_s, sleep
+        self.report = Report()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def send_all(self, bodies: Iterable[bytes], interval_s: float = 0.0) -> Report:
+        """Sends each body until it is acknowledged or given up, starting no two within `interval_s`."""
+        due = time.monotonic()
+        for body in bodies:
+            if interval_s:
+                if (early := due - time.monotonic()) > 0:
+                    self._sleep(early)
+                due += interval_s
+            self.send(body)
+        return self.report
+
+    def send(self, body: bytes) -> bool:
+        """Sends one body by Customer.io's rules; whether it was acknowledged before patience ran out."""
+        report, pause, waited = self.report, FIRST_PAUSE_S, 0.0
+        report.sent += 1
+        while True:
+            started = time.perf_counter()
+            status = self._try(body)
+            report.tries += 1
+            report.answers[status] += 1
+            if status.startswith("2"):
+                report.acknowledged += 1
+                report.latencies_ms.append(1_000 * (time.perf_counter() - started))
+                return True
+            if status == "connection" or (status.isdigit() and int(status) in STALLING):
+                report.stalls += 1
+                rest = self._stall_s
+            else:
+                rest, pause = pause, min(2 * pause, LONGEST_PAUSE_S)
+            waited += rest
+            if waited > self._give_up_s:
+                report.given_up += 1
+                return False
+            self._sleep(rest)
+
+    def _try(self, body: bytes) -> str:
+        headers = {"Content-Type": "application/json"}
+        if self._signing_key:
+            timestamp = int(time.time())
+            headers |= {
+                "X-CIO-Timestamp": str(timestamp),
+                "X-CIO-Signature": signature(self._signing_key, timestamp, body),
+            }
+        try:
+            self._connection.request("POST", self._path, body, headers)
+            answer = self._connection.getresponse()
+            answer.read()
+        except TimeoutError:
+            self._connection.close()
+            return "timeout"
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            return "connection"
+        return str(answer.status)

@@ -1,0 +1,175 @@
+"""The whole pipeline on this machine, checked: webhooks of every kind in, and what came out counted.
+
+What comes out is read as anyone else would read it: by confluent_kafka's own Avro deserialiser, from the registry's
+schema, with read_committed.
+"""
+
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from runtime.errors import DependencyError
+from runtime.kafka import range_consumer
+from runtime.settings.model import Settings
+from sternpost.local import samples
+from sternpost.local.customerio_simulator import WebhookFeed
+from sternpost.operations.status import service
+
+BROKEN = b'{"metric":"opened","event_id":"01HDBROKEN","object_type":"email","timestamp":17000'
+"""A body that was cut off."""
+
+SETTLE_S = 60.0
+
+
+@dataclass
+class Outcome:
+    """What was sent, and what came of it."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    """Webhooks by channel; the broken one and the forged one are channels of their own."""
+    acknowledged: Counter[str] = field(default_factory=Counter)
+    emitted: Counter[str] = field(default_factory=Counter)
+    """Events in the output topic by channel."""
+    deduplicated: int = 0
+    """Raw records that were duplicates."""
+    dead_lettered: Counter[str] = field(default_factory=Counter)
+    """By error code."""
+    refused: int = 0
+    """Webhooks with a forged signature that got 401."""
+    raw: int = 0
+    """Records in the raw topic."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Decoded, in RudderStack's JSON form."""
+
+    def counts(self) -> dict[str, int]:
+        """The figures that `EXPECTED` is about."""
+        return {
+            "sent": self.sent.total(),
+            "acknowledged": self.acknowledged.total(),
+            "refused": self.refused,
+            "raw": self.raw,
+            "emitted": self.emitted.total(),
+            "deduplicated": self.deduplicated,
+            "dead_lettered": self.dead_lettered.total(),
+        }
+
+    def wrong(self) -> list[str]:
+        """What is not as it must be, in words; empty where all is right."""
+        found = [
+            f"{name} is {actual}, and must be {EXPECTED[name]}"
+            for name, actual in self.counts().items()
+            if actual != EXPECTED[name]
+        ]
+        if self.dead_lettered != Counter({"malformed_json": 1}):
+            found.append(f"dead letters are {dict(self.dead_lettered)}, and must be one malformed_json")
+        for channel, metrics in samples.KINDS.items():
+            if self.emitted[channel] != len(metrics):
+                found.append(f"{self.emitted[channel]} {channel} events came out, and must be {len(metrics)}")
+        wanted = {payload["event_id"] for payload in samples.one_of_each()}
+        if {event["messageId"] for event in self.events} != wanted:
+            found.append("the events' ids are not those that were sent")
+        if any(event["event"] == "Unknown Event" for event in self.events):
+            found.append("an event has no name")
+        return found
+
+
+_KINDS = len(samples.PAIRS)
+EXPECTED = {
+    "sent": _KINDS + 3,  # one of each kind, one of them again, a broken one, a forged one
+    "acknowledged": _KINDS + 2,
+    "refused": 1,
+    "raw": _KINDS + 2,
+    "emitted": _KINDS,
+    "deduplicated": 1,
+    "dead_lettered": 1,
+}
+
+
+def sources() -> list[dict[str, Any]]:
+    """One source with keys of its own, as the settings have it."""
+    key = secrets.token_hex
+    return [{"name": "demo", "write_keys": [key(16)], "signing_keys": [key(16)]}]
+
+
+def run(settings: Settings, url: str) -> Outcome:
+    """Sends the webhooks to the running services and reads what came out of their topics, which must be new.
+
+    `settings` are those of the services, with the source to send as. Raises DependencyError where the processor does
+    not get through within a minute.
+    """
+    source = settings.sources[0]
+    write_key, signing_key = source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value()
+    outcome = Outcome()
+    feed = WebhookFeed(url, write_key, signing_key, stall_s=0.1, give_up_s=2)
+    payloads = list(samples.one_of_each(since=int(time.time()) - 60))
+    again = next(payload for payload in payloads if (payload["object_type"], payload["metric"]) == ("email", "opened"))
+    for payload in [*payloads, again]:
+        channel = payload["object_type"]
+        outcome.sent[channel] += 1
+        outcome.acknowledged[channel] += feed.send(orjson.dumps(payload))
+    outcome.sent["broken"] += 1
+    outcome.acknowledged["broken"] += feed.send(BROKEN)
+    feed.close()
+
+    forger = WebhookFeed(url, write_key, "not the signing key", give_up_s=0)
+    outcome.sent["forged"] += 1
+    outcome.acknowledged["forged"] += forger.send(orjson.dumps(payloads[0]))
+    outcome.refused = forger.report.answers["401"]
+    forger.close()
+
+    _await_processor(settings)
+    _read(settings, outcome)
+    return outcome
+
+
+def _await_processor(settings: Settings) -> None:
+    """Waits until the group has committed the end of every raw partition, and what it wrote can be read."""
+    from sternpost.operations.status import consumer_group
+
+    topics = settings.topics
+    ends = {span.partition: span.end for span in range_consumer.readable_ranges(settings, topics.raw)}
+    deadline = time.monotonic() + SETTLE_S
+    behind = ends
+    while time.monotonic() < deadline:
+        committed = consumer_group.committed(settings, sorted(ends))
+        behind = {partition: end for partition, end in ends.items() if end > committed.get(partition, 0)}
+        # The group's offsets are there a moment before the last transaction's end is in every partition.
+        if not behind and all(_is_settled(settings, topic) for topic in (topics.events, topics.dead_letters)):
+            return
+        time.sleep(0.05)
+    raise DependencyError(
+        f"the processor did not get through {topics.raw} within {SETTLE_S:.0f} s (partitions {sorted(behind)} are "
+        "behind); look at its log"
+    )
+
+
+def _is_settled(settings: Settings, topic: str) -> bool:
+    """Whether no transaction is open in the topic."""
+    ends = dict.fromkeys(range_consumer.topic_partitions(settings, topic), range_consumer.FROM_END)
+    return range_consumer.offsets(settings, topic, ends) == range_consumer.offsets(settings, topic, ends, stable=False)
+
+
+def _read(settings: Settings, outcome: Outcome) -> None:
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+    from confluent_kafka.schema_registry.avro import AvroDeserializer
+    from confluent_kafka.serialization import MessageField, SerializationContext
+
+    from schemas.record_headers import ERROR_CODE
+    from schemas.track_event import track_json
+
+    topics = settings.topics
+    deserialize = AvroDeserializer(SchemaRegistryClient({"url": settings.schema_registry.url}))
+    context = SerializationContext(topics.events, MessageField.VALUE)
+    for message in range_consumer.read(settings, topics.events):
+        event = track_json(deserialize(message.value(), context))
+        outcome.events.append(event)
+        outcome.emitted[event["properties"]["objectType"]] += 1
+    for message in range_consumer.read(settings, topics.dead_letters):
+        outcome.dead_lettered[(dict(range_consumer.headers_of(message))[ERROR_CODE] or b"").decode()] += 1
+    outcome.raw = sum(1 for _ in range_consumer.read(settings, topics.raw))
+    said = service.ask("processor", settings.processor.admin_host, settings.processor.admin_port)
+    outcome.deduplicated = int(said.totals.get("sternpost_processor_duplicates_total", 0))

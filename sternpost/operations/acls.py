@@ -1,0 +1,169 @@
+"""What each role may do on the cluster, and no more: for Kafka's own authorizer."""
+
+import shlex
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runtime.errors import DependencyError
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.settings.model import Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AclBinding
+
+
+class Role(StrEnum):
+    """Who connects; each may have a user of its own."""
+
+    INGEST = "ingest"
+    """`sternpost ingest`"""
+    PROCESSOR = "processor"
+    """`sternpost process`"""
+    PROVISIONING = "provisioning"
+    """`sternpost topics create`, `topics check`, and `doctor` in full"""
+    VIEWER = "viewer"
+    """`sternpost status`, `tail`, `dead-letters list/show/export`, `replay --dry-run`"""
+    OPERATOR = "operator"
+    """what a viewer may, `dead-letters redrive`, `replay --to-topic` and `--live`"""
+
+
+class Grant(NamedTuple):
+    """Operations on one resource."""
+
+    resource: str
+    """`topic`, `group`, `transactional_id` or `cluster`."""
+    name: str
+    operations: tuple[str, ...]
+    """As in Kafka's AclOperation: `Read`, `DescribeConfigs` …"""
+    prefixed: bool = False
+    """Whether `name` is the beginning of the names meant."""
+
+
+CLUSTER = "kafka-cluster"
+INTERNAL_TOPICS = ("__transaction_state", "__consumer_offsets")
+"""Whose replication `doctor` looks at."""
+
+DOCTOR_TOPICS = "sternpost-doctor-"
+"""What the names of the topics begin with that `doctor` makes for a moment, to ask the brokers the time."""
+
+READER_GROUP = "sternpost-reader"
+"""The commands that read without being a member still ask for this group's coordinator."""
+
+
+def grants(settings: Settings, role: Role, replay_topics: Sequence[str] = ()) -> list[Grant]:
+    """What the role needs. `replay_topics` are those that an operator may write replays to."""
+    topics, group = settings.topics, settings.processor.group_id
+    every = (topics.raw, topics.events, topics.dead_letters)
+    viewer = [
+        *(Grant("topic", name, ("Describe", "Read")) for name in (topics.raw, topics.dead_letters)),
+        Grant("topic", topics.events, ("Describe", "DescribeConfigs", "Read")),
+        Grant("group", group, ("Describe",)),
+        Grant("group", READER_GROUP, ("Describe",)),
+        Grant("group", f"{group}.catch-up", ("Describe",)),
+    ]
+    match role:
+        case Role.INGEST:
+            return [Grant("topic", topics.raw, ("Describe", "Write"))]
+        case Role.PROCESSOR:
+            return [
+                Grant("topic", topics.raw, ("Describe", "Read")),
+                Grant("topic", topics.events, ("Describe", "Write")),
+                Grant("topic", topics.dead_letters, ("Describe", "Write")),
+                Grant("group", group, ("Read",)),
+                Grant("group", f"{group}.catch-up", ("Describe",)),
+                Grant("transactional_id", f"{group}-", ("Describe", "Write"), prefixed=True),
+            ]
+        case Role.PROVISIONING:
+            rights = ("Create", "Describe", "DescribeConfigs", "Alter", "AlterConfigs")
+            return [
+                *(Grant("topic", name, rights) for name in every),
+                Grant("topic", DOCTOR_TOPICS, ("Create", "Delete", "Describe", "Write"), prefixed=True),
+                *(Grant("topic", name, ("Describe",)) for name in INTERNAL_TOPICS),
+                Grant("group", group, ("Describe",)),
+                Grant("cluster", CLUSTER, ("Describe", "DescribeConfigs")),
+            ]
+        case Role.VIEWER:
+            return viewer
+        case Role.OPERATOR:
+            return [
+                *(grant._replace(operations=(*grant.operations, "Write")) for grant in viewer if grant.name in every),
+                *(Grant("topic", name, ("Create", "Describe", "DescribeConfigs", "Write")) for name in replay_topics),
+                *(grant for grant in viewer if grant.name not in every),
+                Grant("group", f"{group}.replay.", ("Read",), prefixed=True),
+                Grant("transactional_id", f"{group}.", ("Describe", "Write"), prefixed=True),
+            ]
+
+
+def commands(settings: Settings, grants: Sequence[Grant], principal: str) -> list[str]:
+    """The calls of Kafka's own `kafka-acls` that give these grants, for a shell."""
+    lines = []
+    for grant in grants:
+        resource = ["--cluster"] if grant.resource == "cluster" else [_OPTIONS[grant.resource], grant.name]
+        operations = [word for operation in grant.operations for word in ("--operation", operation)]
+        pattern = ["--resource-pattern-type", "prefixed"] if grant.prefixed else []
+        words = [
+            *("kafka-acls", "--bootstrap-server", settings.kafka.bootstrap_servers),
+            *("--command-config", "admin.properties", "--add", "--allow-principal", principal),
+            *operations,
+            *resource,
+            *pattern,
+        ]
+        lines.append(shlex.join(words))
+    return lines
+
+
+def create(settings: Settings, grants: Sequence[Grant], principal: str) -> None:
+    """Gives these grants; those that are there stay. Raises DependencyError, also where no authorizer is on."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    wanted = bindings(grants, principal)
+    asked = KafkaAdmin(settings).ask(lambda client: client.create_acls(wanted, request_timeout=ADMIN_TIMEOUT_S))
+    for future in asked.values():
+        try:
+            future.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            hint = {
+                KafkaError.SECURITY_DISABLED: "set authorizer.class.name on the brokers first",
+                KafkaError.CLUSTER_AUTHORIZATION_FAILED: "creating ACLs takes a user that may Alter the cluster",
+            }.get(code, "check kafka.properties")
+            raise DependencyError(f"the ACLs could not be created: {error.args[0].str()}; {hint}") from None
+
+
+def bindings(grants: Sequence[Grant], principal: str) -> "list[AclBinding]":
+    """In the client's form, one an operation."""
+    from confluent_kafka.admin import (
+        AclBinding,
+        AclOperation,
+        AclPermissionType,
+        ResourcePatternType,
+        ResourceType,
+    )
+
+    types: dict[str, Any] = {
+        "topic": ResourceType.TOPIC,
+        "group": ResourceType.GROUP,
+        "transactional_id": ResourceType.TRANSACTIONAL_ID,
+        "cluster": ResourceType.BROKER,
+    }
+    return [
+        AclBinding(
+            types[grant.resource],
+            grant.name,
+            ResourcePatternType.PREFIXED if grant.prefixed else ResourcePatternType.LITERAL,
+            principal,
+            "*",
+            AclOperation[_upper_snake(operation)],
+            AclPermissionType.ALLOW,
+        )
+        for grant in grants
+        for operation in grant.operations
+    ]
+
+
+_OPTIONS = {"topic": "--topic", "group": "--group", "transactional_id": "--transactional-id"}
+
+
+def _upper_snake(operation: str) -> str:
+    return "".join(f"_{letter}" if letter.isupper() else letter for letter in operation).lstrip("_").upper()

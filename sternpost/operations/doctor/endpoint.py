@@ -1,0 +1,127 @@
+"""The webhook endpoint: who is let in, who is not, and whether an event comes through."""
+
+import http.client
+import secrets
+import ssl
+import time
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
+
+import orjson
+
+from runtime.kafka import range_consumer
+from runtime.kafka.range_consumer import OffsetRange
+from runtime.settings.model import Settings, SourceSettings
+from sternpost.local.customerio_simulator import TIMEOUT_S, signature
+from sternpost.operations.doctor.check import Check, fault, ok, skipped
+
+ARRIVAL_S = 20.0
+PERSON = "sternpost-doctor"
+"""Whom the test event is about."""
+
+
+def check(settings: Settings, url: str, *, send: bool) -> Iterator[Check]:
+    """With `send`, one signed event a source goes the whole way, sinks included."""
+    try:
+        status = post(url, secrets.token_hex(8), None, b"{}")
+    except (OSError, http.client.HTTPException) as error:
+        unknown = isinstance(error, ssl.SSLCertVerificationError)
+        mend = "give --url with the name in its certificate" if unknown else "start `sternpost ingest`, or give --url"
+        yield fault("endpoint", f"{url} does not answer ({error})", mend)
+        return
+    if status == 503:
+        yield fault("endpoint", "it answers 503: it is draining, or Kafka is away", "see its log, and /readyz")
+        return
+    if status != 401:
+        yield fault("endpoint", f"it answers {status} to an unknown write key, and not 401", "is --url the endpoint?")
+        return
+    yield ok("endpoint", f"{url} answers, and turns an unknown write key away")
+    if not settings.sources:
+        yield skipped("sources", "none is configured here", "set sources, as ingest has them")
+    for source in settings.sources:
+        yield from _source(settings, url, source, send=send)
+
+
+def _source(settings: Settings, url: str, source: SourceSettings, *, send: bool) -> Iterator[Check]:
+    name = f"source {source.name}"
+    key = source.write_keys[0].get_secret_value()
+    if source.signing_keys:
+        status = post(url, key, secrets.token_hex(32), b"{}")
+        if status != 401:
+            yield fault(
+                name,
+                f"a wrong signature is answered with {status}, and not 401",
+                "ingest does not know this source's signing keys: give it the same settings, and SIGHUP it",
+            )
+            return
+    if not send:
+        guarded = "its signature is checked" if source.signing_keys else "it needs no signature"
+        yield skipped(name, f"{guarded}; whether an event comes through was not tried", "--send tries it")
+        return
+    yield from _round_trip(settings, url, source)
+
+
+def _round_trip(settings: Settings, url: str, source: SourceSettings) -> Iterator[Check]:
+    name = f"source {source.name}"
+    event_id = f"doctor-{secrets.token_hex(8)}"
+    event = {"object_type": "customer", "metric": "subscribed", "data": {"customer_id": PERSON}}
+    body = orjson.dumps({"event_id": event_id, "timestamp": int(time.time()), **event})
+    before = {
+        topic: range_consumer.readable_ranges(settings, topic)
+        for topic in (settings.topics.raw, settings.topics.events)
+    }
+    signing_keys: list[str | None] = [key.get_secret_value() for key in source.signing_keys] or [None]
+    for key in source.write_keys:
+        for signing_key in signing_keys:
+            status = post(url, key.get_secret_value(), signing_key, body)
+            if status != 200:
+                yield fault(
+                    name,
+                    f"a signed event is answered with {status}",
+                    {
+                        401: "ingest has other write or signing keys for it: give it the same settings, and SIGHUP it",
+                        503: "Kafka does not acknowledge: see ingest's log",
+                    }.get(status, "see ingest's log"),
+                )
+                return
+    for topic, service in ((settings.topics.raw, "ingest"), (settings.topics.events, "process")):
+        if not _arrives(settings, topic, before[topic], event_id):
+            yield fault(
+                name,
+                f"an event was acknowledged, and did not come to {topic} within {ARRIVAL_S:.0f} s",
+                f"is `sternpost {service}` on this cluster, with these topics? `sternpost status` shows how far it is",
+            )
+            return
+    keys = len(source.write_keys) * len(signing_keys)
+    yield ok(name, f"an event sent with each of {keys} pairs of keys came through, once (its id is {event_id})")
+
+
+def _arrives(settings: Settings, topic: str, before: list[OffsetRange], event_id: str) -> bool:
+    wanted = event_id.encode()
+    spans, deadline = before, time.monotonic() + ARRIVAL_S
+    while time.monotonic() < deadline:
+        ends = {span.partition: span.end for span in range_consumer.readable_ranges(settings, topic)}
+        spans = [OffsetRange(span.partition, span.end, ends.get(span.partition, span.end)) for span in spans]
+        for messages in range_consumer.read_ranges(settings, topic, spans):
+            if any(wanted in (message.value() or b"") for message in messages):  # in the body, and in Avro's text
+                return True
+        time.sleep(0.1)
+    return False
+
+
+def post(url: str, write_key: str, signing_key: str | None, body: bytes) -> int:
+    """The answer's status. Raises OSError or HTTPException where there is none."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    fields = {"Content-Type": "application/json"}
+    if signing_key is not None:
+        now = int(time.time())
+        fields |= {"X-CIO-Timestamp": str(now), "X-CIO-Signature": signature(signing_key, now, body)}
+    try:
+        connection.request("POST", f"{parts.path}?writeKey={quote(write_key, safe='')}", body, fields)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()

@@ -1,0 +1,47 @@
+"""The registry: reachable, with this version's schema, and set to refuse what would break sinks."""
+
+from collections.abc import Iterator
+
+from runtime.errors import SchemaNotFoundError, SternpostError
+from runtime.schema_registry import COMPATIBILITY, Registry, subject_of
+from runtime.settings.model import Settings
+from schemas.track_event import load_schema
+from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
+
+
+def check(settings: Settings) -> Iterator[Check]:
+    """Asks as the processor and `sternpost schema` do; each failure has the mend of its own kind."""
+    subject, schema = subject_of(settings.topics.events), load_schema()
+    try:
+        with Registry(settings.schema_registry) as registry:
+            try:
+                found = registry.lookup(subject, schema)
+            except SchemaNotFoundError:
+                yield _missing(subject, compatible=registry.is_compatible(subject, schema))
+                return
+            yield ok("schema", f"{subject} version {found.version}, id {found.id}")
+            yield _compatibility(subject, registry.compatibility(subject))
+    except SternpostError as error:
+        yield fault("schema registry", error.problem, error.mend)
+
+
+def _missing(subject: str, *, compatible: bool) -> Check:
+    if compatible:
+        return fault("schema", f"this version's schema is not under {subject}", "`sternpost schema register`")
+    return fault(
+        "schema",
+        f"this version's schema is not under {subject}, and is incompatible with one that is",
+        "was the subject written by something else? Use another topic, or delete the foreign versions",
+    )
+
+
+def _compatibility(subject: str, level: str | None) -> Check:
+    if level == COMPATIBILITY:
+        return ok("compatibility", f"{subject} is {level}")
+    if level is None:
+        return skipped("compatibility", f"the registry does not tell the level of {subject}")
+    return warning(
+        "compatibility",
+        f"{subject} is {level}, and should be {COMPATIBILITY}: a schema that breaks sinks could be registered",
+        "`sternpost schema register` sets it, as a user who may",
+    )

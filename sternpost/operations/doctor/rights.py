@@ -1,0 +1,102 @@
+"""What the user that we are may do, held against what a role needs."""
+
+from collections.abc import Iterator
+
+from runtime.errors import DependencyError
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.kafka.errors import unreachable
+from runtime.settings.model import Settings
+from sternpost.operations import acls
+from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
+from sternpost.operations.doctor.cluster import Configs
+
+
+def check(settings: Settings, role: acls.Role | None, configs: Configs) -> Iterator[Check]:
+    """Without a role, only whether there is an authorizer at all."""
+    yield _authorizer(settings, configs)
+    if role is None:
+        return
+    missing, untold = [], []
+    for grant in acls.grants(settings, role):
+        if grant.resource == "topic" and not grant.prefixed:
+            try:
+                allowed = _allowed(settings, grant.name)
+            except DependencyError:
+                missing.append(f"Describe on {grant.name} (or it does not exist)")
+                continue
+            if allowed is None:
+                untold.append(grant.name)
+            else:
+                missing += [f"{one} on {grant.name}" for one in grant.operations if one not in allowed]
+    if missing:
+        mend = f"`sternpost acls --role {role}` prints what grants it"
+        yield fault("rights", f"this user lacks, for the role {role}: {', '.join(missing)}", mend)
+    if untold:
+        yield skipped("rights", f"this cluster does not tell what this user may do on {', '.join(untold)}")
+    if not missing and not untold:
+        yield ok("rights", f"this user may do on the topics what the role {role} needs")
+
+
+def _authorizer(settings: Settings, configs: Configs) -> Check:
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import (
+        AclBindingFilter,
+        AclOperation,
+        AclPermissionType,
+        ResourcePatternType,
+        ResourceType,
+    )
+
+    any_acl = AclBindingFilter(
+        ResourceType.ANY,
+        None,  # type: ignore[arg-type]
+        ResourcePatternType.ANY,
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    try:
+        [asked] = (
+            KafkaAdmin(settings)
+            .ask(lambda client: {any_acl: client.describe_acls(any_acl, request_timeout=ADMIN_TIMEOUT_S)})
+            .values()
+        )
+        found = asked.result()
+    except KafkaException as error:
+        reason = error.args[0]
+        if reason.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return skipped("authorizer", f"one is on; this user may not see its ACLs ({reason.str()})")
+        if reason.code() != KafkaError.SECURITY_DISABLED:
+            return skipped("authorizer", f"whether one is on cannot be seen: {reason.str()}")
+        found = []
+    if found:
+        return ok("authorizer", f"one is on, with {len(found)} ACLs")
+    # The client takes a broker's "no authorizer" for "no ACLs"; the broker's settings tell the two apart.
+    if any(config.get("authorizer.class.name") for config in configs.values()):
+        return warning("authorizer", "one is on, and there are no ACLs", "grant each role its rights: `sternpost acls`")
+    if not any("authorizer.class.name" in config for config in configs.values()):
+        return skipped("authorizer", "this cluster does not tell whether one is on, and shows no ACLs")
+    return warning(
+        "authorizer",
+        "none is on: whoever reaches the brokers may read and write people's data",
+        "set authorizer.class.name on the brokers, and grant each role its rights with `sternpost acls`",
+    )
+
+
+def _allowed(settings: Settings, topic: str) -> set[str] | None:
+    """The operations; None if the cluster does not tell. Raises DependencyError if the topic may not be seen."""
+    from confluent_kafka import KafkaException, TopicCollection
+
+    asked = KafkaAdmin(settings).ask(
+        lambda client: client.describe_topics(
+            TopicCollection([topic]), include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_S
+        )
+    )
+    try:
+        operations = asked[topic].result().authorized_operations
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    if operations is None:
+        return None
+    return {"".join(word.capitalize() for word in operation.name.split("_")) for operation in operations}

@@ -1,0 +1,29 @@
+"""Everything, one after the other."""
+
+from collections.abc import Iterator
+
+from runtime.errors import DependencyError
+from runtime.settings.model import Settings
+from sternpost.operations.acls import Role
+from sternpost.operations.doctor import clock, cluster, endpoint, lag, registry, rights
+from sternpost.operations.doctor.check import Check, fault
+
+
+def run_checks(settings: Settings, *, url: str, role: Role | None, send: bool) -> Iterator[Check]:
+    """Each check as soon as it is made. Never raises SternpostError: that, too, is a finding."""
+    try:
+        found = cluster.metadata(settings)
+        configs, problem = cluster.broker_configs(settings, list(found.brokers))
+        yield from cluster.check(settings, found, configs, problem)
+        yield from cluster.check_topics(settings)
+        yield from rights.check(settings, role, configs)
+        answering = [broker for broker, config in configs.items() if config] or list(found.brokers)
+        yield from clock.check(settings, sorted(answering))
+        yield from lag.check(settings)
+    except DependencyError as error:
+        yield fault("brokers", str(error), "mend this first; the rest of the cluster was not examined")
+    yield from registry.check(settings)
+    try:
+        yield from endpoint.check(settings, url, send=send)
+    except DependencyError as error:
+        yield fault("endpoint", str(error), "mend the cluster first")

@@ -1,0 +1,25 @@
+"""Where a replay writes to, and in which schema."""
+
+from runtime.kafka import range_consumer
+from runtime.kafka.admin import missing_topics
+from runtime.kafka.config import topic_configs
+from runtime.schema_registry import Registry, subject_of
+from runtime.settings.model import Settings
+from schemas.track_event import load_schema
+from sternpost.operations import topic_creation
+
+
+def ensure(settings: Settings, target: str) -> None:
+    """Make the topic like the output topic, if it is missing. Raises DependencyError."""
+    events = settings.topics.events
+    if not missing_topics(settings, [target]):
+        return
+    partitions = len(range_consumer.topic_partitions(settings, events))
+    config = topic_configs(settings)[events]
+    topic_creation.create(settings, [topic_creation.new_topic(settings, target, config, partitions)])
+
+
+def schema_id(settings: Settings) -> int:
+    """The id that frames events: the one under the output topic's subject. Raises the registry's errors."""
+    with Registry(settings.schema_registry) as registry:
+        return registry.lookup(subject_of(settings.topics.events), load_schema()).id

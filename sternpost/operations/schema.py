@@ -1,0 +1,56 @@
+"""Registers the events' Avro schema, and checks it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from runtime.errors import CheckFailedError, SchemaIncompatibleError, SchemaNotFoundError
+from runtime.schema_registry import COMPATIBILITY, Registered, Registry, subject_of
+from runtime.settings.model import Settings
+from schemas.evolution import broken_promises
+from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, load_schema
+
+
+class Checked(NamedTuple):
+    registered: Registered | None
+    findings: list[str]
+    """What is wrong, each with its mend."""
+    notes: list[str]
+    """What could not be checked."""
+
+
+def register(settings: Settings, warn: Callable[[str], None] = lambda _: None) -> Registered:
+    """Registers the newest version under the events topic's subject; does nothing if it is there.
+
+    `warn` is told what was not done, and does not keep the schema from being used. Raises CheckFailedError if it is
+    incompatible with what is there, and the registry's errors.
+    """
+    subject = subject_of(settings.topics.events)
+    with Registry(settings.schema_registry) as registry:
+        try:
+            return registry.register(subject, load_schema(), warn)
+        except SchemaIncompatibleError as error:
+            raise CheckFailedError(f"{SCHEMA_FILE.name} cannot be registered under {subject}: {error}") from None
+
+
+def check(settings: Settings) -> Checked:
+    """Whether the schema is registered and stays compatible. Raises the registry's errors."""
+    subject, findings, notes = subject_of(settings.topics.events), broken_promises(SCHEMA_FILES), []
+    found: Registered | None = None
+    with Registry(settings.schema_registry) as registry:
+        try:
+            found = registry.lookup(subject, load_schema())
+        except SchemaNotFoundError:
+            compatible = registry.is_compatible(subject, load_schema())
+            findings.append(
+                f"{SCHEMA_FILE.name} is not registered under {subject}: "
+                + ("`sternpost schema register`" if compatible else "and it is incompatible with what is there")
+            )
+        level = registry.compatibility(subject) if found else COMPATIBILITY
+        if level is None:
+            notes.append(f"the registry does not tell the compatibility of {subject}, which should be {COMPATIBILITY}")
+        elif level != COMPATIBILITY:
+            findings.append(
+                f"the compatibility of {subject} is {level}, and should be {COMPATIBILITY}: "
+                "`sternpost schema register` sets it"
+            )
+    return Checked(found, findings, notes)

@@ -1,0 +1,170 @@
+"""Everything `sternpost status` tells, at one moment."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from runtime import metrics
+from runtime.errors import SternpostError
+from runtime.kafka import range_consumer
+from runtime.kafka.admin import KafkaAdmin
+from runtime.schema_registry import Registry, subject_of
+from runtime.settings.model import Settings
+from schemas.avro.wire_format import split
+from schemas.customerio.timestamps import iso
+from schemas.track_event import load_schema
+from sternpost.operations.status import consumer_group, dead_letters, service
+
+DUPLICATES = metrics.PROCESSOR_DUPLICATES.name
+
+
+class Schema(NamedTuple):
+    """The event schema: this version's in the registry, and what events are written with."""
+
+    subject: str
+    id: int | None
+    """None where the registry has not got this version's schema, or does not answer."""
+    version: int | None
+    newest_event_id: int | None
+    """The schema id of the newest event in the topic; None where there is none."""
+    problem: str | None
+
+
+class Throughput(NamedTuple):
+    """Raw records a second, over the time between two looks."""
+
+    received: float
+    processed: float
+    interval_s: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    at_ms: int
+    """Unix milliseconds."""
+    cluster_id: str
+    brokers: int
+    group: consumer_group.Group
+    partitions: list[consumer_group.Partition]
+    throughput: Throughput | None
+    dead_letters: dead_letters.DeadLetters
+    schema: Schema
+    services: list[service.Service]
+
+    @property
+    def lag(self) -> int:
+        return sum(partition.lag for partition in self.partitions)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """Of the partition that is furthest behind."""
+        return max((p.lag_seconds for p in self.partitions if p.lag_seconds is not None), default=None)
+
+    @property
+    def duplicates(self) -> int | None:
+        """Raw records that were duplicates, since the processor on this machine started; None if it does not answer."""
+        [processor] = [found for found in self.services if found.name == "processor"]
+        return int(processor.totals.get(DUPLICATES, 0)) if processor.reachable else None
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "at": iso(self.at_ms),
+            "cluster": {"id": self.cluster_id, "brokers": self.brokers},
+            "group": {
+                "id": self.group.group_id,
+                "state": self.group.state,
+                "members": [member._asdict() for member in self.group.members],
+            },
+            "lag": {
+                "records": self.lag,
+                "seconds": None if self.lag_seconds is None else round(self.lag_seconds, 3),
+            },
+            "partitions": [partition.as_json() for partition in self.partitions],
+            "throughput": self.throughput
+            and {
+                "received_per_s": round(self.throughput.received, 2),
+                "processed_per_s": round(self.throughput.processed, 2),
+                "interval_s": round(self.throughput.interval_s, 3),
+            },
+            "dead_letters": self.dead_letters.as_json(),
+            "duplicates": self.duplicates,
+            "schema": self.schema._asdict(),
+            "services": {found.name: found.as_json() for found in self.services},
+        }
+
+
+class StatusCollector:
+    """Looks at the same pipeline again and again, and reads nothing twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._letters = dead_letters.DeadLetterCounter(settings)
+        self._before: tuple[float, int, int] | None = None
+
+    def look(self) -> Snapshot:
+        """Raises DependencyError where the brokers do not answer; whatever else is away shows in the result."""
+        settings = self._settings
+        now_ms = time.time_ns() // 1_000_000
+        cluster_id, brokers = self._cluster()
+        partitions = consumer_group.partitions(settings, now_ms)
+        throughput = self._throughput(partitions)
+        letters = self._letters.count()
+        return Snapshot(
+            at_ms=now_ms,
+            cluster_id=cluster_id,
+            brokers=brokers,
+            group=consumer_group.describe(settings),
+            partitions=partitions,
+            throughput=throughput,
+            dead_letters=letters,
+            schema=self._schema(),
+            services=[
+                service.ask(name, section.admin_host, section.admin_port)
+                for name, section in (("ingest", settings.ingest), ("processor", settings.processor))
+            ],
+        )
+
+    def _cluster(self) -> tuple[str, int]:
+        found = KafkaAdmin(self._settings).metadata()
+        return cast("str | None", found.cluster_id) or "unknown", len(found.brokers)
+
+    def _throughput(self, partitions: list[consumer_group.Partition]) -> Throughput | None:
+        """Since the last look. A partition that was never committed counts from its start."""
+        now = time.monotonic()
+        ends = sum(partition.high_watermark for partition in partitions)
+        done = sum(partition.end - partition.lag for partition in partitions)
+        before, self._before = self._before, (now, ends, done)
+        if before is None:
+            return None
+        then, ends_then, done_then = before
+        seconds = now - then
+        return Throughput((ends - ends_then) / seconds, (done - done_then) / seconds, seconds)
+
+    def _schema(self) -> Schema:
+        settings = self._settings
+        subject = subject_of(settings.topics.events)
+        newest = _newest_schema_id(settings)
+        try:
+            with Registry(settings.schema_registry) as registry:
+                found = registry.lookup(subject, load_schema())
+        except SternpostError as error:
+            return Schema(subject, None, None, newest, str(error))
+        return Schema(subject, found.id, found.version, newest, None)
+
+
+def _newest_schema_id(settings: Settings) -> int | None:
+    """Of the event written last, by the ends of all partitions."""
+    topic = settings.topics.events
+    # The last few offsets: the very last may be a transaction's marker, and no record.
+    ends = [
+        span._replace(start=max(span.start, span.end - 10)) for span in range_consumer.readable_ranges(settings, topic)
+    ]
+    ids = []
+    for messages in range_consumer.read_ranges(settings, topic, ends):
+        for message in messages:
+            try:
+                ids.append(split(message.value() or b"").schema_id)
+            except ValueError:
+                continue
+    return max(ids, default=None)

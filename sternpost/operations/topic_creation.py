@@ -1,0 +1,135 @@
+"""Creates topics: all of those asked for or none, and a refusal says which setting to change.
+
+Clusters differ in what they take. Managed ones bound sizes and forbid settings, at their own default even
+(https://github.com/confluentinc/ksql/issues/8479), and `create.topic.policy.class.name` may refuse for any reason, in
+words that need not name a setting. So the cluster is asked first, without creating anything, and once more for each
+setting alone if it refuses.
+"""
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import NewTopic
+
+from runtime.errors import DependencyError
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.kafka.errors import TIMEOUT_ERRORS, unreachable
+from runtime.settings.model import Settings
+
+CLUSTER_DEFAULT = -1
+"""As replication factor or number of partitions: the cluster's own (KIP-464)."""
+
+
+def new_topic(settings: Settings, name: str, config: dict[str, str], partitions: int | None = None) -> NewTopic:
+    """A topic as the settings have it, without what is left to the cluster (`topics.omit_configs`)."""
+    topics = settings.topics
+    kept = {key: value for key, value in config.items() if key not in topics.omit_configs}
+    return NewTopic(name, partitions or topics.partitions, topics.replication_factor, config=kept)
+
+
+def create(settings: Settings, wanted: Sequence[NewTopic]) -> list[str]:
+    """Gives the names of those created, not of those that someone else created meanwhile.
+
+    Raises DependencyError if the cluster refuses one of them, with nothing created as far as it can be foreseen.
+    """
+    admin = KafkaAdmin(settings)
+    for topic, reason in _submit(admin, wanted, validate_only=True):
+        raise _refused(settings, admin, topic, reason)
+    refused = _submit(admin, wanted)
+    created = [topic.topic for topic in wanted if topic not in [other for other, _ in refused]]
+    for topic, reason in refused:
+        error = _refused(settings, admin, topic, reason)
+        made = f"; {', '.join(created)} was created before" if created else ""
+        raise DependencyError(f"{error.problem}{made}", error.mend)
+    return created
+
+
+def _submit(
+    admin: KafkaAdmin, topics: Sequence[NewTopic], *, validate_only: bool = False
+) -> list[tuple[NewTopic, KafkaError]]:
+    """Those that the cluster refuses. One that is there already is not among them."""
+    limits = {"operation_timeout": ADMIN_TIMEOUT_S, "request_timeout": ADMIN_TIMEOUT_S}
+    asked = admin.ask(lambda client: client.create_topics(list(topics), **limits, validate_only=validate_only))
+    refused = []
+    for topic in topics:
+        try:
+            asked[topic.topic].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                refused.append((topic, error.args[0]))
+    return refused
+
+
+def _refused(settings: Settings, admin: KafkaAdmin, topic: NewTopic, reason: KafkaError) -> DependencyError:
+    """The error that names the setting at fault, as far as the cluster lets us find it."""
+    if reason.name().endswith("AUTHORIZATION_FAILED") or reason.code() in TIMEOUT_ERRORS:
+        return unreachable(settings, KafkaException(reason))
+    problem = f"the cluster does not create the topic {topic.topic}"
+    said = reason.str().rstrip(".")
+    if reason.code() == KafkaError.INVALID_REPLICATION_FACTOR:
+        return _replication(settings, admin, f"{problem} ({said})")
+    if reason.code() == KafkaError.INVALID_PARTITIONS:
+        return DependencyError(f"{problem} with {topic.num_partitions} partitions ({said})", "change topics.partitions")
+    bare = NewTopic(topic.topic, topic.num_partitions, topic.replication_factor)
+    if not _takes(admin, bare):
+        return _placement(settings, admin, topic, f"{problem} ({said})")
+    config = topic.config or {}
+    culprits = {
+        key: value
+        for key, value in config.items()
+        if not _takes(admin, NewTopic(topic.topic, topic.num_partitions, topic.replication_factor, config={key: value}))
+    } or config
+    values = ", ".join(f"{key}={value}" for key, value in culprits.items())
+    ours = sorted({setting for key in culprits if (setting := _setting(settings, topic.topic, key))})
+    names = ", ".join(f'"{key}"' for key in culprits)
+    change = f"change {' and '.join(ours)}, or leave" if ours else "leave"
+    return DependencyError(
+        f"{problem} with {values} ({said})", f"{change} it to the cluster: --set 'topics.omit_configs=[{names}]'"
+    )
+
+
+def _replication(settings: Settings, admin: KafkaAdmin, problem: str) -> DependencyError:
+    wanted, brokers = settings.topics.replication_factor, len(admin.metadata().brokers)
+    there = f"the cluster has {brokers} broker{'' if brokers == 1 else 's'}"
+    if brokers == 1:
+        mend = (
+            "set topics.replication_factor and topics.min_insync_replicas to 1 "
+            "(--replication-factor 1 --min-insync-replicas 1); what is written is then on one disk alone"
+        )
+    elif wanted > brokers:
+        mend = f"set topics.replication_factor to at most {brokers}, and topics.min_insync_replicas to no more than it"
+    else:
+        mend = "set topics.replication_factor to what the cluster wants; -1 takes its own"
+    return DependencyError(f"{problem}: {there}, and topics.replication_factor is {wanted}", mend)
+
+
+def _placement(settings: Settings, admin: KafkaAdmin, topic: NewTopic, problem: str) -> DependencyError:
+    """For a topic that is refused whatever its configuration."""
+    topics = settings.topics
+    if _takes(admin, NewTopic(topic.topic, topic.num_partitions, CLUSTER_DEFAULT)):
+        return DependencyError(
+            f"{problem} with topics.replication_factor {topics.replication_factor}",
+            "set topics.replication_factor to what the cluster wants; -1 takes its own",
+        )
+    if _takes(admin, NewTopic(topic.topic, CLUSTER_DEFAULT, topic.replication_factor)):
+        return DependencyError(f"{problem} with {topic.num_partitions} partitions", "change topics.partitions")
+    return DependencyError(
+        problem, "change topics.partitions, topics.replication_factor or the topic's name as the cluster wants them"
+    )
+
+
+def _takes(admin: KafkaAdmin, topic: NewTopic) -> bool:
+    return not _submit(admin, [topic], validate_only=True)
+
+
+def _setting(settings: Settings, topic: str, key: str) -> str | None:
+    """The setting of ours that a topic's configuration comes from; None if no setting changes it."""
+    topics = settings.topics
+    return {
+        "max.message.bytes": "ingest.max_body_bytes",
+        "min.insync.replicas": "topics.min_insync_replicas",
+        "retention.ms": {
+            topics.raw: "topics.raw_retention_ms",
+            topics.dead_letters: "topics.dead_letters_retention_ms",
+        }.get(topic, "topics.events_retention_ms"),
+    }.get(key)

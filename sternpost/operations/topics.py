@@ -1,0 +1,173 @@
+"""Creates and checks the three topics."""
+
+import time
+from enum import StrEnum
+from typing import NamedTuple
+
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, missing_topics
+from runtime.kafka.config import topic_configs
+from runtime.kafka.errors import unreachable
+from runtime.settings.model import Settings
+from sternpost.operations import described_configs, topic_creation
+
+AT_LEAST = {"max.message.bytes", "min.insync.replicas", "retention.ms"}
+"""Settings of a topic that may be higher than ours; the others must be equal."""
+
+UNIMPORTANT = {"compression.type"}
+"""A cluster's owner may have views on these, and nothing here stands on them."""
+
+
+class Severity(StrEnum):
+    FAULT = "fault"
+    WARNING = "warning"
+    """It may be right: the cluster does not tell, or it was left to it."""
+
+
+class Finding(NamedTuple):
+    """One thing about a topic that is not as it should be, or not known to be."""
+
+    topic: str
+    problem: str
+    mend: str
+    severity: Severity = Severity.FAULT
+
+
+def names(settings: Settings) -> list[str]:
+    """The topics, in the order in which events pass them."""
+    return [settings.topics.raw, settings.topics.events, settings.topics.dead_letters]
+
+
+def create(settings: Settings) -> list[str]:
+    """Creates those topics that are missing, all or none, and gives their names; existing ones are left as they are.
+
+    Raises DependencyError if the cluster cannot be reached or refuses, naming the setting to change.
+    """
+    missing = missing_topics(settings, names(settings))
+    if not missing:
+        return []
+    configs = topic_configs(settings)
+    created = topic_creation.create(
+        settings, [topic_creation.new_topic(settings, name, configs[name]) for name in missing]
+    )
+    deadline = time.monotonic() + ADMIN_TIMEOUT_S
+    while missing_topics(settings, missing) and time.monotonic() < deadline:
+        time.sleep(0.05)  # brokers learn of a topic a moment after the controller
+    return created
+
+
+def remove(settings: Settings) -> None:
+    """Deletes the topics, and all that is in them."""
+    limits = {"operation_timeout": ADMIN_TIMEOUT_S, "request_timeout": ADMIN_TIMEOUT_S}
+    for future in KafkaAdmin(settings).ask(lambda client: client.delete_topics(names(settings), **limits)).values():
+        future.result()
+
+
+def check(settings: Settings) -> list[Finding]:
+    """What is wrong with the topics, or not told of them; an empty list if nothing is.
+
+    Raises DependencyError if no broker answers, or this user may not see the topics' configuration.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import ResourceType
+
+    admin = KafkaAdmin(settings)
+    found = admin.metadata().topics
+    there = [name for name in names(settings) if name in found]
+    told, refused = described_configs.describe(admin, ResourceType.TOPIC, there)
+    for reason in refused.values():
+        if not described_configs.does_not_tell(reason):
+            raise unreachable(settings, KafkaException(reason))
+
+    findings = [
+        Finding(name, "it does not exist", "`sternpost topics create`") for name in names(settings) if name not in found
+    ]
+    for name in there:
+        findings += _config_findings(settings, name, told.get(name, {}))
+        copies = [len(partition.replicas) for partition in found[name].partitions.values()]
+        findings += _replica_findings(settings, name, min(copies, default=None))
+    findings += _partition_findings(settings, {name: len(found[name].partitions) for name in there})
+    return findings
+
+
+def _config_findings(settings: Settings, name: str, told: described_configs.Configs) -> list[Finding]:
+    findings, untold = [], []
+    for key, wanted in topic_configs(settings)[name].items():
+        if key in UNIMPORTANT:
+            continue
+        should_be = f"{'at least ' if key in AT_LEAST else ''}{wanted}"
+        if key not in told or (key in AT_LEAST and described_configs.whole(told, key) is None):
+            untold.append(f"{key} (should be {should_be})")
+        elif not _is_enough(key, told[key], wanted):
+            problem = f"{key} is {told[key]}, and should be {should_be}"
+            mend = alter_command(settings, name, key, wanted)
+            if key in settings.topics.omit_configs:
+                problem += "; it was left to the cluster (topics.omit_configs)"
+                findings.append(Finding(name, problem, mend, Severity.WARNING))
+            else:
+                findings.append(Finding(name, problem, mend))
+    if untold:
+        mend = "see the cluster's own documentation or console for what holds there"
+        findings.append(Finding(name, f"this cluster does not tell its {', '.join(untold)}", mend, Severity.WARNING))
+    return findings
+
+
+def _replica_findings(settings: Settings, name: str, replicas: int | None) -> list[Finding]:
+    topics = settings.topics
+    if replicas is None:
+        mend = "see whether the brokers are well: `sternpost doctor`"
+        return [Finding(name, "this cluster does not tell its partitions", mend, Severity.WARNING)]
+    wanted = topics.wanted_replicas
+    if replicas >= wanted:
+        return []
+    own = topics.replication_factor < 0
+    which = "topics.min_insync_replicas" if own else "topics.replication_factor"
+    return [
+        Finding(
+            name,
+            f"it has {replicas} replicas, and should have {'at least ' if own else ''}{wanted}",
+            f"kafka-reassign-partitions, or lower {which} if that is meant",
+        )
+    ]
+
+
+def retention_ms(settings: Settings, topic: str) -> int | None:
+    """How long brokers keep the topic's records, counted from each record's own time; -1 for ever. None where they do
+    not tell: the topic is missing, this user may not see its settings, or this cluster does not list it."""
+    from confluent_kafka.admin import ResourceType
+
+    told, _ = described_configs.describe(KafkaAdmin(settings), ResourceType.TOPIC, [topic])
+    return described_configs.whole(told.get(topic, {}), "retention.ms")
+
+
+def kafka_tool(settings: Settings, name: str) -> str:
+    """The beginning of a call of one of Kafka's own tools, for a shell."""
+    secured = " --command-config admin.properties" if settings.kafka.properties else ""
+    return f"{name} --bootstrap-server {settings.kafka.bootstrap_servers}{secured}"
+
+
+def alter_command(settings: Settings, topic: str, key: str, value: object) -> str:
+    """The call that sets a topic's setting."""
+    tool = kafka_tool(settings, "kafka-configs")
+    return f"{tool} --alter --entity-type topics --entity-name {topic} --add-config {key}={value}"
+
+
+def _is_enough(key: str, actual: str, wanted: str) -> bool:
+    if key not in AT_LEAST:
+        return actual == wanted
+    if key == "retention.ms" and "-1" in (actual, wanted):  # for ever
+        return actual == "-1"
+    return int(actual) >= int(wanted)
+
+
+def _partition_findings(settings: Settings, partitions: dict[str, int]) -> list[Finding]:
+    raw, events = settings.topics.raw, settings.topics.events
+    if raw in partitions and events in partitions and partitions[events] < partitions[raw]:
+        return [
+            Finding(
+                events,
+                f"it has {partitions[events]} partitions, fewer than the {partitions[raw]} of {raw}",
+                f"`sternpost topics grow --partitions {partitions[raw]}` (a person's later events may then go to "
+                "another partition than the earlier ones)",
+            )
+        ]
+    return []

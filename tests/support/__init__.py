@@ -1,0 +1,1 @@
+"""Servers, clients, doubles and builders that several tests share."""

@@ -1,0 +1,145 @@
+"""The Kafka and schema registry that the tests run against, and names on it that no other test uses.
+
+Where they come from, in this order:
+1. `STERNPOST_TEST_BOOTSTRAP_SERVERS`, with `STERNPOST_TEST_REGISTRY_URL`: a cluster that is there already;
+2. containers, where a Docker engine answers (not with `STERNPOST_TEST_CONTAINERS=0`);
+3. the local stack.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from runtime.settings.model import Settings, TopicSettings
+from sternpost.local import LocalStack
+
+WRITE_KEY = "test-write-key"
+SIGNING_KEY = "test-signing-key"
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """Where to find what the session's tests share."""
+
+    bootstrap_servers: str
+    registry_url: str
+    origin: str
+    """`given`, `containers` or `local stack`."""
+
+
+@contextmanager
+def running() -> Iterator[Kafka]:
+    """The cluster for a session of tests, ended with it where we started it."""
+    if given := os.environ.get("STERNPOST_TEST_BOOTSTRAP_SERVERS"):
+        url = os.environ.get("STERNPOST_TEST_REGISTRY_URL")
+        if not url:
+            raise RuntimeError(
+                "STERNPOST_TEST_BOOTSTRAP_SERVERS is set, STERNPOST_TEST_REGISTRY_URL is not: set it as well, "
+                "e.g. to http://127.0.0.1:8085/apis/ccompat/v7"
+            )
+        yield Kafka(given, url, "given")
+    elif os.environ.get("STERNPOST_TEST_CONTAINERS") != "0" and (containers := _containers()) is not None:
+        with containers as kafka:
+            yield kafka
+    else:
+        with LocalStack() as stack:
+            yield Kafka(stack.bootstrap_servers, stack.registry_url, "local stack")
+
+
+@dataclass
+class TopicMaker:
+    """Makes topics with names of their own, and removes them at the end of the test."""
+
+    kafka: Kafka
+    _made: list[str] = field(default_factory=list)
+
+    def __call__(self, partitions: int = 4, config: Mapping[str, str] | None = None) -> TopicSettings:
+        """The three topics of one pipeline, as the settings' section that names them."""
+        prefix = f"test-{uuid.uuid4().hex[:12]}"
+        topics = TopicSettings(
+            raw=f"{prefix}.raw",
+            events=f"{prefix}.events",
+            dead_letters=f"{prefix}.dead-letters",
+            partitions=partitions,
+            replication_factor=1,
+            min_insync_replicas=1,
+        )
+        self.create([topics.raw, topics.events, topics.dead_letters], partitions, config)
+        return topics
+
+    def one(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        """A single topic's name."""
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        self.create([name], partitions, config)
+        return name
+
+    def create(self, names: list[str], partitions: int, config: Mapping[str, str] | None = None) -> None:
+        """Topics of the given names, with room for the largest records that the default settings allow."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        topics = [
+            NewTopic(name, partitions, config={"max.message.bytes": "16777216", **(config or {})}) for name in names
+        ]
+        for made in admin.create_topics(topics, operation_timeout=20).values():
+            made.result(30)
+        self._made += names
+        # The controller answers when it has decided; the brokers, which clients ask, hear of it a little later.
+        deadline = time.monotonic() + 30
+        while not all(_has_leaders(admin, name, partitions) for name in names):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the brokers did not hear of {', '.join(names)}")
+            time.sleep(0.01)
+
+    def remove(self) -> None:
+        """Remove what was made."""
+        if self._made:
+            admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+            for gone in admin.delete_topics(self._made, operation_timeout=20).values():
+                gone.exception(30)  # a test may have removed it itself
+            self._made.clear()
+
+
+@dataclass(frozen=True)
+class SettingsMaker:
+    """Makes settings for topics: free ports, a group and a state folder of their own, one source named `test`."""
+
+    kafka: Kafka
+    folder: Path
+
+    def __call__(self, topics: TopicSettings, **sections: Mapping[str, Any]) -> Settings:
+        """`sections`: overrides by section, e.g. `processor={"workers": 2}`."""
+        name = topics.raw.removesuffix(".raw")
+        defaults: dict[str, Any] = {
+            "kafka": {"bootstrap_servers": self.kafka.bootstrap_servers},
+            "schema_registry": {"url": self.kafka.registry_url},
+            "topics": topics.model_dump(),
+            "sources": [{"name": "test", "write_keys": [WRITE_KEY], "signing_keys": [SIGNING_KEY]}],
+            "ingest": {"host": "127.0.0.1", "port": 0, "admin_port": 0, "drain_delay_ms": 0},
+            "processor": {
+                "group_id": name,
+                "instance_id": "test",
+                "state_dir": self.folder / "state",
+                "admin_port": 0,
+            },
+        }
+        for section, values in sections.items():
+            defaults[section] = {**defaults[section], **values} if section in defaults else values
+        return Settings.model_validate(defaults)
+
+
+def _has_leaders(admin: AdminClient, name: str, partitions: int) -> bool:
+    topic = admin.list_topics(name, timeout=20).topics[name]
+    return len(topic.partitions) == partitions and all(p.leader >= 0 for p in topic.partitions.values())
+
+
+def _containers() -> Any:
+    """Kafka and the registry in containers, as a context manager; None where no Docker engine answers."""
+    from tests.support import containers
+
+    return containers.running() if containers.engine_answers() else None

@@ -1,0 +1,196 @@
+"""A broker with TLS, SASL and an authorizer, and a registry behind TLS and Basic auth."""
+
+import datetime
+import http.client
+import ipaddress
+import ssl
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from confluent_kafka.admin import (
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialAlteration,
+    UserScramCredentialUpsertion,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sternpost.local import ports
+from sternpost.local.artifacts import Cache
+from sternpost.local.broker import Member, new_id, server_properties
+from sternpost.local.installation import install
+
+ADMIN = "admin"
+_JAAS = "org.apache.kafka.common.security"
+
+
+@dataclass(frozen=True)
+class SecuredBroker:
+    address: str
+    ca_file: Path
+
+    def properties(self, user: str) -> dict[str, str]:
+        """`kafka.properties` of a user: the administrator by PLAIN, all others by SCRAM."""
+        return {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "PLAIN" if user == ADMIN else "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": f"{user}-secret",
+            "ssl.ca.location": str(self.ca_file),
+        }
+
+    def add_users(self, names: list[str]) -> None:
+        admin = AdminClient({"bootstrap.servers": self.address, **self.properties(ADMIN)})
+        credentials = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        users: list[UserScramCredentialAlteration] = [
+            UserScramCredentialUpsertion(name, credentials, f"{name}-secret".encode()) for name in names
+        ]
+        for added in admin.alter_user_scram_credentials(users).values():
+            added.result(30)
+
+
+def certificates(folder: Path) -> tuple[Path, Path]:
+    """A certificate authority's certificate, and certificate and key for 127.0.0.1 in one file, both PEM."""
+    now = datetime.datetime.now(datetime.UTC)
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+
+    def certificate(name: x509.Name, public_key: Any, extensions: list[x509.ExtensionType]) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(ca_name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(ca_key, hashes.SHA256())
+
+    ca_identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
+    usage = {
+        name: name in ("key_cert_sign", "digital_signature")
+        for name in (
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+            *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+        )
+    }
+    ca = certificate(
+        ca_name,
+        ca_key.public_key(),
+        [x509.BasicConstraints(ca=True, path_length=None), ca_identifier, x509.KeyUsage(**usage)],
+    )
+    server = certificate(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]),
+        key.public_key(),
+        [
+            x509.BasicConstraints(ca=False, path_length=None),
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier),
+        ],
+    )
+    pem = serialization.Encoding.PEM
+    ca_file, server_file = folder / "ca.pem", folder / "server.pem"
+    ca_file.write_bytes(ca.public_bytes(pem))
+    server_file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + server.public_bytes(pem)
+        + ca.public_bytes(pem)
+    )
+    return ca_file, server_file
+
+
+@contextmanager
+def secured_broker(folder: Path, ca_file: Path, server_file: Path) -> Iterator[SecuredBroker]:
+    """One broker on which nobody but the administrator may do anything yet."""
+    member = Member(1, ports.choose(0, "the broker", ""), ports.choose(0, "the controller", ""))
+    plain = server_properties(member, [member], folder)
+    secured = plain["listeners"].replace("PLAINTEXT://", "SASL_SSL://", 1)
+    login = f'{_JAAS}.plain.PlainLoginModule required username="{ADMIN}" password="{ADMIN}-secret"'
+    properties = {
+        "listeners": secured,
+        "advertised.listeners": plain["advertised.listeners"].replace("PLAINTEXT://", "SASL_SSL://"),
+        "inter.broker.listener.name": "SASL_SSL",
+        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{login} user_{ADMIN}="{ADMIN}-secret";',
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{_JAAS}.scram.ScramLoginModule required;",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(server_file),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(ca_file),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        # The controller's own listener, on which the broker is anonymous, is not for clients.
+        "super.users": f"User:{ADMIN};User:ANONYMOUS",
+    }
+    broker = install(Cache(), registry=False).broker(member, [member], new_id(), folder, properties)
+    try:
+        broker.start()
+        broker.wait_ready()
+        yield SecuredBroker(broker.address, ca_file)
+    finally:
+        broker.kill()
+
+
+@contextmanager
+def secured_registry(registry_url: str, server_file: Path, user: str, password: str) -> Iterator[str]:
+    """Passes requests on to the registry, over TLS and for one user only; gives its own address."""
+    target = urlsplit(registry_url)
+    expected = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.headers.get("Authorization") != expected:
+                self._answer(401, b'{"error_code":401,"message":"who are you?"}')
+                return
+            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=20)
+            headers = {"Content-Type": self.headers.get("Content-Type") or "application/json"}
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            self._answer(answer.status, answer.read())
+            connection.close()
+
+        do_GET = do_POST = do_PUT = _pass_on  # noqa: N815
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_file)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_address[1]}{target.path}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,59 @@
+"""Run by test_supervisor.py as a program: a service whose workers do as the file of orders says."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from runtime.errors import DependencyError, ProcessorHaltedError
+from runtime.logs import configure
+from runtime.settings.model import LogFormat, LogSettings, Settings
+from runtime.supervisor import Worker, supervise
+
+FOLDER = Path(os.environ.get("SUPERVISED_FOLDER", "."))
+
+
+def work(worker: Worker) -> None:
+    """Leaves its process id, then runs, crashes, halts, hangs or ignores the request to stop, as ordered."""
+    (FOLDER / f"worker-{worker.index}.pid").write_text(str(os.getpid()))
+    order = (FOLDER / "order").read_text() if (FOLDER / "order").exists() else "run"
+    if order == "halt" and worker.index == 1:
+        raise ProcessorHaltedError("too many of something")
+    if order == "crash-once" and worker.index == 0:
+        (FOLDER / "order").write_text("run")
+        raise ValueError("a fault")
+    if order == "dependency-once" and worker.index == 0:
+        if not (FOLDER / "was-there").exists():
+            (FOLDER / "was-there").touch()
+            worker.ready(True)
+            until_other = FOLDER / "crash"
+            while not until_other.exists():
+                worker.beat()
+                time.sleep(0.02)
+            raise ValueError("a fault")
+        (FOLDER / "order").write_text("run")
+        raise DependencyError("no broker answers")
+    if order == "dependency":
+        raise DependencyError("no broker answers")
+    worker.ready(True)
+    while not worker.stopping.wait(0.02) or order == "ignore-stop":
+        if order != "hang":
+            worker.beat()
+    (FOLDER / f"worker-{worker.index}.stopped").write_text(str(time.time()))
+
+
+if __name__ == "__main__":
+    settings = Settings(log=LogSettings(format=LogFormat.JSON))
+    configure(settings.log, service="test")
+    sys.exit(
+        supervise(
+            "test",
+            work,
+            2,
+            settings,
+            admin=("127.0.0.1", 0),
+            stop_timeout_s=float(os.environ.get("SUPERVISED_STOP_TIMEOUT_S", "20")),
+            liveness_timeout_s=float(os.environ.get("SUPERVISED_LIVENESS_TIMEOUT_S", "60")),
+            passing=[DependencyError.exit_code],
+        )
+    )
