@@ -59,11 +59,11 @@ class StateFolder:
         except OSError as error:
             raise self._unusable(str(error)) from None
         try:
-            with contextlib.suppress(_Unusable):
+            with contextlib.suppress(_RebuildRequiredError):
                 return self._opened(claim, position, has_offset)
             shutil.rmtree(claim.folder, ignore_errors=True)
             return self._opened(claim, position, has_offset)
-        except (StateError, OSError, _Unusable) as error:
+        except (StateError, OSError, _RebuildRequiredError) as error:
             claim.release()
             raise self._unusable(str(error)) from None
         except BaseException:
@@ -88,7 +88,7 @@ class StateFolder:
             if error.disk:
                 raise
             log.warning("state is corrupt, building it anew", folder=str(claim.folder), reason=str(error))
-            raise _Unusable(str(error)) from None
+            raise _RebuildRequiredError(str(error)) from None
         if state.complete_up_to > position and not has_offset:
             known_up_to = state.complete_up_to
             state.close(release=False)
@@ -103,7 +103,7 @@ class StateFolder:
             # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.
             log.warning("state is ahead of the group, building it anew", folder=str(claim.folder))
             state.close(release=False)
-            raise _Unusable("it is ahead of the group")
+            raise _RebuildRequiredError("it is ahead of the group")
         return state
 
     def _claim(self, partition: int) -> "_Claim":
@@ -133,7 +133,7 @@ class StateFolder:
         )
 
 
-class _Unusable(Exception):
+class _RebuildRequiredError(Exception):
     """To be built anew."""
 
 
