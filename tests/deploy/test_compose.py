@@ -113,6 +113,6 @@ def test_prometheus_and_alertmanager_take_their_files_and_the_jobs_are_the_alert
 
 
 def test_versions_of_kafka_and_the_registry_are_those_that_the_tests_know(services: dict[str, Any]) -> None:
-    known = (ROOT / "tests/containers.py").read_text("utf-8")
+    known = (ROOT / "tests/support/containers.py").read_text("utf-8")
     for name in ("kafka", "registry"):
         assert json.dumps(services[name]["image"]) in known
