@@ -4,11 +4,11 @@ import re
 
 MASK = "**********"
 
-_SECRET = (
+SECRET_WORDS = (
     *("password", "passwd", "passphrase", "secret", "token", "credential", "user.info", "api.key", "apikey", "jaas"),
     *("key.pem", "key.string", "private.key", "oauthbearer.config", "write_key", "signing_key", "basic_auth"),
 )
-_NOT_SECRET = ("endpoint.url", ".location", ".file", "credentials.source", "cb", ".ms", ".seconds")
+NOT_SECRET_ENDINGS = ("endpoint.url", ".location", ".file", "credentials.source", "cb", ".ms", ".seconds")
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s,/]*@|(?<=://)[^\s,@]*:[^\s,]*@|(?:^|(?<=[\s,=(]))[^\s,:/@]+:[^\s,]*@")
 """`user:password@`, after a scheme or at the beginning of an address that lacks one."""
@@ -17,7 +17,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^\s,/]*@|(?<=://)[^\s,@]*:[^\s,]*@|(?:^|(?<
 def is_secret(name: str) -> bool:
     """Whether a setting or a client's property of this name holds a secret: `sasl.password`, `ssl.key.pem`."""
     name = name.lower()
-    return any(word in name for word in _SECRET) and not name.endswith(_NOT_SECRET)
+    return any(word in name for word in SECRET_WORDS) and not name.endswith(NOT_SECRET_ENDINGS)
 
 
 def without_credentials(text: str) -> str:

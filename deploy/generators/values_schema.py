@@ -5,8 +5,10 @@ is secret, which a chart's values must not hold, and what the chart sets itself.
 """
 
 import json
+import re
 from typing import Any
 
+from runtime.masking import NOT_SECRET_ENDINGS, SECRET_WORDS
 from runtime.settings.model import Settings
 
 CHART = "helm/sternpost"
@@ -19,10 +21,18 @@ SET_BY_THE_CHART = {
     "sources": "the Secret that secrets.ingest names",
 }
 
-SENSITIVE_NAMES = "password|secret|key\\.pem|jaas|oauthbearer\\.config|assertion\\.private\\.key|basic\\.auth"
-"""Names of librdkafka's properties that hold a secret: they belong into the Secret's settings file."""
-
 Schema = dict[str, Any]
+
+NO_SECRET: Schema = {
+    "not": {
+        "allOf": [
+            {"pattern": "|".join(map(re.escape, SECRET_WORDS))},
+            {"not": {"pattern": f"({'|'.join(map(re.escape, NOT_SECRET_ENDINGS))})$"}},
+        ]
+    }
+}
+"""Names of clients' properties that hold no secret, as `runtime.masking.is_secret` has it. The others belong into the
+Secret's settings file."""
 
 
 def files() -> dict[str, str]:
@@ -169,8 +179,10 @@ def described(found: Schema, setting: str) -> Schema:
         kept["description"] = one_line(kept["description"])
     if setting.endswith("port"):
         kept["minimum"] = 1  # 0 takes a free port, which no Service would find
+    if setting.endswith("url"):
+        kept["not"] = {"pattern": "://[^/]*@"}  # a password in an address is a secret
     if kept.get("type") == "object":
-        kept["propertyNames"] = {"not": {"pattern": SENSITIVE_NAMES}}
+        kept["propertyNames"] = NO_SECRET
         kept["additionalProperties"] = {"type": ["string", "number", "boolean"]}
     return kept
 

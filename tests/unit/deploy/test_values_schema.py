@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from runtime.masking import is_secret
 from runtime.settings.loader import fields
 
 CHART = Path(__file__).parents[3] / "deploy/helm/sternpost"
@@ -85,6 +86,7 @@ def test_every_setting_can_be_set_but_for_secrets_and_what_the_chart_sets_itself
         {"settings": {"processor": {"profile": "other"}}},
         {"settings": {"sources": [{"name": "a", "write_keys": ["b"]}]}},
         {"settings": {"schema_registry": {"basic_auth": "user:password"}}},
+        {"settings": {"schema_registry": {"url": "https://user:password@registry.example.com"}}},
         {"settings": {"kafka": {"properties": {"sasl.password": "x"}}}},
         {"settings": {"kafka": {"properties": {"ssl.key.pem": "x"}}}},
         {"processor": {"autoscaling": {"kind": "vpa"}}},
@@ -95,3 +97,17 @@ def test_every_setting_can_be_set_but_for_secrets_and_what_the_chart_sets_itself
 def test_a_typo_a_bound_and_a_secret_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(change, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sasl.password", "sasl.username", "ssl.key.pem", "ssl.key.location", "ssl.keystore.password"),
+        *("sasl.oauthbearer.client.secret", "sasl.oauthbearer.token.endpoint.url", "ssl.ca.location", "linger.ms"),
+        *("sasl.oauthbearer.config", "basic.auth.user.info", "basic.auth.credentials.source", "security.protocol"),
+    ],
+)
+def test_properties_that_hold_a_secret_are_those_that_are_masked(name: str) -> None:
+    for section, setting in (("kafka", "properties"), ("schema_registry", "properties")):
+        change = {"settings": {section: {setting: {name: "x"}}}}
+        assert jsonschema.Draft7Validator(SCHEMA).is_valid(change) != is_secret(name)
