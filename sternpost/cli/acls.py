@@ -1,42 +1,40 @@
-"""`sternpost acls`: the rights that each role needs on the cluster."""
-
-from typing import TYPE_CHECKING
+"""`sternpost acls`: the ACLs that each role needs."""
 
 import click
 
+from runtime.settings.model import Settings
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
-
-ROLES = ("ingest", "processor", "provisioning", "viewer", "operator")
+from sternpost.operations import acls
 
 
 @click.command()
-@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), help="Only this role  [default: all]")
-@click.option("--principal", help="Who gets them  [default: User:sternpost-<role>]")
-@click.option("--replay-topic", "replay_topics", multiple=True, help="A topic that operators may replay to.")
-@click.option("--create", "creating", is_flag=True, help="Create them, rather than print the commands that do.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice([role.value for role in acls.Role]),
+    help="Only this role. Repeatable.  [default: all]",
+)
+@click.option("--principal", help="Principal to grant the rights to.  [default: User:sternpost-<role>]")
+@click.option("--replay-topic", "replay_topics", multiple=True, help="Topic that operators may replay to. Repeatable.")
+@click.option("--create", "creating", is_flag=True, help="Create the ACLs instead of printing commands.")
 @parameters.json_option
 @parameters.pass_settings
 def command(
-    settings: "Settings",
+    settings: Settings,
     roles: tuple[str, ...],
     principal: str | None,
     replay_topics: tuple[str, ...],
     creating: bool,
     as_json: bool,
 ) -> None:
-    """Print the commands that give each role what it needs and no more, or create these ACLs.
+    """Print the commands that grant each role exactly the rights it needs, or create these ACLs.
 
-    The names of topics, groups and transactional ids are those of the settings in force. The commands take the
-    credentials of someone who may create ACLs from admin.properties; --create takes them from kafka.properties.
+    The names of topics, groups and transactional ids come from the settings in force. The printed commands read the
+    credentials of someone who may create ACLs from admin.properties; --create reads them from kafka.properties.
     """
-    from sternpost.operations import acls
-
     result = []
-    for name in roles or ROLES:
-        role = acls.Role(name)
+    for role in map(acls.Role, roles) if roles else acls.Role:
         to = principal or f"User:sternpost-{role}"
         wanted = acls.grants(settings, role, replay_topics)
         if creating:

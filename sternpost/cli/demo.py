@@ -1,24 +1,22 @@
-"""`sternpost demo`: all of it on this machine, checked."""
+"""`sternpost demo`: the whole pipeline on this machine, checked."""
 
-from typing import TYPE_CHECKING
+import secrets
 
 import click
+from rich.console import Console
+from rich.table import Table
 
+from runtime import logs
+from runtime.errors import CheckFailedError
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from sternpost.local.demo import Outcome
+from sternpost.cli.global_options import GlobalOptions
+from sternpost.local import demo, samples, services
+from sternpost.operations import topics
 
 
-def show(console: "Console", outcome: "Outcome") -> None:
-    """The outcome for people: a table of counts, and what the events look like."""
-    from rich.table import Table
-
-    from sternpost.local import demo, samples
-
-    table = Table(title="What was sent, and what came of it", title_justify="left", title_style="bold")
+def show(console: Console, outcome: demo.Outcome) -> None:
+    """Print a table of counts and examples of the events."""
+    table = Table(title="What was sent and what came out", title_justify="left", title_style="bold")
     table.add_column("channel")
     for column in ("sent", "acknowledged", "emitted", "deduplicated", "dead-lettered"):
         table.add_column(column, justify="right")
@@ -33,13 +31,13 @@ def show(console: "Console", outcome: "Outcome") -> None:
             "",
         )
     table.add_row(
-        "(cut-off body)", "1", str(outcome.acknowledged["broken"]), "", "", str(outcome.dead_lettered.total())
+        "(truncated body)", "1", str(outcome.acknowledged["broken"]), "", "", str(outcome.dead_lettered.total())
     )
     table.add_row("(forged signature)", "1", f"{outcome.acknowledged['forged']}, 401", "", "", "", end_section=True)
     counts = outcome.counts()
     columns = ("sent", "acknowledged", "emitted", "deduplicated", "dead_lettered")
-    table.add_row("in all", *(str(counts[name]) for name in columns), style="bold")
-    table.add_row("must be", *(str(demo.EXPECTED[name]) for name in columns), style="dim")
+    table.add_row("total", *(str(counts[name]) for name in columns), style="bold")
+    table.add_row("expected", *(str(demo.EXPECTED[name]) for name in columns), style="dim")
     console.print(table)
 
     events = Table(title="Some of the events", title_justify="left", title_style="bold", box=None, header_style="dim")
@@ -54,37 +52,28 @@ def show(console: "Console", outcome: "Outcome") -> None:
     console.print(events)
     clicked = next((event for event in outcome.events if event["event"] == "Email Link Clicked"), None)
     if clicked:
-        console.print("\n[bold]One of them, decoded from Avro by the registry's schema[/]")
+        console.print("\n[bold]One event, decoded from Avro with the schema in the registry[/]")
         console.print_json(data=clicked)
 
 
 @click.command()
 @parameters.json_option
 @click.pass_obj
-def command(options: parameters.Options, as_json: bool) -> None:
-    """Run the whole pipeline on this machine and check what comes out.
+def command(options: GlobalOptions, as_json: bool) -> None:
+    """Run the whole pipeline on this machine and check the result.
 
-    Starts Kafka, a schema registry, ingest and the processor, sends signed webhooks of every channel, one of them
-    twice, a cut-off one and a forged one, and exits 0 only if every count is right. Where kafka.bootstrap_servers is
-    set, that cluster is used, with topics of its own that are removed at the end.
+    Start Kafka, a schema registry, ingest and the processor, and send signed webhooks of every channel, among them a
+    repeated one, a truncated one and a forged one. Exit 0 only if every count is right. If kafka.bootstrap_servers is
+    set, use that cluster, with topics for this run that are removed at the end.
     """
-    import secrets
-
-    from rich.console import Console
-
-    from runtime import logs
-    from runtime.errors import CheckFailedError
-    from sternpost.local import demo, services
-    from sternpost.operations import topics
-
-    given = options.given()
+    given = parameters.names_set(options)
     own_cluster = "kafka.bootstrap_servers" in given
     services.require_own_registry(kafka_given=own_cluster, registry_given="schema_registry.url" in given)
     name = f"sternpost-demo-{secrets.token_hex(4)}"
     for topic in ("raw", "events", "dead_letters"):
         options.overrides[f"topics.{topic}"] = f"{name}.{topic.replace('_', '-')}"
     options.overrides |= {"topics.partitions": 4, "processor.group_id": name, "sources": demo.sources()}
-    settings = options.load()
+    settings = parameters.load_settings(options)
     logs.configure(settings.log)
 
     with services.running(settings, own_cluster=own_cluster) as running:

@@ -1,34 +1,44 @@
-"""`sternpost dev`: all of it on this machine, kept running."""
+"""`sternpost dev`: the whole pipeline on this machine, until Ctrl-C."""
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from runtime import logs
+from runtime.errors import ConfigurationError
+from runtime.settings.loader import variable
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from sternpost.local.services import Services
+from sternpost.cli.global_options import GlobalOptions
+from sternpost.local import LocalStack, services
+from sternpost.local.process import watch
 
 
 @click.command()
-@click.option("--brokers", type=click.IntRange(1, 9), default=1, show_default=True, help="Kafka brokers to start.")
-@click.option("--kafka-port", type=int, default=9092, show_default=True, help="Of the first broker; 0: free ones.")
 @click.option(
-    "--registry-port", type=int, default=8085, show_default=True, help="Of the schema registry; 0: a free one."
+    "--brokers", type=click.IntRange(1, 9), default=1, show_default=True, help="Number of Kafka brokers to start."
 )
-@click.option("--free-ports", is_flag=True, help="Take free ports for everything.")
+@click.option(
+    "--kafka-port", type=int, default=9092, show_default=True, help="Port of the first broker; 0 takes free ports."
+)
+@click.option(
+    "--registry-port",
+    type=int,
+    default=8085,
+    show_default=True,
+    help="Port of the schema registry; 0 takes a free port.",
+)
+@click.option("--free-ports", is_flag=True, help="Take a free port for every process.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep topics, schemas and the processor's state in this folder  [default: throw them away at the end]",
+    help="Folder that keeps topics, schemas and the processor's state.  [default: a temporary folder]",
 )
-@click.option("--only-kafka", is_flag=True, help="Start Kafka and the schema registry, and no services.")
+@click.option("--only-kafka", is_flag=True, help="Start only Kafka and the schema registry.")
 @click.pass_obj
 def command(
-    options: parameters.Options,
+    options: GlobalOptions,
     brokers: int,
     kafka_port: int,
     registry_port: int,
@@ -38,28 +48,25 @@ def command(
 ) -> None:
     """Run Kafka, a schema registry, ingest and the processor on this machine until Ctrl-C.
 
-    Needs neither Docker nor Java: the first start downloads some 200 MB of pinned artifacts into the user's cache
-    folder. Where kafka.bootstrap_servers is set, that cluster is used and none is started; topics and schema are
-    created there where they are missing.
+    This needs neither Docker nor Java: the first start downloads about 200 MB of pinned artifacts into the user's
+    cache folder. If kafka.bootstrap_servers is set, use that cluster instead of starting one, and create the topics
+    and the schema that it lacks.
     """
-    from runtime import logs
-    from runtime.errors import ConfigurationError
-    from sternpost.local import LocalStack, services
-    from sternpost.local.process import watch
-
-    settings = options.load()
+    settings = parameters.load_settings(options)
     logs.configure(settings.log)
-    given = options.given()
+    given = parameters.names_set(options)
     own_cluster = "kafka.bootstrap_servers" in given
     services.require_own_registry(kafka_given=own_cluster, registry_given="schema_registry.url" in given)
     if own_cluster and only_kafka:
-        raise ConfigurationError("kafka.bootstrap_servers is set, so no Kafka is started: take it out, or --only-kafka")
+        raise ConfigurationError(
+            "--only-kafka starts a Kafka of its own, but kafka.bootstrap_servers is set: remove one of the two"
+        )
     kafka_port, registry_port = (0, 0) if free_ports else (kafka_port, registry_port)
     try:
         if only_kafka:
             stack = LocalStack(brokers=brokers, data_dir=data_dir, kafka_port=kafka_port, registry_port=registry_port)
             with services.ended_by_signals(), stack:
-                click.echo(_block(_of_cluster(stack.bootstrap_servers, stack.registry_url), stack.folder, data_dir))
+                click.echo(_block(_cluster_lines(stack.bootstrap_servers, stack.registry_url), stack.folder, data_dir))
                 watch(stack.processes)
         with services.running(
             settings,
@@ -69,27 +76,25 @@ def command(
             kafka_port=kafka_port,
             registry_port=registry_port,
             free_ports=free_ports,
-        ) as all_of_it:
-            click.echo(_of_services(all_of_it, data_dir))
-            watch(all_of_it.processes)
-    except (KeyboardInterrupt, SystemExit):  # how it is meant to end
+        ) as running:
+            click.echo(_describe(running, data_dir))
+            watch(running.processes)
+    except (KeyboardInterrupt, SystemExit):  # the intended end
         click.echo("stopped", err=True)
 
 
-def _of_cluster(bootstrap_servers: str, registry_url: str) -> dict[str, str]:
+def _cluster_lines(bootstrap_servers: str, registry_url: str) -> dict[str, str]:
     return {"Kafka": bootstrap_servers, "schema registry": registry_url}
 
 
-def _of_services(services: "Services", data_dir: Path | None) -> str:
-    """The endpoints, and what to put into another terminal's environment to work with them."""
-    from runtime.settings.loader import variable
-
-    settings = services.settings
-    made_up = services.source_made_up
+def _describe(running: services.Services, data_dir: Path | None) -> str:
+    """Return the endpoints, and the environment variables with which another terminal uses them."""
+    settings = running.settings
+    made_up = running.source_made_up
     topics = settings.topics
     lines = {
-        "webhook": f"{services.url}?writeKey=…",
-        **_of_cluster(settings.kafka.bootstrap_servers, settings.schema_registry.url),
+        "webhook": f"{running.url}?writeKey=…",
+        **_cluster_lines(settings.kafka.bootstrap_servers, settings.schema_registry.url),
         "topics": f"{topics.raw} → {topics.events}, {topics.dead_letters}",
         "ingest": f"http://{settings.ingest.admin_host}:{settings.ingest.admin_port} (/healthz /readyz /metrics)",
         "processor": f"http://{settings.processor.admin_host}:{settings.processor.admin_port} (/healthz …)",
@@ -107,19 +112,19 @@ def _of_services(services: "Services", data_dir: Path | None) -> str:
         exports[variable("sources")] = made_up
     return _block(
         lines,
-        services.logs.parent,
+        running.logs.parent,
         data_dir,
         [
             "",
             "In another terminal:",
             *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
             "  sternpost send                    # signed sample webhooks of every channel",
-            "  sternpost tail --from-beginning   # the events that came of them",
+            "  sternpost tail --from-beginning   # the events they became",
         ],
     )
 
 
 def _block(lines: dict[str, str], folder: Path, data_dir: Path | None, after: Sequence[str] = ()) -> str:
-    kept = "kept" if data_dir else "thrown away at the end"
+    kept = "kept" if data_dir else "removed at the end"
     lines = {**lines, "logs": str(folder / "logs"), "data": f"{folder} ({kept})"}
     return "\n".join(["", *(f"  {name:<16} {value}" for name, value in lines.items()), *after, "", "Ctrl-C ends it."])

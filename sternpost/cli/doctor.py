@@ -1,38 +1,34 @@
-"""`sternpost doctor`: is everything as it must be, and if not, what to do."""
-
-from typing import TYPE_CHECKING
+"""`sternpost doctor`: checks of everything Sternpost depends on, and how to fix what is wrong."""
 
 import click
 
+from runtime.errors import CheckFailedError
+from runtime.settings.model import Settings
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
-    from sternpost.operations.doctor.check import Check
+from sternpost.cli.output import pluralize, printable
+from sternpost.operations.acls import Role
+from sternpost.operations.doctor.check import Check
+from sternpost.operations.doctor.run_checks import run_checks
 
 STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red"), "skipped": ("-", "dim")}
 
 
 @click.command()
-@click.option("--url", help="The webhook endpoint  [default: http://127.0.0.1:<ingest.port>/v1/webhook]")
+@click.option("--url", help="URL of the webhook endpoint.  [default: http://127.0.0.1:<ingest.port>/v1/webhook]")
 @click.option(
     "--role",
-    type=click.Choice(["ingest", "processor", "provisioning", "viewer", "operator"]),
-    help="Whether the user in kafka.properties may do what this role needs.",
+    type=click.Choice([role.value for role in Role]),
+    help="Check that the user in kafka.properties has the rights of this role.",
 )
-@click.option("--send", is_flag=True, help="Send a signed event of each source the whole way, to sinks as well.")
+@click.option("--send", is_flag=True, help="Send a signed event of each source through the whole pipeline.")
 @parameters.json_option
 @parameters.pass_settings
-def command(settings: "Settings", url: str | None, role: str | None, send: bool, as_json: bool) -> None:
-    """Examine brokers, topics, rights, clocks, registry and endpoint; exits 1 where something is at fault.
+def command(settings: Settings, url: str | None, role: str | None, send: bool, as_json: bool) -> None:
+    """Check brokers, topics, rights, clocks, registry and endpoint, and say how to fix what is wrong.
 
-    Each finding comes with its mend. Nothing is changed, but for a topic that lives for a moment to ask the brokers
-    the time. With --send, an event about the person `sternpost-doctor` goes all the way, and every sink will see it.
+    Exit 1 if there is a fault. Nothing is changed, except that a short-lived topic is created to learn the brokers'
+    time. With --send, sinks see an event about the person `sternpost-doctor`.
     """
-    from runtime.errors import CheckFailedError
-    from sternpost.operations.acls import Role
-    from sternpost.operations.doctor.run_checks import run_checks
-
     scheme = "https" if settings.ingest.tls_certificate else "http"
     url = url or f"{scheme}://127.0.0.1:{settings.ingest.port}/v1/webhook"
     checks: list[Check] = []
@@ -45,17 +41,13 @@ def command(settings: "Settings", url: str | None, role: str | None, send: bool,
     if as_json:
         parameters.echo_json({"faults": faults, "warnings": warnings, "checks": [check._asdict() for check in checks]})
     if faults:
-        raise CheckFailedError(f"{faults} fault{'s' if faults > 1 else ''} found")
+        raise CheckFailedError(f"{pluralize(faults, 'fault')} found")
     if not as_json:
-        from sternpost.cli.output import pluralize
-
         click.echo("no faults found" + (f", {pluralize(warnings, 'warning')}" if warnings else ""))
 
 
-def _print(check: "Check") -> None:
+def _print(check: Check) -> None:
     sign, colour = STYLES[check.verdict]
-    from sternpost.cli.output import printable
-
     click.echo(f"{click.style(sign, fg=None if colour == 'dim' else colour)} {check.name}: {printable(check.detail)}")
     if check.mend:
-        click.echo(f"    mend: {printable(check.mend)}")
+        click.echo(f"    fix: {printable(check.mend)}")

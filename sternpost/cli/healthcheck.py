@@ -1,14 +1,12 @@
-"""`sternpost healthcheck`: the health check of a container or a unit."""
+"""`sternpost healthcheck`: the health check of a container or a systemd unit."""
 
 import http.client
-from typing import TYPE_CHECKING
 
 import click
 
+from runtime.errors import CheckFailedError, ConfigurationError
+from runtime.settings.model import Settings
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
 
 TIMEOUT_S = 3.0
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a service listens, not this command)
@@ -16,17 +14,17 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a se
 
 @click.command()
 @click.argument("service", type=click.Choice(["ingest", "processor"]), required=False)
-@click.option("--ready", is_flag=True, help="Ask whether it can do its work now (/readyz), not whether it is alive.")
+@click.option(
+    "--ready", is_flag=True, help="Ask whether it is ready to work (/readyz) instead of whether it is alive (/healthz)."
+)
 @parameters.pass_settings
-def command(settings: "Settings", service: str | None, ready: bool) -> None:
-    """Ask the service on this machine, over its admin port, whether it is well; exit 1 if it is not.
+def command(settings: Settings, service: str | None, ready: bool) -> None:
+    """Ask the service on this machine, on its admin port, whether it is healthy. Exit 1 if it is not.
 
-    Without SERVICE, ask both admin ports: one that nobody listens on is passed over, unless nobody listens on either.
-    Made for a container's HEALTHCHECK, for Compose and for systemd. A service that waits for Kafka is alive, but not
+    Without a service name, ask both admin ports and skip one on which nothing listens; at least one must answer. Use
+    this for a container's HEALTHCHECK, for Compose and for systemd. A service that waits for Kafka is alive, but not
     ready.
     """
-    from runtime.errors import CheckFailedError, ConfigurationError
-
     path = "/readyz" if ready else "/healthz"
     silent: list[str] = []
     answers = 0
@@ -36,7 +34,7 @@ def command(settings: "Settings", service: str | None, ready: bool) -> None:
             if service is None:
                 continue
             raise ConfigurationError(
-                f"{name}.admin_port is 0, so the service takes a free port that only its log names; set a fixed port"
+                f"{name}.admin_port is 0, so the service takes a free port that only its log tells; set a fixed port"
             )
         host = _EVERY_ADDRESS.get(section.admin_host, section.admin_host)
         try:
@@ -52,11 +50,13 @@ def command(settings: "Settings", service: str | None, ready: bool) -> None:
         answers += 1
         click.echo(f"{name}: {text}")
     if not answers:
-        raise CheckFailedError("; ".join(silent) or "both admin ports are 0: name the service, and set its admin_port")
+        raise CheckFailedError(
+            "; ".join(silent) or "both admin ports are 0: set ingest.admin_port or processor.admin_port to a fixed port"
+        )
 
 
 def _get(host: str, port: int, path: str) -> tuple[int, str]:
-    """Status and first line of the answer. Raises OSError and http.client.HTTPException."""
+    """Return the status and the first line of the body. Raises OSError and http.client.HTTPException."""
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", path)

@@ -9,39 +9,39 @@ import click
 
 from runtime.errors import SternpostError
 from sternpost.cli import standard_streams
-from sternpost.cli.parameters import Options
+from sternpost.cli.global_options import GlobalOptions
 
 COMMANDS = {
-    "acls": "Print, or create, the ACLs that each role needs.",
+    "acls": "Print or create the ACLs that each role needs.",
     "config": "Show the settings in force and where each came from.",
     "dead-letters": "List, show, export and redrive dead letters.",
-    "demo": "Run the whole pipeline on this machine and check what comes out.",
+    "demo": "Run the whole pipeline on this machine and check the result.",
     "dev": "Run Kafka, a schema registry and both services on this machine.",
     "doctor": "Check brokers, topics, rights, clocks, registry and endpoint.",
     "healthcheck": "Ask the service on this machine whether it is healthy.",
     "ingest": "Receive webhooks and write their bodies to the raw topic.",
     "process": "Turn raw records into track events, exactly once.",
-    "replay": "Map a range of the raw topic again, dry or for real.",
+    "replay": "Map a range of the raw topic again, as a dry run or for real.",
     "schema": "Register the events' Avro schema, or check it.",
-    "send": "Send signed webhooks, as Customer.io does.",
+    "send": "Send signed webhooks the way Customer.io does.",
     "status": "Show lag, members, throughput, dead letters and services.",
-    "tail": "Print the track events as JSON.",
-    "topics": "Create, check and grow the topics.",
+    "tail": "Print track events as JSON.",
+    "topics": "Create and check the topics, and add partitions.",
     "transform": "Map payloads from a file or stdin, without Kafka.",
 }
-"""Each command and its line in `sternpost --help`. `sternpost dead-letters` is in `dead_letters.py` of this folder."""
+"""Each command and its line in `sternpost --help`. The command `dead-letters` is in `dead_letters.py` beside this."""
 
 
 class Commands(click.Group):
-    """The commands of `COMMANDS`. Their modules are imported only when they are run, so that `--help` is fast."""
+    """The commands in `COMMANDS`. A command's module is imported only when the command runs, to keep `--help` fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands' names."""
+        """Return the names of the commands."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None if there is none of that name."""
+        """Import and return a command; return None if no command has this name."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"sternpost.cli.{cmd_name.replace('-', '_')}")
@@ -59,26 +59,31 @@ class Commands(click.Group):
     "--config",
     "file",
     type=click.Path(path_type=Path),
-    help="Settings file  [default: sternpost.toml, where there is one]",
+    help="Settings file.  [default: sternpost.toml, if it exists]",
 )
 @click.option(
-    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting: --set kafka.bootstrap_servers=…"
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set any setting: --set kafka.bootstrap_servers=broker:9092. Repeatable.",
 )
 @click.version_option(package_name="sternpost")
 @click.pass_context
 def cli(ctx: click.Context, file: Path | None, assignments: tuple[str, ...]) -> None:
-    """Customer.io reporting webhooks into Kafka as RudderStack track events, exactly once.
+    """Turn Customer.io reporting webhooks into RudderStack track events in Kafka, exactly once.
 
-    `sternpost demo` shows all of it on this machine. Settings come from sternpost.toml, STERNPOST_… environment
-    variables and options, the last being strongest; `sternpost config` shows those in force.
+    `sternpost demo` runs the whole pipeline on this machine. Settings come from sternpost.toml, from STERNPOST_…
+    environment variables and from options; each of these overrides the ones before it. `sternpost config` shows the
+    settings in force.
     """
-    ctx.obj = Options.parse(file, assignments)
+    ctx.obj = GlobalOptions.parse(file, assignments)
 
 
 def main() -> None:
-    """Entry point of the `sternpost` program."""
+    """Run the `sternpost` program and exit with its code."""
     standard_streams.secure()
-    # Commands say in their own words what the Kafka client complains about; services log it.
+    # Commands report the Kafka client's complaints in their own words; services log them.
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
         code = _exit_code()
@@ -87,7 +92,7 @@ def main() -> None:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
         code = error.exit_code
     except BrokenPipeError:
-        code = 1  # whoever read the output has enough of it
+        code = 1  # the reader of our output has closed it
     sys.exit(code)
 
 

@@ -1,44 +1,42 @@
-"""Output for people: what others wrote is shown and never obeyed, and a pipe gets whole lines."""
+"""Output for people and scripts. Text from outside is shown, never obeyed; in a pipe no line is wrapped."""
 
 import json
-from typing import TYPE_CHECKING, Any
+import logging
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+import click
+import orjson
+import structlog
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 WIDE = 1_000
-"""Columns where there is no terminal, so that nothing is wrapped."""
+"""Columns when standard output is not a terminal, so that nothing is wrapped."""
 
 
 def printable(text: str) -> str:
-    """What a terminal would obey rather than show (escape sequences, line breaks, changes of direction), and what it
-    could not show at all (half a surrogate pair), is escaped as JSON does it; so JSON text stays the same JSON."""
+    """Escape, as JSON does, each character that a terminal would obey or could not show.
+
+    These are escape sequences, line breaks, changes of direction and lone surrogates. JSON text stays the same JSON.
+    """
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
-def text(foreign: str, style: str = "") -> "Text":
-    """The same for rich, which finds no markup in it."""
-    from rich.text import Text
-
+def text(foreign: str, style: str = "") -> Text:
+    """Return `foreign`, made printable, as a rich text; markup in it is not interpreted."""
     return Text(printable(foreign), style)
 
 
-def console(**options: Any) -> "Console":
-    """Standard output, as wide as the terminal."""
-    from rich.console import Console
-
-    found = Console(highlight=False, markup=False, **options)
-    return found if found.is_terminal else Console(highlight=False, markup=False, width=WIDE, **options)
+def console(*, soft_wrap: bool = False) -> Console:
+    """Return a console on standard output, as wide as the terminal."""
+    found = Console(highlight=False, markup=False, soft_wrap=soft_wrap)
+    return found if found.is_terminal else Console(highlight=False, markup=False, width=WIDE, soft_wrap=soft_wrap)
 
 
-def table(*headers: str, folded: tuple[str, ...] = ()) -> "Table":
-    """Without lines. What does not fit is folded, in those columns alone as far as they have room to give."""
-    from rich.table import Table
-
+def table(*headers: str, folded: tuple[str, ...] = ()) -> Table:
+    """Return a table without lines. On a narrow terminal only the columns in `folded` give up width."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
         made.add_column(header, overflow="fold", no_wrap=header not in folded, min_width=14 * (header in folded))
@@ -46,5 +44,15 @@ def table(*headers: str, folded: tuple[str, ...] = ()) -> "Table":
 
 
 def pluralize(number: int, one: str) -> str:
-    """`1 broker`, `2 brokers`"""
+    """Return a number and its noun: `1 broker`, `2 brokers`."""
     return f"{number} {one}{'' if number == 1 else 's'}"
+
+
+def echo_json(value: object) -> None:
+    """Print one line of JSON that holds nothing a terminal would obey."""
+    click.echo(printable(orjson.dumps(value, default=str).decode()))
+
+
+def silence_logs() -> None:
+    """Drop log lines, for a command that reports the same events in its own words."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -1,4 +1,4 @@
-"""Progress of long work over records: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress over many records: a bar on a terminal, elsewhere a plain line every few seconds."""
 
 import time
 from types import TracebackType
@@ -12,10 +12,10 @@ PLAIN_INTERVAL_S = 10.0
 
 
 class Progress:
-    """On standard error, so that output for scripts stays clean."""
+    """Progress on standard error, so that output for scripts stays clean."""
 
     def __init__(self, what: str, *, transient: bool = False) -> None:
-        """`what` was done to the records that are counted: `sent back`. A transient bar is gone at its end."""
+        """Start without a total. `what` says what is done to the records: `sent back`. A transient bar vanishes."""
         self._what = what
         self._console = Console(stderr=True)
         self._bars = Bars(
@@ -42,21 +42,21 @@ class Progress:
         self._bars.stop()
 
     def start(self, total: int, what: str | None = None) -> None:
-        """From now on the rate counts; `total` is how many are to come. `what` begins something else."""
+        """Start counting the rate, with `total` records to come. `what` replaces the name of the work."""
         self._what = what or self._what
         self._total, self._done = total, 0
         self._started = self._said = time.monotonic()
         self._bars.reset(self._task, total=total, description=self._what, rate="")
 
     def at(self, done: int, total: int) -> None:
-        """So many are done of so many."""
+        """Set the count to `done` of `total` records."""
         if not done:
             self.start(total)
         else:
             self.advance(done - self._done)
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Add `count` records to those done."""
         self._done += count
         now = time.monotonic()
         rate = self._done / max(now - self._started, 1e-9)

@@ -1,13 +1,11 @@
 """`sternpost schema`: the events' Avro schema in the registry."""
 
-from typing import TYPE_CHECKING
-
 import click
 
+from runtime.errors import CheckFailedError
+from runtime.settings.model import Settings
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
+from sternpost.operations import schema
 
 
 @click.group()
@@ -18,10 +16,11 @@ def command() -> None:
 @command.command()
 @parameters.json_option
 @parameters.pass_settings
-def register(settings: "Settings", as_json: bool) -> None:
-    """Register the newest version under the events topic's subject, and keep it compatible (FULL_TRANSITIVE)."""
-    from sternpost.operations import schema
+def register(settings: Settings, as_json: bool) -> None:
+    """Register the newest version of the schema.
 
+    Register it under the subject of the events topic, and set the subject's compatibility to FULL_TRANSITIVE.
+    """
     found = schema.register(settings, warn=lambda text: click.echo(f"warning: {text}", err=True))
     if as_json:
         parameters.echo_json(found._asdict())
@@ -32,17 +31,14 @@ def register(settings: "Settings", as_json: bool) -> None:
 @command.command()
 @parameters.json_option
 @parameters.pass_settings
-def check(settings: "Settings", as_json: bool) -> None:
-    """Check that the registry has the schema and keeps it compatible; exits 1 where not."""
-    from runtime.errors import CheckFailedError
-    from sternpost.operations import schema
-
+def check(settings: Settings, as_json: bool) -> None:
+    """Check that the registry has the schema and keeps it compatible. Exit 1 if it does not."""
     found, findings, notes = schema.check(settings)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     if as_json:
         parameters.echo_json({"registered": found._asdict() if found else None, "findings": findings})
     elif found and not findings:
-        click.echo(f"{found.subject}: version {found.version}, id {found.id}, as it should be")
+        click.echo(f"{found.subject}: version {found.version}, id {found.id}: ok")
     if findings:
         raise CheckFailedError("; ".join(findings))

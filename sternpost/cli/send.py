@@ -1,33 +1,53 @@
-"""`sternpost send`: acts as Customer.io."""
+"""`sternpost send`: a simulated Customer.io that sends webhooks."""
 
 import itertools
+import time
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 import click
+import orjson
 
+from runtime.errors import CheckFailedError, ConfigurationError
+from runtime.settings.model import Settings
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
-    from sternpost.local.customerio_simulator import Report
+from sternpost.cli.output import pluralize
+from sternpost.local import samples
+from sternpost.local.customerio_simulator import Report, WebhookFeed
 
 
 @click.command()
 @click.argument("file", type=click.File("rb"), required=False)
-@click.option("--url", help="The endpoint  [default: http://127.0.0.1:<ingest.port>/v1/webhook]")
-@click.option("--write-key", help="[default: the first source's]")
-@click.option("--signing-key", help="[default: the first source's, if it has one]")
-@click.option("--count", type=click.IntRange(1), help="How many events  [default: FILE's, or one of each kind]")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events a second  [default: as fast as they go]")
-@click.option("--feeds", type=click.IntRange(1, 256), default=1, show_default=True, help="Webhooks sending at once.")
-@click.option("--run", default="", help="Text in the event ids, so that a second run is no duplicate of the first.")
-@click.option("--stall-s", type=float, default=3_600.0, show_default=True, help="Wait after an answer that stalls.")
-@click.option("--give-up-s", type=float, default=604_800.0, show_default=True, help="Longest wait for one event.")
+@click.option("--url", help="URL of the endpoint.  [default: http://127.0.0.1:<ingest.port>/v1/webhook]")
+@click.option("--write-key", help="Write key to send.  [default: the first source's]")
+@click.option("--signing-key", help="Key to sign with.  [default: the first source's, if it has one]")
+@click.option("--count", type=click.IntRange(1), help="Number of events.  [default: all of FILE, or one of each kind]")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Events per second.  [default: as fast as possible]"
+)
+@click.option(
+    "--feeds",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Number of webhook feeds that send at the same time.",
+)
+@click.option("--run", default="", help="Text to put into the event ids, so that a second run sends no duplicates.")
+@click.option(
+    "--stall-s",
+    type=float,
+    default=3_600.0,
+    show_default=True,
+    help="Seconds to wait after an answer that stalls the feed.",
+)
+@click.option(
+    "--give-up-s", type=float, default=604_800.0, show_default=True, help="Seconds after which to give an event up."
+)
 @parameters.json_option
 @parameters.pass_settings
 def command(
-    settings: "Settings",
+    settings: Settings,
     file: IO[bytes] | None,
     url: str | None,
     write_key: str | None,
@@ -40,22 +60,16 @@ def command(
     give_up_s: float,
     as_json: bool,
 ) -> None:
-    """Act as Customer.io: send signed payloads and keep its rules for retries.
+    """Send signed webhooks the way Customer.io does, with its rules for retries.
 
-    FILE has one JSON payload a line; without it, sample events of every channel are sent. Like Customer.io, each
-    feed sends in order, waits 4 s for an answer, tries again after a failure, and stalls for an hour (--stall-s)
-    after an answer such as 401, 429 or 500. Exits 1 unless every event was acknowledged.
+    FILE holds one JSON payload per line; without it, send sample events of every channel. Like Customer.io, each feed
+    sends in order, waits 4 s for an answer, retries after a failure, and stalls for an hour (--stall-s) after an
+    answer such as 401, 429 or 500. Exit 1 unless every event was acknowledged.
     """
-    import time
-    from concurrent.futures import ThreadPoolExecutor
-
-    from runtime.errors import CheckFailedError, ConfigurationError
-    from sternpost.local.customerio_simulator import Report, WebhookFeed
-
     source = settings.sources[0] if settings.sources else None
     if write_key is None:
         if source is None:
-            raise ConfigurationError("no source is configured: give --write-key, or set sources")
+            raise ConfigurationError("no source is configured: give --write-key or set STERNPOST_SOURCES")
         write_key = source.write_keys[0].get_secret_value()
         if signing_key is None and source.signing_keys:
             signing_key = source.signing_keys[0].get_secret_value()
@@ -80,12 +94,6 @@ def command(
 
 
 def _bodies(file: IO[bytes] | None, count: int | None, run: str) -> Iterator[bytes]:
-    import time
-
-    import orjson
-
-    from sternpost.local import samples
-
     if file is not None:
         lines = (line.rstrip(b"\r\n") for line in file)
         yield from itertools.islice((line for line in lines if line), count)
@@ -97,14 +105,14 @@ def _bodies(file: IO[bytes] | None, count: int | None, run: str) -> Iterator[byt
 
 
 def _shares(bodies: Iterator[bytes], feeds: int) -> list[Iterator[bytes]]:
-    """The bodies dealt out; a single feed takes them as they come, so that a long file is never held whole."""
+    """Deal the bodies out to the feeds. With one feed they are read one by one, so a long file is never held whole."""
     if feeds == 1:
         return [bodies]
     held = list(bodies)
     return [iter(held[index::feeds]) for index in range(feeds)]
 
 
-def _print(report: "Report", seconds: float, as_json: bool) -> None:
+def _print(report: Report, seconds: float, as_json: bool) -> None:
     p50, p99 = report.percentile_ms(0.5), report.percentile_ms(0.99)
     if as_json:
         parameters.echo_json(
@@ -126,4 +134,4 @@ def _print(report: "Report", seconds: float, as_json: bool) -> None:
     if p50 is not None and p99 is not None:
         click.echo(f"answer after {p50:.1f} ms (median), {p99:.1f} ms (99th percentile)")
     if report.stalls:
-        click.echo(f"Customer.io would have stalled {report.stalls} times")
+        click.echo(f"Customer.io would have stalled {pluralize(report.stalls, 'time')}")

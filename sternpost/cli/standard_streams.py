@@ -1,6 +1,6 @@
-"""Standard input, output and error of the program, whatever they were started as.
+"""Standard input, output and error, made safe however the program was started.
 
-Closed ones are replaced, so that no file or socket opened later gets their number and, with it, what is printed.
+A closed one is replaced, so that no file or socket opened later gets its number and, with it, what is printed.
 """
 
 import contextlib
@@ -18,12 +18,14 @@ INPUT, OUTPUT, ERROR = 0, 1, 2
 
 
 class OutputError(SternpostError):
-    """Standard output takes no more. That its reader ended is a BrokenPipeError instead."""
+    """Standard output cannot be written to. If its reader has closed it, BrokenPipeError is raised instead."""
 
 
 class _Output(io.FileIO):
-    """Raises OutputError if it cannot be written to, and takes what comes after that in silence: the interpreter
-    writes out, at its end, what is left."""
+    """Standard output. The first failed write raises OutputError; later ones are dropped.
+
+    The interpreter flushes the rest at exit, and must not fail then.
+    """
 
     _failed = False
 
@@ -38,12 +40,12 @@ class _Output(io.FileIO):
         except OSError as error:
             self._failed = True
             raise OutputError(
-                f"standard output cannot be written to ({error.strerror}): what was written so far is not all"
+                f"standard output cannot be written to ({error.strerror}): the output is incomplete"
             ) from None
 
 
 class _Messages(io.FileIO):
-    """Never raises: a message that cannot be shown must not end what it is about."""
+    """Standard error. Never raises: a message that cannot be shown must not end the work it is about."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         with contextlib.suppress(OSError):
@@ -52,16 +54,16 @@ class _Messages(io.FileIO):
 
 
 def secure() -> None:
-    """To be called before the program opens anything."""
+    """Make the three streams safe. Call this before the program opens anything."""
     for descriptor in (INPUT, OUTPUT, ERROR):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number is the missing one. It cannot be written to: log lines count as dropped.
+            # The new descriptor gets the lowest free number: the missing one. Writes to it fail and count as dropped.
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
     if sys.stdin is None:
         sys.stdin = _nowhere("r")
-    # What a test, or whoever uses this as a library, has put in their place stays.
+    # A replacement by a test, or by a program that uses this as a library, stays.
     if sys.stdout is None:
         sys.stdout = _nowhere("w")
     elif sys.stdout is sys.__stdout__:

@@ -1,45 +1,44 @@
-"""`sternpost status`: how the pipeline is doing."""
+"""`sternpost status`: the state of the pipeline."""
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
 
+from runtime.errors import DependencyError
+from runtime.settings.model import Settings
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
-    from sternpost.operations.status.snapshot import Snapshot, StatusCollector
+from sternpost.cli.output import console
+from sternpost.cli.status_view import view
+from sternpost.operations.status.snapshot import Snapshot, StatusCollector
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Keep looking, until Ctrl-C; with --json, one line for each look.")
+@click.option("--watch", is_flag=True, help="Repeat until Ctrl-C; with --json, print one line each time.")
 @click.option(
     "--interval-s",
     type=click.FloatRange(0.1, 3_600),
-    help="Time between two looks, which the throughput is measured over.  [default: 1, with --watch 2]",
+    help="Seconds between two looks; throughput is measured over this time.  [default: 1, with --watch 2]",
 )
-@click.option("--count", type=click.IntRange(1), help="With --watch: end after so many looks.")
+@click.option("--count", type=click.IntRange(1), help="With --watch: stop after this number of looks.")
 @parameters.json_option
 @parameters.pass_settings
-def command(settings: "Settings", watch: bool, interval_s: float | None, count: int | None, as_json: bool) -> None:
-    """Show the group's members, how far it is behind, throughput, dead letters, schema and services.
+def command(settings: Settings, watch: bool, interval_s: float | None, count: int | None, as_json: bool) -> None:
+    """Show lag, group members, throughput, dead letters, schema and services.
 
-    Works while the services are down: what the brokers know is asked of the brokers. The lag is counted to the last
-    stable offset, in records, and in seconds since the oldest of them was received. Whether the processor is still
-    catching up on what it deduplicates against shows on its line, if its admin port can be reached from here.
+    This works while the services are down, because most of it comes from the brokers. Lag is counted up to the last
+    stable offset, in records and in seconds since the oldest of them was received. The processor's line says whether
+    it is still restoring its deduplication state, if its admin port can be reached from here.
     """
-    from sternpost.cli.output import console
-    from sternpost.cli.status_view import view
-    from sternpost.operations.status.snapshot import StatusCollector
-
     out = console()
-    looker = StatusCollector(settings)
-    snapshot = looker.look()
+    collector = StatusCollector(settings)
+    snapshot = collector.look()
     if not watch:
         time.sleep(interval_s or 1.0)
-        snapshot = looker.look()
+        snapshot = collector.look()
         if as_json:
             parameters.echo_json(snapshot.as_json())
         else:
@@ -54,30 +53,24 @@ def command(settings: "Settings", watch: bool, interval_s: float | None, count: 
                 out.print(view(snapshot))
             if looks == count:
                 return
-            snapshot = _next(looker, interval_s or 2.0, lambda error: click.echo(f"error: {error}", err=True))
+            snapshot = _next(collector, interval_s or 2.0, lambda error: click.echo(f"error: {error}", err=True))
             looks += 1
-    from rich.console import Group
-    from rich.live import Live
-    from rich.text import Text
-
     with Live(view(snapshot), console=out, auto_refresh=False, screen=count is None) as live:
 
         def tell(error: Exception) -> None:
-            live.update(Group(Text(f"as it was before: {error}\n", "bold red"), view(snapshot)), refresh=True)
+            live.update(Group(Text(f"outdated: {error}\n", "bold red"), view(snapshot)), refresh=True)
 
         while looks != count:
-            snapshot = _next(looker, interval_s or 2.0, tell)
+            snapshot = _next(collector, interval_s or 2.0, tell)
             live.update(view(snapshot), refresh=True)
             looks += 1
 
 
-def _next(looker: "StatusCollector", interval_s: float, tell: Callable[[Exception], None]) -> "Snapshot":
-    """Goes on looking while brokers are away: that is when someone watches."""
-    from runtime.errors import DependencyError
-
+def _next(collector: StatusCollector, interval_s: float, tell: Callable[[Exception], None]) -> Snapshot:
+    """Return the next snapshot. While the brokers do not answer, report that and keep trying."""
     while True:
         time.sleep(interval_s)
         try:
-            return looker.look()
+            return collector.look()
         except DependencyError as error:
             tell(error)

@@ -1,4 +1,4 @@
-"""A snapshot for people."""
+"""A status snapshot as tables for a terminal."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,11 +10,11 @@ from sternpost.operations.status.service import Service
 from sternpost.operations.status.snapshot import Snapshot
 
 MOST_KINDS = 10
-"""Pairs of code and source that are shown: whoever writes to the raw topic can invent sources."""
+"""Pairs of code and source to show. There can be any number: whoever writes to the raw topic can invent sources."""
 
 
 def view(snapshot: Snapshot) -> RenderableType:
-    """The whole of it; colours say where to look."""
+    """Return the whole snapshot; colours mark what needs attention."""
     return Group(_head(snapshot), Text(""), _partitions(snapshot), Text(""), _rest(snapshot))
 
 
@@ -66,7 +66,7 @@ def _rest(snapshot: Snapshot) -> RenderableType:
         letters += (
             f", and {sum(number for _, number in more)} of {len(more)} more kinds (`sternpost dead-letters list`)"
         )
-    sent_back = f" ({dead.redriven} were sent back)" if dead.redriven else ""
+    sent_back = f" ({dead.redriven} sent back)" if dead.redriven else ""
     among = "" if dead.complete else f"; of the newest {MOST} records: `sternpost dead-letters list` counts all"
     rows.add_row(Text("dead letters", "bold"), text(letters + sent_back + among, "yellow" if counts else "green"))
     if snapshot.duplicates is not None:

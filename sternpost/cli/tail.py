@@ -1,36 +1,34 @@
-"""`sternpost tail`: what is in the output topics."""
+"""`sternpost tail`: the events in the output topic."""
 
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import Any
 
 import click
 
+from runtime.kafka import range_consumer
+from runtime.schema_registry import Registry
+from runtime.settings.model import Settings
+from schemas.avro.decoder import EventReader
+from schemas.track_event import track_json
 from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
 
 
 @click.command()
-@click.option("--from-beginning", is_flag=True, help="All that is there, not only what comes from now on.")
-@click.option("--no-follow", is_flag=True, help="End with the last event that is there.")
-@click.option("--count", type=click.IntRange(1), help="End after so many events.")
-@click.option("--idle-s", type=click.FloatRange(0, min_open=True), help="End when none came for so many seconds.")
-@click.option("--offsets", is_flag=True, help="With partition, offset and headers around each event.")
+@click.option("--from-beginning", is_flag=True, help="Start with the oldest event instead of the next one.")
+@click.option("--no-follow", is_flag=True, help="Stop after the newest event instead of waiting for more.")
+@click.option("--count", type=click.IntRange(1), help="Stop after this number of events.")
+@click.option(
+    "--idle-s", type=click.FloatRange(0, min_open=True), help="Stop when no event has come for this number of seconds."
+)
+@click.option("--offsets", is_flag=True, help="Print partition, offset and headers with each event.")
 @parameters.pass_settings
 def command(
-    settings: "Settings", from_beginning: bool, no_follow: bool, count: int | None, idle_s: float | None, offsets: bool
+    settings: Settings, from_beginning: bool, no_follow: bool, count: int | None, idle_s: float | None, offsets: bool
 ) -> None:
-    """Show the track events as JSON, one a line, decoded through the schema registry.
+    """Print track events as JSON, one per line, decoded with the schemas in the registry.
 
-    Only committed events are shown: what a sink with isolation.level=read_committed sees.
+    Only committed events are printed: those that a sink with isolation.level=read_committed sees.
     """
-    from itertools import islice
-
-    from runtime.kafka import range_consumer
-    from runtime.schema_registry import Registry
-    from schemas.avro.decoder import EventReader
-    from schemas.track_event import track_json
-
     messages = range_consumer.read(
         settings,
         settings.topics.events,

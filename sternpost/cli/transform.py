@@ -6,7 +6,7 @@ from typing import IO, Any
 import click
 
 from schemas.record_headers import DEFAULT_SOURCE
-from sternpost.cli import parameters
+from sternpost.cli import output
 
 
 class Moment(click.ParamType[int]):
@@ -77,7 +77,7 @@ def command(
     from runtime.errors import CheckFailedError
     from sternpost.operations import transform
 
-    parameters.silence_logs()  # a dead letter tells of a fault of ours, too
+    output.silence_logs()  # a dead letter tells of a fault of ours, too
 
     def record(body: bytes) -> RawRecord:
         return record_of(
