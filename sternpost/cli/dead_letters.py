@@ -24,10 +24,10 @@ class Moment(click.ParamType[int]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from sternpost.operations.offset_spec import moment_ms
+        from sternpost.operations.range_bound import parse_time
 
         try:
-            return value if isinstance(value, int) else moment_ms(value)
+            return value if isinstance(value, int) else parse_time(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -9,6 +9,8 @@ from sternpost.cli import parameters
 if TYPE_CHECKING:
     from runtime.settings.model import Settings
     from sternpost.operations.replay.compare import Difference
+    from sternpost.operations.replay.filters import Filters
+    from sternpost.operations.replay.requested_range import RequestedRange
 
 
 @click.command()
@@ -60,74 +62,50 @@ def command(
     command goes on where it stopped, and after it has finished, it refuses to write everything a second time, unless
     --again says so. Duplicates are told apart as the processor does. Dead letters are counted, and not written.
     """
-    from sternpost.operations.offset_spec import parse
     from sternpost.operations.replay.filters import Filters
-    from sternpost.operations.replay.offset_range import resolve
+    from sternpost.operations.replay.requested_range import RequestedRange
 
     if [dry_run, to_topic is not None, live].count(True) != 1:
         raise click.UsageError("give one of --dry-run, --to-topic TOPIC and --live")
     try:
-        first, last = parse(start), parse(end)
+        requested = RequestedRange.parse(start, end, partitions, skip_expired=skip_expired)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     parameters.silence_logs()
     filters = Filters(frozenset(sources), frozenset(t.lower() for t in object_types), frozenset(people))
-
-    def spans() -> Any:
-        return resolve(settings, first, last, partitions, skip_expired=skip_expired)
-
     if dry_run:
-        _dry_run(settings, spans(), filters, show_values, as_json)
-        return
-    words = (start, end, repr(sorted(partitions)), filters.as_text())
-    _write(settings, to_topic or settings.topics.events, live, words, spans, filters, rate, again, as_json)
-
-
-def _dry_run(settings: "Settings", spans: Any, filters: Any, show_values: bool, as_json: bool) -> None:
-    from runtime.kafka.transactional_producer import graceful_interrupt
-    from runtime.schema_registry import Registry
-    from sternpost.cli.progress import Progress
-    from sternpost.operations.replay.compare import compare
-    from sternpost.operations.replay.existing_events import ExistingEvents
-    from sternpost.operations.replay.replay_pipeline import ReplayPipeline
-
-    registry = Registry(settings.schema_registry)
-    present = ExistingEvents(settings, settings.topics.events, spans)
-    try:
-        with (
-            graceful_interrupt() as interrupted,
-            ReplayPipeline(settings, spans, filters, 0) as mapping,
-            Progress("read and compared") as progress,
-        ):
-            output = present.spans()
-            progress.start(sum(span.offsets for span in [*output, *spans]))
-            present.read(output, registry.schema, progress.advance, lambda: bool(interrupted))
-            mapping.warm_up(lambda: bool(interrupted))
-            difference = compare(
-                mapping,
-                present,
-                registry.schema,
-                show_values=show_values,
-                on_done=progress.advance,
-                interrupted=lambda: bool(interrupted),
-            )
-            if interrupted:
-                click.echo("interrupted: what follows is of a part of the range", err=True)
-    finally:
-        present.close()
-        registry.close()
-    result = {
-        "range": [span._asdict() for span in spans],
-        **difference.as_json(),
-        "unreadable": present.unreadable,
-    }
-    if as_json:
-        parameters.echo_json(result)
+        _dry_run(settings, requested, filters, show_values=show_values, as_json=as_json)
     else:
-        _show(settings, difference)
-        if present.unreadable:
+        _write(settings, requested, filters, to_topic, rate, again=again, as_json=as_json)
+
+
+def _dry_run(
+    settings: "Settings", requested: "RequestedRange", filters: "Filters", *, show_values: bool, as_json: bool
+) -> None:
+    from runtime.kafka.transactional_producer import graceful_interrupt
+    from sternpost.cli.progress import Progress
+    from sternpost.operations.replay import dry_run
+
+    ranges = requested.resolve(settings)
+    with graceful_interrupt() as interrupted, Progress("read and compared") as progress:
+        result = dry_run.dry_run(
+            settings,
+            ranges,
+            filters,
+            show_values=show_values,
+            interrupted=interrupted,
+            on_start=progress.start,
+            on_done=progress.advance,
+        )
+    if interrupted:
+        click.echo("interrupted: what follows covers a part of the range", err=True)
+    if as_json:
+        parameters.echo_json(result.as_json())
+    else:
+        _show(settings, result.difference)
+        if result.unreadable:
             topic = settings.topics.events
-            click.echo(f"{present.unreadable} records of {topic} are no events that can be read, and were passed over")
+            click.echo(f"{result.unreadable} records of {topic} cannot be read as events, and were skipped")
     if interrupted:
         raise click.exceptions.Exit(130)
 
@@ -164,99 +142,32 @@ def _value(value: Any) -> str:
 
 def _write(
     settings: "Settings",
-    target: str,
-    live: bool,
-    words: tuple[str, ...],
-    resolve: Any,
-    filters: Any,
+    requested: "RequestedRange",
+    filters: "Filters",
+    to_topic: str | None,
     rate: float | None,
+    *,
     again: bool,
     as_json: bool,
 ) -> None:
-    from runtime.errors import CheckFailedError, ConfigurationError
-    from runtime.kafka import range_consumer
-    from runtime.kafka.admin import check_topics
-    from runtime.kafka.transactional_producer import TransactionalProducer, graceful_interrupt
-    from sternpost.cli.progress import Progress as Bar
-    from sternpost.operations.replay.offset_range import check_kept
-    from sternpost.operations.replay.progress import Progress, name_of
-    from sternpost.operations.replay.replay_pipeline import ReplayPipeline
-    from sternpost.operations.replay.target import ensure, schema_id
-    from sternpost.operations.replay.write import write
+    from runtime.kafka.transactional_producer import graceful_interrupt
+    from sternpost.cli.progress import Progress
+    from sternpost.operations.replay.replay import Replay
 
-    topics = settings.topics
-    if not live and target in (topics.raw, topics.events, topics.dead_letters):
-        raise ConfigurationError(
-            f"--to-topic {target} is one of the pipeline's own topics; --live writes to {topics.events}"
-        )
-    check_topics(settings, [topics.raw, topics.events])
-    framed = schema_id(settings)
-    name = name_of(settings, target, *words)
-    progress = Progress(settings, name)
-    try:
-        # First, so that what an earlier run left undecided is decided.
-        transactions = TransactionalProducer(settings, name)
-        found = progress.find(range_consumer.topic_partitions(settings, topics.raw))
-        spans = None if again else found
-        resumed = spans is not None
-        if spans is None:
-            spans = resolve()
-        elif not any(span.offsets for span in spans):
-            raise CheckFailedError(
-                f"a replay to {target} with these options has finished, and would write its events a second time; "
-                "--again does that, reckoning times such as `2h` anew"
-            )
-        else:
-            check_kept(settings, spans)
-            click.echo(f"going on with a replay that was interrupted, {_left(spans)} offsets left", err=True)
-        ensure(settings, target)
-        if not resumed:
-            progress.begin(spans)
-        with (
-            graceful_interrupt() as interrupted,
-            ReplayPipeline(settings, spans, filters, framed) as mapping,
-            Bar("replayed") as bar,
-        ):
-            mapping.warm_up(lambda: bool(interrupted))
-            bar.start(_left(spans))
-            counts = write(
-                settings,
-                target,
-                mapping,
-                spans,
-                progress,
-                transactions,
-                rate=rate,
-                interrupted=interrupted,
-                on_done=bar.advance,
-            )
-    finally:
-        progress.close()
-    letters = {code: n for code, n in counts.items() if code not in ("events", "duplicates", "filtered")}
+    with Replay(settings, requested, filters, to_topic, again=again) as replay:
+        if replay.resumed:
+            click.echo(f"resuming a replay that was interrupted, {replay.offsets_left} offsets left", err=True)
+        with graceful_interrupt() as interrupted, Progress("replayed") as progress:
+            result = replay.run(rate=rate, interrupted=interrupted, on_start=progress.start, on_done=progress.advance)
+    counts = result.counts
     if as_json:
-        parameters.echo_json(
-            {
-                "range": [span._asdict() for span in spans],
-                "resumed": resumed,
-                "finished": not interrupted,
-                "target": target,
-                "records": counts.total(),
-                "events": counts["events"],
-                "duplicates": counts["duplicates"],
-                "filtered": counts["filtered"],
-                "dead_letters": letters,
-            }
-        )
+        parameters.echo_json(result.as_json())
     else:
         click.echo(
-            f"{counts['events']} events written to {target}, from {counts.total()} raw records "
+            f"{counts['events']} events written to {result.target}, from {counts.total()} raw records "
             f"({counts['duplicates']} duplicates, {counts['filtered']} filtered out, "
-            f"{sum(letters.values())} dead letters)"
+            f"{sum(result.dead_letters.values())} dead letters)"
         )
-    if interrupted:
-        click.echo("interrupted; the same command goes on from here", err=True)
+    if not result.finished:
+        click.echo("interrupted; the same command resumes from here", err=True)
         raise click.exceptions.Exit(130)
-
-
-def _left(spans: Any) -> int:
-    return sum(span.offsets for span in spans)

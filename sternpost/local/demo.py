@@ -128,14 +128,14 @@ def run(settings: Settings, url: str) -> Outcome:
 
 def _await_processor(settings: Settings) -> None:
     """Waits until the group has committed the end of every raw partition, and what it wrote can be read."""
-    from sternpost.operations.status import consumer_group
+    from sternpost.operations.committed_offsets import processor_offsets
 
     topics = settings.topics
     ends = {span.partition: span.end for span in range_consumer.readable_ranges(settings, topics.raw)}
     deadline = time.monotonic() + SETTLE_S
     behind = ends
     while time.monotonic() < deadline:
-        committed = consumer_group.committed(settings, sorted(ends))
+        committed = processor_offsets(settings, sorted(ends))
         behind = {partition: end for partition, end in ends.items() if end > committed.get(partition, 0)}
         # The group's offsets are there a moment before the last transaction's end is in every partition.
         if not behind and all(_is_settled(settings, topic) for topic in (topics.events, topics.dead_letters)):

@@ -27,10 +27,9 @@ from schemas.avro.decoder import EventReader
 from schemas.track_event import load_schema
 from sternpost.cli.main import cli
 from sternpost.local import samples
-from sternpost.operations.offset_spec import parse
+from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.existing_events import CLOCK_DIFFERENCE_MS, ExistingEvents
-from sternpost.operations.replay.offset_range import check_kept, resolve
-from sternpost.operations.replay.progress import Progress
+from sternpost.operations.replay.requested_range import RequestedRange, check_retained
 from tests.support.kafka import SettingsMaker, TopicMaker
 
 BROKEN = b'{"event_id":'
@@ -266,30 +265,30 @@ def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Set
 
     for start in ("offset:0", "0:2", "1h"):
         with pytest.raises(DependencyError, match="retention has removed part of the range"):
-            resolve(settings, parse(start), parse("end"))
+            RequestedRange.parse(start, "end").resolve(settings)
     with pytest.raises(DependencyError, match="before it was replayed"):  # of one under way
-        check_kept(settings, kept)
+        check_retained(settings, kept)
     rest = [OffsetRange(0, 3, kept[0].end), OffsetRange(1, 0, kept[1].end)]
-    check_kept(settings, rest)
-    assert resolve(settings, parse("beginning"), parse("end")) == rest
-    assert resolve(settings, parse("offset:0"), parse("end"), skip_expired=True) == rest
-    assert resolve(settings, parse("0:3"), parse("0:5")) == [OffsetRange(0, 3, 5)]
-    assert resolve(settings, parse("1h"), parse("now"), [1]) == [rest[1]]
-    with pytest.raises(DependencyError, match="nothing in that range"):
-        resolve(settings, parse("end"), parse("end"))
+    check_retained(settings, rest)
+    assert RequestedRange.parse("beginning", "end").resolve(settings) == rest
+    assert RequestedRange.parse("offset:0", "end", skip_expired=True).resolve(settings) == rest
+    assert RequestedRange.parse("0:3", "0:5").resolve(settings) == [OffsetRange(0, 3, 5)]
+    assert RequestedRange.parse("1h", "now", [1]).resolve(settings) == [rest[1]]
+    with pytest.raises(DependencyError, match="is empty"):
+        RequestedRange.parse("end", "end").resolve(settings)
 
 
 def test_a_new_run_leaves_nothing_of_an_interrupted_one_to_go_on_with(settings: Settings) -> None:
     receive(settings, bodies(10))
     name = f"{settings.processor.group_id}.replay.again"
     for spans in ([OffsetRange(0, 0, 3), OffsetRange(1, 0, 3)], [OffsetRange(0, 1, 4)]):
-        progress = Progress(settings, name)
-        progress.find([0, 1])
-        progress.begin(spans)
-        progress.close()
-    progress = Progress(settings, name)
-    assert progress.find([0, 1]) == [OffsetRange(0, 1, 4), OffsetRange(1, 3, 3)]
-    progress.close()
+        checkpoint = ReplayCheckpoint(settings, name)
+        checkpoint.find([0, 1])
+        checkpoint.begin(spans)
+        checkpoint.close()
+    checkpoint = ReplayCheckpoint(settings, name)
+    assert checkpoint.find([0, 1]) == [OffsetRange(0, 1, 4), OffsetRange(1, 3, 3)]
+    checkpoint.close()
 
 
 def test_of_several_events_of_a_raw_record_the_one_written_last_counts(settings: Settings) -> None:
@@ -342,9 +341,9 @@ def test_a_dry_run_reads_only_what_the_range_can_have_been_written_to(settings: 
     write(b"since", now_ms)
 
     def read(start: str) -> list[OffsetRange]:
-        present = ExistingEvents(settings, settings.topics.events, resolve(settings, parse(start), parse("end")))
+        present = ExistingEvents(settings, settings.topics.events, RequestedRange.parse(start, "end").resolve(settings))
         try:
-            return [span for span in present.spans() if span.offsets]
+            return [span for span in present.output_ranges() if span.offsets]
         finally:
             present.close()
 

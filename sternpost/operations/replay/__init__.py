@@ -1,1 +1,1 @@
-"""Maps a range of the raw topic again: to compare with what came of it before, or to write it anew."""
+"""Map a range of the raw topic again, to compare the result with existing events or to write the events again."""

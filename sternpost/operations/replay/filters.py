@@ -1,4 +1,4 @@
-"""Which records of the range are meant."""
+"""Filters that choose records of a range."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +15,16 @@ _IDENTIFIERS = ("id", "email", "cio_id")
 
 @dataclass(frozen=True)
 class Filters:
-    """A record passes if it passes each filter; an empty one passes all."""
+    """Filters on raw records. A record has to pass each of them; an empty filter passes every record."""
 
     sources: frozenset[str] = frozenset()
     object_types: frozenset[str] = frozenset()
     """In lower case."""
     people: frozenset[str] = frozenset()
-    """By any of their ids: the record's key, customer id, cio_id, email, recipient."""
+    """By any of their identifiers: the record's key, customer id, cio_id, email or recipient."""
 
-    def take(self, record: RawRecord) -> bool:
-        """A body that is no JSON is of no object type, and about nobody but whom its key names."""
+    def match(self, record: RawRecord) -> bool:
+        """Return whether the record passes. A body that is not JSON has no object type, and no person but its key."""
         if self.sources:
             source = dict(record.headers).get(record_headers.SOURCE) or record_headers.DEFAULT_SOURCE.encode()
             if source.decode("utf-8", "replace") not in self.sources:
@@ -45,7 +45,7 @@ class Filters:
         return not self.people or not self.people.isdisjoint(_people(record, payload))
 
     def as_text(self) -> str:
-        """The same for the same filters; part of what tells one replay from another."""
+        """Return a text that is the same for equal filters; it is part of a replay's identity."""
         return repr([sorted(self.sources), sorted(self.object_types), sorted(self.people)])
 
 

@@ -1,7 +1,7 @@
-"""The range mapped by today's code, duplicates told apart as the processor tells them."""
+"""Map ranges of the raw topic with this version's code, and tell duplicates as the processor does."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -16,53 +16,62 @@ from processor.interfaces import ClientUnusableError
 from processor.messages import raw_records
 from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import Outcome, RawRecord
+from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
 from runtime import temporary
 from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
 from runtime.kafka.config import record_limits
 from runtime.kafka.range_consumer import OffsetRange
+from runtime.kafka.transactional_producer import StopRequest
 from runtime.settings.model import Settings
 from sternpost.operations.replay.filters import Filters
 
 
 class ReplayBatch(NamedTuple):
-    """One batch of the range."""
+    """One batch of records and what they become."""
 
     outcomes: list[tuple[RawRecord, Outcome]]
-    """Of the records that pass the filters."""
-    passed_over: int
-    """Records that do not."""
-    positions: dict[int, int]
-    """The next offset to read, by partition, once the batch is done with."""
+    """The records that pass the filters."""
+    filtered: int
+    """The number of records that do not."""
+    next_offsets: dict[int, int]
+    """By partition, the offset after the last record of the batch."""
 
     def tally(self) -> Counter[str]:
-        """`events`, `duplicates`, `filtered`, and dead letters by their code."""
-        counts: Counter[str] = Counter({"filtered": self.passed_over})
+        """Count `events`, `duplicates`, `filtered`, and dead letters by their code."""
+        counts: Counter[str] = Counter({"filtered": self.filtered})
         for _, outcome in self.outcomes:
-            kind = type(outcome).__name__
-            counts[{"Event": "events", "Duplicate": "duplicates"}.get(kind) or outcome.code.value] += 1  # type: ignore[union-attr]
+            if isinstance(outcome, Event):
+                counts["events"] += 1
+            elif isinstance(outcome, DeadLetter):
+                counts[outcome.code.value] += 1
+            else:
+                counts["duplicates"] += 1
         return counts
 
 
 class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
-    """Knows what the window before each span held, so that what was a duplicate then is one again: a record is a
-    duplicate of an earlier one only, in the range or before it."""
+    """The processor's pipeline over ranges of the raw topic.
 
-    def __init__(self, settings: Settings, spans: Sequence[OffsetRange], filters: Filters, schema_id: int) -> None:
-        """`schema_id` frames the events."""
+    It restores the deduplication window before each range, so that a record counts as a duplicate only if an earlier
+    record, in the range or before it, has the same event.
+    """
+
+    def __init__(self, settings: Settings, ranges: Sequence[OffsetRange], filters: Filters, schema_id: int) -> None:
+        """`schema_id` is the registry's id that the events carry."""
         window_ms = settings.processor.dedup_window_s * 1000
-        self._settings, self._spans, self._filters = settings, spans, filters
+        self._settings, self._ranges, self._filters = settings, ranges, filters
         self._deduplicator = Deduplicator(window_ms)
-        max_event_bytes = record_limits(settings).events
-        self._core = BatchProcessor(
+        self._batch_processor = BatchProcessor(
             self._deduplicator,
-            build_pipeline(settings.processor.profile, schema_id=schema_id, max_event_bytes=max_event_bytes),
+            build_pipeline(
+                settings.processor.profile, schema_id=schema_id, max_event_bytes=record_limits(settings).events
+            ),
         )
-        self._scratch = temporary.folder("sternpost-replay-")
+        self._folder = temporary.folder("sternpost-replay-")
         self._states = (
             StateFolder(
-                Path(self._scratch.name),
+                Path(self._folder.name),
                 settings.topics.raw,
                 "",
                 window_ms,
@@ -77,51 +86,52 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
     ) -> None:
         for partition in self._deduplicator.partitions:
             self._deduplicator.remove(partition)
-        self._scratch.cleanup()
+        self._folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
 
-    def warm_up(self, interrupted: Callable[[], bool] = lambda: False) -> None:
-        """Reads the deduplication window before the spans. Raises DependencyError."""
-        catch_up = StateRestore(self._deduplicator, KafkaRestoreConsumer(self._settings))
+    def restore_window(self, interrupted: StopRequest) -> None:
+        """Read the deduplication window before each range. Raises DependencyError."""
+        restore = StateRestore(self._deduplicator, KafkaRestoreConsumer(self._settings))
         try:
-            for span in self._spans:
-                state = self._states.open(span.partition, span.start) if self._states else NullStateStore(span.start)
-                if span.start == 0:
-                    state.complete_up_to = 0  # nothing was ever before it
-                self._deduplicator.add(span.partition, state)
-                catch_up.begin(span.partition, span.start)
-            while catch_up.partitions and not interrupted():
-                catch_up.step()
+            for offset_range in self._ranges:
+                partition, start = offset_range.partition, offset_range.start
+                state = self._states.open(partition, start) if self._states else NullStateStore(start)
+                if start == 0:
+                    state.complete_up_to = 0  # no record was ever before it
+                self._deduplicator.add(partition, state)
+                restore.begin(partition, start)
+            while restore.partitions and not interrupted:
+                restore.step()
         except ClientUnusableError as error:
             raise DependencyError(
-                f"{self._settings.topics.raw} could not be read ({error}); run the command again when the brokers do"
+                f"{self._settings.topics.raw} could not be read ({error}); run the command again once the brokers do"
             ) from None
         except StateError as error:
-            raise self._disk(error) from None
+            raise self._unusable_folder(error) from None
         finally:
-            catch_up.close()
+            restore.close()
 
     def batches(self, most: int) -> Iterator[ReplayBatch]:
-        """The spans, mapped, at most `most` records at a time. Raises DependencyError."""
-        for messages in range_consumer.read_ranges(self._settings, self._settings.topics.raw, self._spans, most):
+        """Yield the mapped ranges, at most `most` records at a time. Raises DependencyError."""
+        for messages in range_consumer.read_ranges(self._settings, self._settings.topics.raw, self._ranges, most):
             records, _ = raw_records(self._settings.topics.raw, messages)
-            yield self._mapped(records)
+            yield self._map(records)
 
-    def _mapped(self, records: list[RawRecord]) -> ReplayBatch:
-        positions = {record.partition: record.offset + 1 for record in records}
+    def _map(self, records: list[RawRecord]) -> ReplayBatch:
+        next_offsets = {record.partition: record.offset + 1 for record in records}
         try:
-            outcomes = self._core(records)
-            self._deduplicator.seal(positions)
-            self._deduplicator.settle(positions)
+            outcomes = self._batch_processor(records)
+            self._deduplicator.seal(next_offsets)
+            self._deduplicator.settle(next_offsets)
         except StateError as error:
-            raise self._disk(error) from None
-        taken = [pair for pair in zip(records, outcomes, strict=True) if self._filters.take(pair[0])]
-        return ReplayBatch(taken, len(records) - len(taken), positions)
+            raise self._unusable_folder(error) from None
+        passing = [pair for pair in zip(records, outcomes, strict=True) if self._filters.match(pair[0])]
+        return ReplayBatch(passing, len(records) - len(passing), next_offsets)
 
-    def _disk(self, error: StateError) -> DependencyError:
+    def _unusable_folder(self, error: StateError) -> DependencyError:
         return DependencyError(
-            f"the temporary folder {self._scratch.name} cannot be used ({error}); free its disk, or set TMPDIR to "
-            "another. Run the command again to go on"
+            f"the temporary folder {self._folder.name} cannot be used ({error}); free space on its disk, or set TMPDIR "
+            "to another folder. Run the command again to resume"
         )

@@ -1,4 +1,4 @@
-"""Where a replay writes to, and in which schema."""
+"""The topic that a replay writes to, and the schema of its events."""
 
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import missing_topics
@@ -10,7 +10,7 @@ from sternpost.operations import topic_creation
 
 
 def ensure(settings: Settings, target: str) -> None:
-    """Make the topic like the output topic, if it is missing. Raises DependencyError."""
+    """Create the topic, configured like the output topic, if it is missing. Raises DependencyError."""
     events = settings.topics.events
     if not missing_topics(settings, [target]):
         return
@@ -20,6 +20,9 @@ def ensure(settings: Settings, target: str) -> None:
 
 
 def schema_id(settings: Settings) -> int:
-    """The id that frames events: the one under the output topic's subject. Raises the registry's errors."""
+    """Return the registry's id of the newest schema under the output topic's subject.
+
+    Raises RegistryUnavailableError, RegistryRefusedError, SchemaNotFoundError and ConfigurationError.
+    """
     with Registry(settings.schema_registry) as registry:
         return registry.lookup(subject_of(settings.topics.events), load_schema()).id

@@ -1,4 +1,4 @@
-"""Writes the range anew: events and progress in one transaction a batch."""
+"""Write the events of a range again: the events and the checkpoint of each batch in one transaction."""
 
 import time
 from collections import Counter
@@ -8,60 +8,64 @@ from processor.pipeline.records import Event, headers_of
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.kafka.transactional_producer import StopRequest, TransactionalProducer
 from runtime.settings.model import Settings
-from sternpost.operations.replay.offset_range import check_kept
-from sternpost.operations.replay.progress import Progress
+from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.replay_pipeline import ReplayPipeline
+from sternpost.operations.replay.requested_range import check_retained
 
 BATCH = 5_000
-LOOK_EVERY_S = 30.0
-"""How often it is checked that retention does not remove what is still to come."""
+RETENTION_CHECK_INTERVAL_S = 30.0
+"""How often to check that retention does not remove records that are still to be replayed."""
+_LONGEST_SLEEP_S = 0.2
+"""So that an interruption is noticed soon."""
 
 
 def write(
     settings: Settings,
     target: str,
-    mapping: ReplayPipeline,
-    spans: list[OffsetRange],
-    progress: Progress,
-    transactions: TransactionalProducer,
+    pipeline: ReplayPipeline,
+    ranges: list[OffsetRange],
+    checkpoint: ReplayCheckpoint,
+    producer: TransactionalProducer,
     *,
     rate: float | None,
     interrupted: StopRequest,
     on_done: Callable[[int], None],
 ) -> Counter[str]:
-    """Writes the events of the spans to the topic `target`, at most `rate` raw records a second; stops after a batch
-    where interrupted. Gives `Mapped.tally` of what was committed.
+    """Write the events of the ranges to the topic `target`, `rate` raw records a second at most.
 
-    Dead letters are counted and not written: those of the range are in their topic already. Raises DependencyError;
-    what was committed stands, and the same replay goes on from there.
+    Stops after a batch if interrupted. Returns the tally of what was committed, as `ReplayBatch.tally` counts. Dead
+    letters are counted and not written, since those of the range are in their topic already. `on_done` is told the
+    number of further offsets after each batch. Raises DependencyError; what was committed stands, and the replay
+    resumes from there.
     """
     counts: Counter[str] = Counter()
-    left = {span.partition: span for span in spans}
+    left = {offset_range.partition: offset_range for offset_range in ranges}
     most = BATCH if rate is None else max(1, min(BATCH, int(rate / 2)))
-    begun, done, looked = time.monotonic(), 0, 0.0
-    for mapped in mapping.batches(most):
+    started, done, checked = time.monotonic(), 0, 0.0
+    for batch in pipeline.batches(most):
         if interrupted:
             return counts
-        passed = sum(position - left[partition].start for partition, position in mapped.positions.items())
-        # Offsets without a record are a transaction's marker, or what retention has just removed.
-        if passed > len(mapped.outcomes) + mapped.passed_over or time.monotonic() - looked > LOOK_EVERY_S:
-            check_kept(settings, left.values())
-            looked = time.monotonic()
-        with transactions.one(progress.offsets(mapped.positions), progress.group):
-            for _, outcome in mapped.outcomes:
+        passed = sum(offset - left[partition].start for partition, offset in batch.next_offsets.items())
+        # An offset without a record is a transaction's marker, or a record that retention has just removed.
+        if passed > len(batch.outcomes) + batch.filtered or time.monotonic() - checked > RETENTION_CHECK_INTERVAL_S:
+            check_retained(settings, left.values())
+            checked = time.monotonic()
+        with producer.one(checkpoint.offsets(batch.next_offsets), checkpoint.group_metadata):
+            for _, outcome in batch.outcomes:
                 if type(outcome) is Event:
-                    transactions.produce(target, key=outcome.key, value=outcome.value, headers=headers_of(outcome))
-        for partition, position in mapped.positions.items():
-            on_done(position - left[partition].start)
-            left[partition] = left[partition]._replace(start=position)
-        counts += mapped.tally()
-        done += len(mapped.outcomes) + mapped.passed_over
-        while rate and not interrupted and (early := begun + done / rate - time.monotonic()) > 0:
-            time.sleep(min(early, 0.2))
+                    producer.produce(target, key=outcome.key, value=outcome.value, headers=headers_of(outcome))
+        for partition, offset in batch.next_offsets.items():
+            on_done(offset - left[partition].start)
+            left[partition] = left[partition]._replace(start=offset)
+        counts += batch.tally()
+        done += len(batch.outcomes) + batch.filtered
+        while rate and not interrupted and (early_s := started + done / rate - time.monotonic()) > 0:
+            time.sleep(min(early_s, _LONGEST_SLEEP_S))
     if not interrupted:
-        check_kept(settings, left.values())
-        with transactions.one(progress.offsets(progress.ended()), progress.group):
-            pass  # the markers at the ends of the spans are no records, and yet they are behind us
-        for partition, end in progress.ended().items():
+        check_retained(settings, left.values())
+        ends = checkpoint.ends()
+        with producer.one(checkpoint.offsets(ends), checkpoint.group_metadata):
+            pass  # transaction markers at the end of a range are not records, and the checkpoint has to pass them too
+        for partition, end in ends.items():
             on_done(end - left[partition].start if partition in left else 0)
     return counts

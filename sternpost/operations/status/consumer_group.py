@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import KafkaAdmin
-from runtime.kafka.clients import make_consumer
 from runtime.kafka.errors import unreachable
-from runtime.kafka.retry import TRY_S, gather_results, retry_transient
+from runtime.kafka.retry import gather_results
 from runtime.settings.model import Settings
+from sternpost.operations.committed_offsets import processor_offsets
 
 
 class Member(NamedTuple):
@@ -80,23 +80,6 @@ def describe(settings: Settings) -> Group:
     return Group(name, found.state.name.lower(), sorted(members, key=lambda member: str(member.instance_id)))
 
 
-def committed(settings: Settings, partitions: list[int]) -> dict[int, int]:
-    """The group's next offsets, where it has committed any. Raises DependencyError.
-
-    Asked by a consumer that never joins: an admin client's process crashes in librdkafka 2.16 where the coordinator
-    answers that it is not ready.
-    """
-    from confluent_kafka import KafkaException, TopicPartition
-
-    wanted = [TopicPartition(settings.topics.raw, partition) for partition in partitions]
-    with make_consumer(settings, {"group.id": settings.processor.group_id}) as consumer:
-        try:
-            found = retry_transient(lambda: consumer.committed(wanted, timeout=TRY_S))
-        except KafkaException as error:
-            raise unreachable(settings, error) from None
-    return {at.partition: at.offset for at in found if at.offset >= 0}
-
-
 def partitions(settings: Settings, now_ms: int) -> list[Partition]:
     """Every partition of the raw topic. Raises DependencyError."""
     topic = settings.topics.raw
@@ -104,7 +87,7 @@ def partitions(settings: Settings, now_ms: int) -> list[Partition]:
     # Before the last stable offsets: what comes in meanwhile must not look like an open transaction.
     high = range_consumer.offsets(settings, topic, dict.fromkeys(numbers, range_consumer.FROM_END), stable=False)
     spans = range_consumer.readable_ranges(settings, topic, numbers)
-    offsets = committed(settings, [span.partition for span in spans])
+    offsets = processor_offsets(settings, numbers)
     behind = [span._replace(start=max(span.start, offsets.get(span.partition, 0))) for span in spans]
     oldest = range_consumer.first_messages(settings, topic, behind)
     found = []

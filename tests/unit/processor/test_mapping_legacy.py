@@ -145,4 +145,4 @@ def test_the_type_in_data_comes_first_and_a_wrong_type_is_refused() -> None:
 )
 def test_a_replay_finds_it_by_its_channel(body: bytes, taken: bool) -> None:
     filters = Filters(object_types=frozenset({"email"}))
-    assert filters.take(RawRecord("raw", 0, 0, 0, None, body, [])) is taken
+    assert filters.match(RawRecord("raw", 0, 0, 0, None, body, [])) is taken

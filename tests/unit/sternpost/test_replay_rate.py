@@ -27,7 +27,7 @@ class Clock:
 
 
 class Range:
-    """Stands for a mapping: records that pass no filter, as many a batch as are asked for."""
+    """Stands for a pipeline: records that pass no filter, as many a batch as are asked for."""
 
     def __init__(self, records: int) -> None:
         self._records = records
@@ -41,9 +41,9 @@ class Range:
 
 
 class Nowhere:
-    """Stands for transactions and progress."""
+    """Stands for the producer and the checkpoint."""
 
-    group = None
+    group_metadata = None
 
     @contextmanager
     def one(self, *_: Any) -> Iterator[None]:
@@ -52,7 +52,7 @@ class Nowhere:
     def offsets(self, _: Any) -> list[Any]:
         return []
 
-    def ended(self) -> dict[int, int]:
+    def ends(self) -> dict[int, int]:
         return {}
 
 
@@ -62,7 +62,7 @@ def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> N
     done: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "time", clock)
-        patch.setattr(module, "check_kept", lambda *_: None)
+        patch.setattr(module, "check_retained", lambda *_: None)
         module.write(
             Settings(),
             "topic",
@@ -88,12 +88,12 @@ def test_a_gap_is_looked_into_before_anything_behind_it_counts_as_done() -> None
 
     looked_from: list[int] = []
 
-    def look(_: Settings, spans: Collection[OffsetRange]) -> None:
-        looked_from.extend(span.start for span in spans)
+    def look(_: Settings, ranges: Collection[OffsetRange]) -> None:
+        looked_from.extend(offset_range.start for offset_range in ranges)
 
     nowhere = Nowhere()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "check_kept", look)
+        patch.setattr(module, "check_retained", look)
         module.write(
             Settings(),
             "topic",

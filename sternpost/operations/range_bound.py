@@ -1,4 +1,4 @@
-"""Places in a topic as people write them: a time, an age, an offset, an end."""
+"""Where a range of records starts or ends, as people write it: a time, an age, an offset, the beginning or the end."""
 
 import re
 import time
@@ -21,33 +21,35 @@ class Beginning(NamedTuple):
 
 
 class End(NamedTuple):
-    """Behind the newest record that is committed."""
+    """The offset after the newest committed record."""
 
 
 class Time(NamedTuple):
     """The first record with this timestamp or a later one."""
 
     ms: int
+    """Unix milliseconds."""
 
 
 class Offsets(NamedTuple):
-    """An offset in each partition, or in each of some."""
+    """An offset in every partition, or in some of them."""
 
     every: int | None
     by_partition: dict[int, int]
 
     def of(self, partition: int) -> int | None:
-        """None where the partition is not named."""
+        """Return the offset in a partition; None if the partition is not named."""
         return self.by_partition.get(partition, self.every)
 
 
-Position = Beginning | End | Time | Offsets
+RangeBound = Beginning | End | Time | Offsets
 
 
-def moment_ms(text: str, now_ms: int | None = None) -> int:
-    """Unix milliseconds of `2026-11-24T03:00:00Z` (without a zone: UTC), of an age such as `90s`, `2h`, `7d`, or `now`.
+def parse_time(text: str, now_ms: int | None = None) -> int:
+    """Return the Unix milliseconds of a time such as `2026-11-24T03:00:00Z`, an age such as `2h`, or `now`.
 
-    Raises ValueError.
+    A time without a zone is in UTC. The units of an age are `ms`, `s`, `m`, `h`, `d` and `w`; it counts back from
+    `now_ms` (Unix milliseconds). Raises ValueError.
     """
     now = int(time.time() * 1000) if now_ms is None else now_ms
     if text == "now":
@@ -59,12 +61,12 @@ def moment_ms(text: str, now_ms: int | None = None) -> int:
     except PayloadRejectedError:
         found = None
     if found is None:
-        raise ValueError(f"{text!r} is no time; times are written like this: {FORMS}")
+        raise ValueError(f"{text!r} is not a time; write a time like this: {FORMS}")
     return found
 
 
-def parse(text: str, now_ms: int | None = None) -> Position:
-    """`beginning`, `end`, a time as in `moment_ms`, `offset:1200`, or `0:1200,3:900` (partition:offset).
+def parse(text: str, now_ms: int | None = None) -> RangeBound:
+    """Parse `beginning`, `end`, a time as `parse_time` does, `offset:1200`, or `0:1200,3:900` (partition:offset).
 
     Raises ValueError.
     """
@@ -78,9 +80,9 @@ def parse(text: str, now_ms: int | None = None) -> Position:
         pairs = [pair.split(":") for pair in text.split(",")]
         return Offsets(None, {int(partition): int(offset) for partition, offset in pairs})
     try:
-        return Time(moment_ms(text, now_ms))
+        return Time(parse_time(text, now_ms))
     except ValueError:
         raise ValueError(
-            f"{text!r} is no place in a topic; write a time ({FORMS}), `beginning`, `end`, `offset:1200` for every "
+            f"{text!r} is not a place in a topic; write a time ({FORMS}), `beginning`, `end`, `offset:1200` for every "
             "partition, or `0:1200,3:900` (partition:offset)"
         ) from None

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.customerio.timestamps import iso
-from sternpost.operations.offset_spec import Beginning, End, Offsets, Time, moment_ms, parse
+from sternpost.operations.range_bound import Beginning, End, Offsets, Time, parse, parse_time
 
 NOW = 1_764_000_000_000
 
@@ -20,19 +20,19 @@ NOW = 1_764_000_000_000
     ],
 )
 def test_times(text: str, expected: int) -> None:
-    assert moment_ms(text, NOW) == expected
+    assert parse_time(text, NOW) == expected
     assert parse(text, NOW) == Time(expected)
 
 
 @given(st.integers(0, 253_402_300_799_999))
 def test_a_time_we_print_can_be_given_back(ms: int) -> None:
-    assert moment_ms(iso(ms)) == ms
+    assert parse_time(iso(ms)) == ms
 
 
 @pytest.mark.parametrize("text", ["", "soon", "12", "1700000000", "2025-13-01", "0999-01-01", "-2h"])
 def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="2h"):
-        moment_ms(text, NOW)
+        parse_time(text, NOW)
 
 
 def test_places() -> None:

@@ -1,0 +1,77 @@
+"""How far a replay has come: offsets that its transactions commit for a consumer group of its own."""
+
+import hashlib
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from runtime.errors import DependencyError
+from runtime.kafka.clients import make_consumer
+from runtime.kafka.range_consumer import OffsetRange
+from runtime.settings.model import Settings
+from sternpost.operations.committed_offsets import committed_offsets
+
+
+def replay_name(settings: Settings, target: str, *parts: str) -> str:
+    """Return the name of a replay, which is the same for the same range (as it was written), filters and target.
+
+    It names the consumer group and the transactional id, and starts with the processor's group id and `.replay.`.
+    """
+    text = "\n".join([settings.topics.raw, target, settings.processor.profile, *parts])
+    return f"{settings.processor.group_id}.replay.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+class ReplayCheckpoint:
+    """The offsets of one replay.
+
+    The end of each range is kept in the metadata of its offset: a time such as `2h` means another offset later.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.name = name
+        self._settings = settings
+        self._topic = settings.topics.raw
+        self._ends: dict[int, int] = {}
+        # It never subscribes: offsets can be committed for a group without members.
+        self._consumer = make_consumer(settings, {"group.id": name})
+
+    def close(self) -> None:
+        """Close the consumer."""
+        self._consumer.close()
+
+    def find(self, partitions: list[int]) -> list[OffsetRange] | None:
+        """Return what is left of each range, finished ranges included; None if this replay was never begun.
+
+        Raises DependencyError.
+        """
+        found = committed_offsets(self._settings, self._consumer, self._topic, partitions)
+        ranges = [OffsetRange(partition, at.offset, int(at.metadata or -1)) for partition, at in found.items()]
+        self._ends = {offset_range.partition: offset_range.end for offset_range in ranges}
+        return ranges or None
+
+    def begin(self, ranges: list[OffsetRange]) -> None:
+        """Commit the starts of the ranges, and mark other ranges of an earlier run as done. Raises DependencyError."""
+        starts = self._ends | {offset_range.partition: offset_range.start for offset_range in ranges}
+        self._ends |= {offset_range.partition: offset_range.end for offset_range in ranges}
+        try:
+            self._consumer.commit(offsets=self.offsets(starts), asynchronous=False)
+        except KafkaException as error:
+            raise DependencyError(
+                f"the progress of the replay cannot be committed for the group {self.name}: {error.args[0].str()}; "
+                "`sternpost acls` prints the rights that it needs"
+            ) from None
+
+    def offsets(self, next_offsets: dict[int, int]) -> list[TopicPartition]:
+        """Return what a transaction commits for the next offset to read of each partition."""
+        return [
+            TopicPartition(self._topic, partition, offset, metadata=str(self._ends[partition]))
+            for partition, offset in next_offsets.items()
+        ]
+
+    def ends(self) -> dict[int, int]:
+        """Return the end of each partition's range."""
+        return dict(self._ends)
+
+    @property
+    def group_metadata(self) -> object:
+        """The consumer group's metadata, which `send_offsets_to_transaction` takes."""
+        return self._consumer.consumer_group_metadata()
