@@ -12,13 +12,13 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from processor.interfaces import ClientUnusableError, InstanceFencedError, RebalanceListener
+from processor.interfaces import RebalanceListener
 from processor.messages import raw_records
 from processor.offset_reset import how_to_reset
 from processor.pipeline.records import RawRecord
 from processor.unassigned_partitions import Unassigned
 from runtime import metrics
-from runtime.errors import DependencyError, ProcessorHaltedError
+from runtime.errors import ClientUnusableError, DependencyError, InstanceFencedError, ProcessorHaltedError
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.config import record_limits
 from runtime.settings.model import Settings

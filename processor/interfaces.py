@@ -1,36 +1,14 @@
 """What the loop asks of the world outside: where records come from, where outcomes go, and how either can fail.
 
-Kafka's side of it is in source.py, sink.py and history.py; tests run the loop on one in memory
-(tests/support/fake_kafka.py).
+Kafka's side of it is in group_consumer.py, transaction_sink.py and deduplication/restore_consumer.py; what can go
+wrong (TransactionAbortedError, ClientUnusableError, InstanceFencedError) is in runtime/errors.py. Tests run the loop on
+one in memory (tests/support/fake_kafka.py).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from processor.pipeline.records import Outcome, RawRecord
-
-
-class TransactionAbortedError(Exception):
-    """The transaction did not take place: go back to the committed offsets and begin again."""
-
-    def __init__(self, cause: str, record_fault: str | None = None) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.record_fault = record_fault
-        """The brokers' reason, where they refused one of the records for good."""
-
-
-class ClientUnusableError(Exception):
-    """Producer or membership are of no more use: make both anew."""
-
-
-class ProducerFencedError(ClientUnusableError):
-    """The producer's place was taken: by another process of the same name, or by the brokers themselves, which ended a
-    transaction that took too long. Only the group can tell which."""
-
-
-class InstanceFencedError(Exception):
-    """Another process has this member's name, and so its place in the group."""
 
 
 class RebalanceListener(Protocol):

@@ -18,17 +18,22 @@ from processor.deduplication.state_directory import StateFolder
 from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
 from processor.gc_tuning import raise_gc_thresholds
 from processor.group_consumer import KafkaGroupConsumer
-from processor.interfaces import ClientUnusableError, InstanceFencedError
 from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.pipeline import build_pipeline
 from processor.stream_processor import StreamProcessor
-from processor.transaction_sink import DEFAULTS, KafkaTransactionSink, producer_properties
+from processor.transaction_sink import KafkaTransactionSink
 from runtime import metrics
-from runtime.errors import ConfigurationError, DependencyError, ProcessorHaltedError
+from runtime.errors import (
+    ClientUnusableError,
+    ConfigurationError,
+    DependencyError,
+    InstanceFencedError,
+    ProcessorHaltedError,
+)
 from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
-from runtime.kafka.clients import make_producer
 from runtime.kafka.config import for_service, record_limits
 from runtime.kafka.errors import why_unreachable
+from runtime.kafka.transactional_producer import check_client
 from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings.model import Settings
 from runtime.supervisor import Worker, supervise
@@ -56,8 +61,8 @@ def run(settings: Settings) -> int:
     logs.configure(settings.log, service="processor")
     settings = for_service(settings, "processor")
     processor, topics = settings.processor, settings.topics
-    # Made and let go, for librdkafka to refuse here what it would refuse in each worker.
-    make_producer(settings, producer_properties(settings, f"{processor.group_id}-check"), DEFAULTS)
+    # Here, so that librdkafka does not refuse the properties in each worker instead.
+    check_client(settings, f"{processor.group_id}-check", processor.transaction_timeout_ms)
     check_topics(settings, [topics.raw, topics.events, topics.dead_letters])
     return supervise(
         "processor",

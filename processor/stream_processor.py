@@ -46,19 +46,11 @@ from processor.dead_letter_limit import DeadLetterLimit
 from processor.deduplication.deduplicator import Deduplicator, StateStore
 from processor.deduplication.state_restore import StateRestore
 from processor.deduplication.state_store import StateError
-from processor.interfaces import (
-    ClientUnusableError,
-    GroupConsumer,
-    ProducerFencedError,
-    RebalanceListener,
-    RestoreConsumer,
-    TransactionAbortedError,
-    TransactionSink,
-)
+from processor.interfaces import GroupConsumer, RebalanceListener, RestoreConsumer, TransactionSink
 from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
 from runtime import metrics
-from runtime.errors import ProcessorHaltedError
+from runtime.errors import ClientUnusableError, ProcessorHaltedError, ProducerFencedError, TransactionAbortedError
 from runtime.settings.model import ProcessorSettings
 from schemas.error_codes import ErrorCode, Stage
 

@@ -1,34 +1,50 @@
-"""The errors Sternpost raises on purpose.
+"""Every error that is raised on purpose and crosses a folder.
+
+For the person at the terminal: the message names the setting, topic or file at fault and says what to do, and the
+command line or service ends with the exit code (https://man.openbsd.org/sysexits).
 
 SternpostError
- ├── ConfigurationError   a setting or a file of settings is wrong          exit 78 (EX_CONFIG)
- │    └── RegistryMisconfiguredError   what answers at schema_registry.url is no registry, or wants other credentials
- ├── DependencyError      Kafka or the registry lacks something it needs    exit 69 (EX_UNAVAILABLE)
- │    ├── RegistryUnavailableError     it does not answer for now: the only one of these that passes by itself
- │    ├── RegistryRefusedError         it answers, and does not let us
+ ├── ConfigurationError               a setting or a file of settings is wrong              78 EX_CONFIG
+ │    └── RegistryMisconfiguredError  schema_registry.url is not a registry's, or it wants
+ │                                    other credentials
+ ├── DependencyError                  Kafka, the registry or a download is missing          69 EX_UNAVAILABLE
+ │    │                               something or refuses us
+ │    ├── RegistryUnavailableError    the registry does not answer for now: the only one
+ │    │                               of these that may pass by itself
+ │    ├── RegistryRefusedError        the registry answers, and does not do what was asked
  │    │    └── SchemaIncompatibleError
- │    └── SchemaNotFoundError          it answers, and has not got the schema
- ├── CheckFailedError          a check ran and found a problem                   exit 1
- └── Halted               the processor stopped itself rather than go on    exit 70 (EX_SOFTWARE)
+ │    └── SchemaNotFoundError         the registry answers, and does not have the schema
+ ├── CheckFailedError                 a check ran and found a problem                        1
+ └── ProcessorHaltedError             the processor stopped itself rather than do harm      70 EX_SOFTWARE
 
-Each message is for the person at the terminal: it names the setting, topic or file at fault and says what to do.
-Bad *payloads* are no errors: they are data, and end as dead letters (`schemas.error_codes`).
+For the code that uses a Kafka client, which recovers. The processor does (`processor/stream_processor.py` has the
+table); a command turns it into a DependencyError.
+
+KafkaClientError
+ ├── TransactionAbortedError          nothing was written: go back to the committed offsets
+ ├── ClientUnusableError              close the client and make another
+ │    └── ProducerFencedError         another producer took its transactional id, or the brokers ended the transaction
+ └── InstanceFencedError              another process has this member's place in the group: do not come back
+
+Errors that do not cross a folder stand where they are raised: `StateError` in processor/deduplication, those of a
+request's body in ingest/request_body.py. A bad *payload* is not an error: it is data, and ends as a dead letter with a
+code of `schemas/error_codes.py`.
 """
 
 
 class SternpostError(Exception):
-    """Base of all; `exit_code` is what the command line exits with."""
+    """An error for the person at the terminal; `exit_code` is what the command line exits with."""
 
     exit_code = 1
 
-    def __init__(self, problem: str, mend: str = "") -> None:
-        """`mend`: what to do about it, where the problem's own sentence does not say so."""
-        super().__init__(f"{problem}; {mend}" if mend else problem)
-        self.problem, self.mend = problem, mend
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        """`remedy` says what to do, unless `problem` does already."""
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.problem, self.remedy = problem, remedy
 
 
 class ConfigurationError(SternpostError):
-    """A setting has no, or an unusable, value."""
+    """A setting has no value, or one that cannot be used."""
 
     exit_code = 78
 
@@ -40,7 +56,7 @@ class DependencyError(SternpostError):
 
 
 class RegistryMisconfiguredError(ConfigurationError):
-    """What answers at `schema_registry.url` is no schema registry, or wants other credentials or certificates."""
+    """What answers at `schema_registry.url` is not a schema registry, or wants other credentials or certificates."""
 
 
 class RegistryUnavailableError(DependencyError):
@@ -48,7 +64,7 @@ class RegistryUnavailableError(DependencyError):
 
 
 class RegistryRefusedError(DependencyError):
-    """The schema registry answers, and does not do what was asked: no right to it, read-only, invalid."""
+    """The schema registry answers and does not do what was asked: not allowed, read-only, or invalid."""
 
 
 class SchemaIncompatibleError(RegistryRefusedError):
@@ -60,7 +76,7 @@ class SchemaNotFoundError(DependencyError):
 
 
 class CheckFailedError(SternpostError):
-    """What was to be checked is not as it should be."""
+    """A check ran and found a problem."""
 
     exit_code = 1
 
@@ -69,3 +85,38 @@ class ProcessorHaltedError(SternpostError):
     """Going on would do harm (too many dead letters, for one); nothing was lost, and a person must look."""
 
     exit_code = 70
+
+
+class KafkaClientError(Exception):
+    """A Kafka client cannot go on as it is; whoever uses it decides how to recover."""
+
+    def __init__(self, cause: str, *, detail: str = "") -> None:
+        """`cause` is short and fit for a metric's label; `detail` is the client's or broker's own sentence."""
+        super().__init__(cause)
+        self.cause = cause
+        self.detail = detail or cause
+
+
+class TransactionAbortedError(KafkaClientError):
+    """The transaction did not take place: go back to the committed offsets and begin again."""
+
+    def __init__(self, cause: str, record_fault: str | None = None, *, detail: str = "") -> None:
+        super().__init__(cause, detail=detail)
+        self.record_fault = record_fault
+        """The brokers' reason if they refused one of the records for good, else None."""
+
+
+class ClientUnusableError(KafkaClientError):
+    """The producer or the membership is of no more use: make both again."""
+
+
+class ProducerFencedError(ClientUnusableError):
+    """The producer's place was taken.
+
+    Either another process has its transactional id, or the brokers ended a transaction that took too long. Only the
+    group can tell which.
+    """
+
+
+class InstanceFencedError(KafkaClientError):
+    """Another process has this member's name, and so its place in the group."""

@@ -5,8 +5,8 @@ import time
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor.deduplication.state_store import DISORDER_MS
-from processor.interfaces import ClientUnusableError
 from processor.pipeline.records import Headers, RawRecord
+from runtime.errors import ClientUnusableError
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.errors import TIMEOUT_ERRORS
 from runtime.settings.model import Settings

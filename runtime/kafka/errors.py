@@ -41,6 +41,34 @@ CONNECTION_ERRORS = (
 )
 """No connection, whatever the reason."""
 
+PASSING_ERRORS = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *TIMEOUT_ERRORS})
+"""Errors among a consumer's messages after which the client goes on by itself; `retriable()` is not set on them."""
+
+AUTHORIZATION_ERRORS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+"""The user lacks a right."""
+
+RECORD_ERRORS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.INVALID_RECORD,
+    }
+)
+"""What brokers say of a record that they will never take, however often it is sent."""
+
+FENCING_ERRORS = frozenset(
+    {KafkaError._FATAL, KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+)
+"""What a producer hears once its place was taken; _FATAL in answer to calls after the first."""
+
 REMEMBER_S = 30.0
 """A failure counts as a reason for this long."""
 
@@ -131,11 +159,8 @@ def unreachable(settings: Settings, error: BaseException) -> DependencyError:
     if not isinstance(reason, KafkaError):
         return DependencyError(f"Kafka at {servers} does not answer ({error}); check kafka.bootstrap_servers")
     detail = reason.str()
-    if reason.name().endswith("AUTHORIZATION_FAILED"):
-        return DependencyError(
-            f"Kafka at {servers} does not let this user do that ({detail}); `sternpost acls` prints the rights that "
-            "each role needs"
-        )
+    if reason.code() in AUTHORIZATION_ERRORS:
+        return access_denied(settings, reason)
     failures = failures_of(servers)
     why = failures.reason() if reason.code() in (*CONNECTION_ERRORS, *TIMEOUT_ERRORS) else None
     if why is not None and failures.are_everywhere():
@@ -148,6 +173,14 @@ def unreachable(settings: Settings, error: BaseException) -> DependencyError:
     return DependencyError(
         f"no Kafka broker at {servers} answers ({why or detail}); check kafka.bootstrap_servers, and kafka.properties "
         "if the cluster wants TLS or SASL"
+    )
+
+
+def access_denied(settings: Settings, reason: KafkaError, what: str = "do that") -> DependencyError:
+    """Return the error for a right that this user lacks. `what` completes "does not let this user …"."""
+    return DependencyError(
+        f"Kafka at {settings.kafka.bootstrap_servers} does not let this user {what} ({reason.str()})",
+        "`sternpost acls` prints the rights that each role needs",
     )
 
 

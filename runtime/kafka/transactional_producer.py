@@ -1,162 +1,279 @@
-"""Transactions of the command line's own: what a command wrote is there whole or not at all, Ctrl-C or not."""
+"""The one transactional producer, of the processor and of commands that write.
 
-import os
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+librdkafka does not implement KIP-890's client side, so a commit or abort that was delayed on our side may reach the
+broker late and end the *next* transaction
+(https://cwiki.apache.org/confluence/display/KAFKA/KIP-890%3A+Transactions+Server-Side+Defense). Whenever a request may
+have been delayed, its outcome is resolved first and then the producer is replaced: the new one has the same
+transactional id and a higher epoch, which fences every request that is still on its way.
 
-from runtime.errors import DependencyError
-from runtime.kafka.clients import make_producer
+An abort replaces the producer, too: once `init_transactions` returns, the brokers have ended the transaction before,
+whatever state it was in. Nothing of it (reports of purged records, sequence numbers with gaps, requests on their way)
+can reach the next transaction.
+
+What librdkafka says of a call and what each kind of error means:
+https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from runtime.errors import (
+    ClientUnusableError,
+    DependencyError,
+    KafkaClientError,
+    ProducerFencedError,
+    TransactionAbortedError,
+)
+from runtime.kafka.clients import OnError, make_producer
+from runtime.kafka.errors import AUTHORIZATION_ERRORS, FENCING_ERRORS, RECORD_ERRORS, access_denied
 from runtime.settings.model import Settings
 
-if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, TopicPartition
+log = structlog.get_logger()
 
-TIMEOUT_S = 60
+CALL_S = 5.0
+"""Time-out of one call to librdkafka, in seconds; after a time-out the same call is repeated."""
+
+OVERDUE_S = 2 * CALL_S
+"""A call that takes longer may never return: librdkafka ignores the time-out of `send_offsets_to_transaction` while the
+group's coordinator is away (https://github.com/confluentinc/librdkafka/issues/5456 and …/5511)."""
+
+UNDISTURBED_S = 1.0
+"""A commit that took longer counts as delayed: one of its requests may have been sent twice."""
+
+RETRY_S = 0.1
+
+ANY_PARTITION = -1
+"""librdkafka's RD_KAFKA_PARTITION_UA: the partitioner chooses by the key."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+_ANY_SIZE = 1_000_000_000
+"""librdkafka's highest limit. The pipeline keeps events within their topic's; beyond that the brokers decide."""
+
+_DEFAULTS = {
+    "partitioner": "murmur2_random",
+    "linger.ms": 5,
+    "batch.num.messages": 10_000,
+    "batch.size": 1_000_000,
+    "queue.buffering.max.messages": 100_000,
+    "queue.buffering.max.kbytes": 262_144,
+    "compression.type": "lz4",
+}
+"""Properties that `kafka.properties` may override."""
 
 
-class StopRequest:
-    """Whether someone asked for an end."""
-
-    def __init__(self) -> None:
-        self.now = False
-
-    def __bool__(self) -> bool:
-        return self.now
+def check_client(settings: Settings, transactional_id: str, timeout_ms: int) -> None:
+    """Make such a producer and drop it, without connecting. Raises ConfigurationError if librdkafka refuses it."""
+    _make_client(settings, transactional_id, timeout_ms)
 
 
-@contextmanager
-def graceful_interrupt() -> Iterator[StopRequest]:
-    """The first Ctrl-C or SIGTERM asks for an end after the transaction in hand; the second ends at once."""
-    interrupted = StopRequest()
-
-    def ask(number: int, _: FrameType | None) -> None:
-        if interrupted.now:
-            raise KeyboardInterrupt
-        interrupted.now = True
-        # Not through Python's buffers, which what is interrupted may be in the middle of writing to.
-        os.write(2, b"\nending after what is in hand; once more ends it at once\n")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _make_client(
+    settings: Settings,
+    transactional_id: str,
+    timeout_ms: int,
+    on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+    on_error: OnError | None = None,
+) -> Producer:
+    fixed: dict[str, object] = {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": timeout_ms,
+        "message.timeout.ms": timeout_ms,
+        "message.max.bytes": _ANY_SIZE,
+        "delivery.report.only.error": True,
+    }
+    if on_delivery is not None:
+        fixed["on_delivery"] = on_delivery
+    return make_producer(settings, fixed, _DEFAULTS, on_error)
 
 
 class TransactionalProducer:
-    """One after the other, by one producer. A second one with the same name takes its place, and this one fails."""
+    """Transactions of one transactional id, one after the other.
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        """Ends what an earlier one of this name left open. `name` is the transactional id.
+    A second producer with the same id fences this one. For one thread at a time, except `overdue` and `close`.
+    """
 
-        Raises DependencyError.
+    def __init__(self, settings: Settings, transactional_id: str, timeout_ms: int) -> None:
+        """Connect, and end what an earlier producer of this id left unfinished.
+
+        `timeout_ms` is how long brokers let a transaction be open. Raises ClientUnusableError and DependencyError.
         """
-        self.name = name
         self._settings = settings
-        self._refused: KafkaError | None = None
-        self._open()
-
-    def _open(self) -> None:
-        from confluent_kafka import KafkaException
-
-        self._late = False
-        self._producer = make_producer(
-            self._settings,
-            {"transactional.id": self.name, "transaction.timeout.ms": TIMEOUT_S * 1000},
-            {"linger.ms": 20, "partitioner": "murmur2_random"},
-        )
-        try:
-            self._producer.init_transactions(TIMEOUT_S)
-        except KafkaException as error:
-            raise self._failure(error) from None
+        self._transactional_id = transactional_id
+        self._timeout_ms = timeout_ms
+        self._patience_s = 2 * timeout_ms / 1000
+        self._open = False
+        """Whether a transaction has begun that was neither committed nor ended otherwise."""
+        self._disturbed = False
+        """Whether a request may still be on its way that must not reach the next transaction."""
+        self._refusals: list[KafkaError] = []
+        """Why records of this transaction were not delivered."""
+        self._called: float | None = None
+        """When the call to librdkafka that is under way began."""
+        self._producer = self._connected()
 
     @contextmanager
-    def one(self, offsets: Sequence["TopicPartition"] = (), group: Any = None) -> Iterator["TransactionalProducer"]:
-        """Commits what is produced within the block, and the offsets (of the consumer group whose metadata `group`
-        is); or, where the block raises, nothing.
+    def writing(self) -> Iterator[Callable[..., None]]:
+        """Begin a transaction unless one is open, and give librdkafka's own `produce`, for the hot path.
 
-        `offsets` may be filled within the block. Raises DependencyError, and nothing of the block counts; except that
-        where the brokers stopped answering at the very commit, the next transaction of this name finds out.
+        It raises BufferError while its queue is full: `produce` of this class then waits. Other errors within the block
+        are raised as TransactionAbortedError, ClientUnusableError or DependencyError.
         """
-        from confluent_kafka import KafkaException
-
-        if self._late:
-            self._open()  # with a new epoch: a request to end that transaction may yet arrive, and would end this one
-        self._refused = None
         try:
-            self._producer.begin_transaction()
-            try:
-                yield self
-                if offsets:
-                    self._again(lambda: self._producer.send_offsets_to_transaction(list(offsets), group, TIMEOUT_S))
-                self._again(lambda: self._producer.commit_transaction(TIMEOUT_S))
-            except BaseException:
-                self._abort()
-                raise
+            if not self._open:
+                if self._disturbed:
+                    log.warning("replacing the producer: the transaction before did not end in order")
+                    self._producer = self._connected()
+                self._producer.begin_transaction()
+                self._open = True
+            yield self._producer.produce
         except KafkaException as error:
-            raise self._failure(error) from None
+            raise self._translated("write", error) from error
 
-    def produce(self, topic: str, **record: Any) -> None:
-        """Adds a record: `key`, `value`, `headers`, `partition`, `timestamp`."""
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int = ANY_PARTITION,
+    ) -> None:
+        """Add a record to the open transaction, waiting while the queue is full. librdkafka sets its timestamp.
+
+        Raises TransactionAbortedError, ClientUnusableError and DependencyError.
+        """
+        deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                self._producer.produce(topic, on_delivery=self._delivered, **record)
+                self._producer.produce(topic, value, key, partition, headers=list(headers))
             except BufferError:
-                self._producer.poll(0.5)
+                if time.monotonic() > deadline:
+                    raise TransactionAbortedError("_QUEUE_FULL", detail="the queue stays full") from None
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                raise self._translated("write", error) from error
             else:
-                self._producer.poll(0)
                 return
 
-    def _delivered(self, error: "KafkaError | None", _: object) -> None:
-        self._refused = self._refused or error
+    def commit(self, offsets: Sequence[TopicPartition], group_metadata: Any) -> float:
+        """Commit what was written together with the consumer group's offsets; return how many seconds it took.
 
-    def _again(self, call: Any) -> None:
-        """The same call again for as long as that is what the client says may help."""
-        from confluent_kafka import KafkaException
+        `group_metadata` is what the group's consumer gives for this transaction; it is not used if there are no
+        offsets. Raises TransactionAbortedError, ClientUnusableError and DependencyError; whether the transaction took
+        place is unknown then, until `abort` has returned.
+        """
+        begun = time.monotonic()
+        producer = self._producer
+        if offsets:
+            send = producer.send_offsets_to_transaction
+            self._until_done("send offsets", lambda: send(list(offsets), group_metadata, CALL_S))
+        self._until_done("commit", lambda: producer.commit_transaction(CALL_S))
+        self._open = False
+        with contextlib.suppress(KafkaException):
+            producer.poll(0)  # calls `_on_error` if a connection failed
+        took = time.monotonic() - begun
+        self._disturbed = self._disturbed or took > UNDISTURBED_S
+        return took
 
-        for attempts_left in reversed(range(5)):
+    @property
+    def overdue(self) -> bool:
+        """Whether a call to librdkafka should have returned long ago. For any thread."""
+        called = self._called
+        return called is not None and time.monotonic() - called > OVERDUE_S
+
+    def abort(self) -> None:
+        """End the open transaction, if any: afterwards the committed offsets tell what took place.
+
+        Raises ClientUnusableError and DependencyError.
+        """
+        if self._open or self._disturbed:
+            self._producer = self._connected()
+
+    def close(self, flush_s: float = 0.0) -> None:
+        """Abort what is open if the brokers can be reached; otherwise they end it when it times out.
+
+        `flush_s` is how long to let records be delivered first: before the brokers know of a transaction, an abort may
+        fail (https://github.com/confluentinc/librdkafka/issues/4849).
+        """
+        if self.overdue:  # the call keeps the producer to itself; the next one of its name fences it
+            log.error("transaction left to its time-out", error="a call of the client does not return")
+            return
+        try:
+            if self._open:
+                if flush_s:
+                    self._producer.flush(flush_s)
+                self._until_done("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
+        except (KafkaClientError, KafkaException, DependencyError) as error:
+            log.warning("transaction left to its time-out", error=str(error))
+        self._disturbed = self._disturbed or self._open  # whoever goes on begins with a new producer
+        self._open = False
+
+    def _connected(self) -> Producer:
+        """Return a new producer with a higher epoch; the transaction before has ended by then."""
+        producer = _make_client(
+            self._settings, self._transactional_id, self._timeout_ms, self._on_delivery, self._on_error
+        )
+
+        def begin() -> None:
+            try:
+                producer.init_transactions(CALL_S)
+            finally:
+                with contextlib.suppress(KafkaException):
+                    producer.poll(0)  # logs why brokers cannot be reached
+
+        self._until_done("init", begin)
+        producer.poll(0)
+        # The new epoch fences any request still in flight, so earlier connection errors no longer matter.
+        self._open = self._disturbed = False
+        self._refusals = []
+        return producer
+
+    def _until_done(self, what: str, call: Callable[[], object], patience_s: float | None = None) -> None:
+        """Repeat the call while its error says that this may help.
+
+        Raises TransactionAbortedError, ClientUnusableError and DependencyError.
+        """
+        deadline = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
+        while True:
+            self._called = time.monotonic()
             try:
                 call()
             except KafkaException as error:
-                if attempts_left and error.args[0].retriable():
-                    self._late = True
-                    continue
-                raise
-            return
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise self._translated(what, error) from error
+                self._disturbed = True
+                time.sleep(RETRY_S)
+            else:
+                return
+            finally:
+                self._called = None
 
-    def _abort(self) -> None:
-        from confluent_kafka import KafkaException
+    def _translated(self, what: str, error: KafkaException) -> Exception:
+        """Return the error to raise: abort the transaction, replace the producer, or a right that is missing."""
+        reason: KafkaError = error.args[0]
+        if what != "init":
+            with contextlib.suppress(KafkaException):  # a producer that is broken raises here, too
+                self._producer.poll(0)  # calls `_on_delivery` for what was refused
+        refusals = [refusal for refusal in self._refusals if not refusal.name().startswith("_PURGE")]
+        for refusal in (reason, *refusals):
+            if refusal.code() in AUTHORIZATION_ERRORS:
+                return access_denied(self._settings, refusal, f"write in transactions named {self._transactional_id}")
+        fault = next((one.name() for one in (reason, *refusals) if one.code() in RECORD_ERRORS), None)
+        nearest = refusals[0] if refusals else reason
+        if what != "init" and not reason.fatal() and (fault or reason.retriable() or reason.txn_requires_abort()):
+            return TransactionAbortedError(nearest.name(), fault, detail=nearest.str())
+        broken = ProducerFencedError if reason.code() in FENCING_ERRORS else ClientUnusableError
+        return broken(f"{what}: {nearest.name()}", detail=nearest.str())
 
-        with suppress(KafkaException):  # fenced, or no broker: then the brokers abort it themselves
-            self._producer.flush(5)  # an abort before the brokers know of the transaction can be fatal
-            self._producer.abort_transaction(TIMEOUT_S)
+    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._refusals.append(error)
 
-    def _failure(self, error: BaseException) -> DependencyError:
-        from confluent_kafka import KafkaError
-
-        reason = error.args[0]
-        if reason.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
-            return DependencyError(
-                f"another command took over the transactions named {self.name}; what was committed stands, the rest "
-                "was left to it. Run this one again when it has ended"
-            )
-        if self._refused is not None and not self._refused.name().startswith("_PURGE"):
-            reason = self._refused  # of one record, and so nearer to the cause
-        denied = (
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.GROUP_AUTHORIZATION_FAILED,
-            KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        )
-        mend = (
-            "`sternpost acls` prints the rights that each role needs"
-            if reason.code() in denied
-            else "what was committed stands; run the command again to go on from there"
-        )
-        return DependencyError(
-            f"Kafka at {self._settings.kafka.bootstrap_servers} did not take the transaction ({reason.str()}); {mend}"
-        )
+    def _on_error(self, _: KafkaError) -> None:
+        """Note that a connection failed: a request that was on it may have arrived, and be sent again."""
+        self._disturbed = True

@@ -286,7 +286,7 @@ def redrive(
 
 
 def _redrive(settings: "Settings", selection: "Selection", limits: dict[str, Any], as_json: bool) -> None:
-    from runtime.kafka.transactional_producer import graceful_interrupt
+    from runtime.graceful_interrupt import graceful_interrupt
     from sternpost.cli.output import pluralize
     from sternpost.cli.progress import Progress
     from sternpost.operations.dead_letters.redrive import redrive as send

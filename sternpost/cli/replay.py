@@ -82,7 +82,7 @@ def command(
 def _dry_run(
     settings: "Settings", requested: "RequestedRange", filters: "Filters", *, show_values: bool, as_json: bool
 ) -> None:
-    from runtime.kafka.transactional_producer import graceful_interrupt
+    from runtime.graceful_interrupt import graceful_interrupt
     from sternpost.cli.progress import Progress
     from sternpost.operations.replay import dry_run
 
@@ -150,7 +150,7 @@ def _write(
     again: bool,
     as_json: bool,
 ) -> None:
-    from runtime.kafka.transactional_producer import graceful_interrupt
+    from runtime.graceful_interrupt import graceful_interrupt
     from sternpost.cli.progress import Progress
     from sternpost.operations.replay.replay import Replay
 

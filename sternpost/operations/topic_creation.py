@@ -40,7 +40,7 @@ def create(settings: Settings, wanted: Sequence[NewTopic]) -> list[str]:
     for topic, reason in refused:
         error = _refused(settings, admin, topic, reason)
         made = f"; {', '.join(created)} was created before" if created else ""
-        raise DependencyError(f"{error.problem}{made}", error.mend)
+        raise DependencyError(f"{error.problem}{made}", error.remedy)
     return created
 
 

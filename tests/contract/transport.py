@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import pytest
 
-from processor.interfaces import ClientUnusableError, InstanceFencedError, RestoreConsumer, TransactionAbortedError
+from processor.interfaces import RestoreConsumer
 from processor.pipeline.records import DeadLetter, Duplicate, Event, RawRecord
-from runtime.errors import ProcessorHaltedError
+from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError, TransactionAbortedError
 from schemas.error_codes import ErrorCode, Stage
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Member, World, poll_until
 from tests.support.fake_kafka import Written

@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Message, Producer
 
 from runtime.errors import DependencyError
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
-from runtime.kafka.transactional_producer import StopRequest, TransactionalProducer
+from runtime.kafka.command_transactions import CommandTransactions
 from runtime.settings.model import Settings, TopicSettings
 from schemas import record_headers
 from sternpost.cli.main import cli
@@ -319,13 +320,13 @@ def test_a_killed_redrive_is_taken_up_by_the_next(settings: Settings, tmp_path: 
     script.write_text(
         "import sys, signal\n"
         "from runtime.settings.loader import load\n"
-        "from runtime.kafka.transactional_producer import TransactionalProducer\n"
+        "from runtime.kafka.command_transactions import CommandTransactions\n"
         "settings = load(None, {'kafka.bootstrap_servers': sys.argv[1]})\n"
-        "transactions = TransactionalProducer(settings, sys.argv[3])\n"
-        "with transactions.one():\n"
+        "transactions = CommandTransactions(settings, sys.argv[3])\n"
+        "with transactions.transaction():\n"
         "    for n in range(9):\n"
         "        transactions.produce(sys.argv[2], value=b'half', partition=n % 3)\n"
-        "    transactions._producer.flush()\n"
+        "    transactions._producer._producer.flush()\n"
         "    print('written', flush=True)\n"
         "    signal.pause()\n"
     )
@@ -342,9 +343,9 @@ def test_a_killed_redrive_is_taken_up_by_the_next(settings: Settings, tmp_path: 
 
 
 def test_of_two_at_once_the_later_goes_on(settings: Settings) -> None:
-    earlier = TransactionalProducer(settings, settings.processor.group_id)
-    TransactionalProducer(settings, settings.processor.group_id)
-    with pytest.raises(DependencyError, match="another command took over"), earlier.one():
+    earlier = CommandTransactions(settings, settings.processor.group_id)
+    CommandTransactions(settings, settings.processor.group_id)
+    with pytest.raises(DependencyError, match="another command took over"), earlier.transaction():
         earlier.produce(settings.topics.raw, value=b"late")
     assert raw(settings) == []
 

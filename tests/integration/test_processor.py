@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.clients import make_admin
-from runtime.kafka.transactional_producer import StopRequest
 from runtime.settings.model import Settings, SourceSettings
 from sternpost.local.services import environment_for
 from sternpost.operations import schema

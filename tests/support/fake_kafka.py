@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from processor.deduplication.state_store import DISORDER_MS
-from processor.interfaces import ClientUnusableError, InstanceFencedError, RebalanceListener, TransactionAbortedError
+from processor.interfaces import RebalanceListener
 from processor.pipeline.dedup_key import identify
 from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord
-from runtime.errors import ProcessorHaltedError
+from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError, TransactionAbortedError
 
 Fault = Callable[[str], str | None]
 """Asked before each step (`begin`, `write`, `commit`, `abort`, `committed`): None, or what goes wrong:

@@ -9,10 +9,11 @@ from processor.messages import raw_records
 from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
+from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.config import record_limits
-from runtime.kafka.transactional_producer import StopRequest, TransactionalProducer
 from runtime.settings.model import Settings
 from schemas import record_headers
 from sternpost.operations.dead_letters.index import DeadLetterIndex
@@ -117,7 +118,7 @@ def redrive(
 
     check_topics(settings, [settings.topics.raw, settings.topics.dead_letters])
     # Before looking: from here on, what an earlier redrive left undecided is decided.
-    transactions = TransactionalProducer(settings, f"{settings.processor.group_id}.redrive")
+    transactions = CommandTransactions(settings, f"{settings.processor.group_id}.redrive")
     planned = plan(
         settings,
         selection,
@@ -132,7 +133,7 @@ def redrive(
     for batch in read(settings, planned.letters):
         if interrupted:
             break
-        with transactions.one():
+        with transactions.transaction():
             for letter, message in batch:
                 _send(transactions, settings, letter, message, partitions)
         sent.update(letter.code for letter, _ in batch)
@@ -141,7 +142,7 @@ def redrive(
 
 
 def _send(
-    transactions: TransactionalProducer,
+    transactions: CommandTransactions,
     settings: Settings,
     letter: DeadLetterRecord,
     message: "Message",

@@ -22,7 +22,7 @@ def check(settings: Settings) -> Iterator[Check]:
             yield ok("schema", f"{subject} version {found.version}, id {found.id}")
             yield _compatibility(subject, registry.compatibility(subject))
     except SternpostError as error:
-        yield fault("schema registry", error.problem, error.mend)
+        yield fault("schema registry", error.problem, error.remedy)
 
 
 def _missing(subject: str, *, compatible: bool) -> Check:

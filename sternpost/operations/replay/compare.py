@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processor.pipeline.records import DeadLetter, Event, Outcome
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
-from runtime.kafka.transactional_producer import StopRequest
 from schemas.avro.decoder import EventReader
 from schemas.track_event import track_json
 from sternpost.operations.replay.existing_events import ExistingEvents

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka.range_consumer import OffsetRange
-from runtime.kafka.transactional_producer import StopRequest
 from runtime.schema_registry import Registry
 from runtime.settings.model import Settings
 from sternpost.operations.replay.compare import Difference, compare

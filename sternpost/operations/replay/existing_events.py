@@ -8,9 +8,9 @@ from rocksdict import Options, Rdict
 
 from runtime import temporary
 from runtime.errors import SchemaNotFoundError
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange
-from runtime.kafka.transactional_producer import StopRequest
 from runtime.settings.model import Settings
 from schemas.avro.decoder import EventReader
 

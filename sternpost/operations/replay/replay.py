@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from runtime.errors import CheckFailedError, ConfigurationError
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
+from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.range_consumer import OffsetRange
-from runtime.kafka.transactional_producer import StopRequest, TransactionalProducer
 from runtime.settings.model import Settings
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint, replay_name
 from sternpost.operations.replay.filters import Filters
@@ -80,7 +81,7 @@ class Replay:
         self._checkpoint = ReplayCheckpoint(settings, name)
         try:
             # Before the checkpoint is read: this ends a transaction that an earlier run left open.
-            self._producer = TransactionalProducer(settings, name)
+            self._producer = CommandTransactions(settings, name)
             found = self._checkpoint.find(range_consumer.topic_partitions(settings, topics.raw))
             resumable = None if again else found
             self.resumed = resumable is not None

@@ -12,17 +12,16 @@ from processor.deduplication.restore_consumer import KafkaRestoreConsumer
 from processor.deduplication.state_directory import StateFolder
 from processor.deduplication.state_restore import StateRestore
 from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
-from processor.interfaces import ClientUnusableError
 from processor.messages import raw_records
 from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
 from runtime import temporary
-from runtime.errors import DependencyError
+from runtime.errors import ClientUnusableError, DependencyError
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.config import record_limits
 from runtime.kafka.range_consumer import OffsetRange
-from runtime.kafka.transactional_producer import StopRequest
 from runtime.settings.model import Settings
 from sternpost.operations.replay.filters import Filters
 

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from processor.pipeline.records import Event, headers_of
+from runtime.graceful_interrupt import StopRequest
+from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.range_consumer import OffsetRange
-from runtime.kafka.transactional_producer import StopRequest, TransactionalProducer
 from runtime.settings.model import Settings
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.replay_pipeline import ReplayPipeline
@@ -25,7 +26,7 @@ def write(
     pipeline: ReplayPipeline,
     ranges: list[OffsetRange],
     checkpoint: ReplayCheckpoint,
-    producer: TransactionalProducer,
+    producer: CommandTransactions,
     *,
     rate: float | None,
     interrupted: StopRequest,
@@ -50,7 +51,7 @@ def write(
         if passed > len(batch.outcomes) + batch.filtered or time.monotonic() - checked > RETENTION_CHECK_INTERVAL_S:
             check_retained(settings, left.values())
             checked = time.monotonic()
-        with producer.one(checkpoint.offsets(batch.next_offsets), checkpoint.group_metadata):
+        with producer.transaction(checkpoint.offsets(batch.next_offsets), checkpoint.group_metadata):
             for _, outcome in batch.outcomes:
                 if type(outcome) is Event:
                     producer.produce(target, key=outcome.key, value=outcome.value, headers=headers_of(outcome))
@@ -64,7 +65,7 @@ def write(
     if not interrupted:
         check_retained(settings, left.values())
         ends = checkpoint.ends()
-        with producer.one(checkpoint.offsets(ends), checkpoint.group_metadata):
+        with producer.transaction(checkpoint.offsets(ends), checkpoint.group_metadata):
             pass  # transaction markers at the end of a range are not records, and the checkpoint has to pass them too
         for partition, end in ends.items():
             on_done(end - left[partition].start if partition in left else 0)

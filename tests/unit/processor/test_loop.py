@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from processor.deduplication.deduplicator import Deduplicator, SeenEntry
-from processor.interfaces import ClientUnusableError, RebalanceListener, TransactionAbortedError
+from processor.interfaces import RebalanceListener
 from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.pipeline import Pipeline
 from processor.pipeline.records import RawRecord
 from processor.stream_processor import StreamProcessor
-from runtime.errors import ProcessorHaltedError
+from runtime.errors import ClientUnusableError, ProcessorHaltedError, TransactionAbortedError
 from runtime.settings.model import ProcessorSettings
 from schemas.avro.encoder import FIELDS, MESSAGE_ID, USER_ID
 from schemas.error_codes import ErrorCode, PayloadRejectedError

@@ -1,81 +1,22 @@
 """What the sink makes of what librdkafka says, told it by a producer of the test's own."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from processor import transaction_sink as of_sink
-from processor.interfaces import ClientUnusableError, ProducerFencedError, TransactionAbortedError
 from processor.pipeline.dedup_key import identify
 from processor.pipeline.records import DeadLetter, Event
 from processor.transaction_sink import KafkaTransactionSink, dead_letter_headers
-from runtime.errors import DependencyError
-from runtime.kafka import clients
+from runtime.errors import ClientUnusableError, DependencyError, ProducerFencedError, TransactionAbortedError
 from runtime.settings.model import Settings
 from schemas.error_codes import ErrorCode, Stage
 from tests.support.raw_records import raw
+from tests.support.scripted_producer import ScriptedProducer, error, made
+
+__all__ = ["made"]  # a fixture
 
 EVENT = Event(b"person", b"value", None)
-
-
-class ScriptedProducer:
-    """Raises what the script has for a call, each once; remembers what was called."""
-
-    script: ClassVar[list[tuple[str, BaseException]]] = []
-    made: ClassVar[list["ScriptedProducer"]] = []
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.report: Callable[[KafkaError | None, Any], None] = config["on_delivery"]
-        self.reports: list[KafkaError] = []
-        self.calls: list[str] = []
-        self.offsets: list[tuple[int, int]] = []
-        self.made.append(self)
-
-    def __call__(self, name: str) -> None:
-        self.calls.append(name)
-        if self.script and self.script[0][0] == name:
-            raise self.script.pop(0)[1]
-
-    def init_transactions(self, _: float) -> None:
-        self("init")
-
-    def begin_transaction(self) -> None:
-        self("begin")
-
-    def produce(self, *_: object, **__: object) -> None:
-        self("produce")
-
-    def send_offsets_to_transaction(self, positions: Any, metadata: object, _: float) -> None:
-        self.offsets = [(tp.partition, tp.offset) for tp in positions]
-        self("offsets")
-
-    def commit_transaction(self, _: float) -> None:
-        self("commit")
-
-    def abort_transaction(self, _: float) -> None:
-        self("abort")
-
-    def poll(self, _: float) -> int:
-        while self.reports:
-            self.report(self.reports.pop(0), None)
-        return 0
-
-
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedProducer]:
-    """The producers, in the order in which they were made."""
-    monkeypatch.setattr(ScriptedProducer, "script", [])
-    monkeypatch.setattr(ScriptedProducer, "made", [])
-    monkeypatch.setattr(clients, "Producer", ScriptedProducer)
-    monkeypatch.setattr(of_sink, "RETRY_S", 0.0)
-    return ScriptedProducer.made
-
-
-def error(code: int, *, retriable: bool = False, abort: bool = False, fatal: bool = False) -> KafkaException:
-    return KafkaException(KafkaError(code, fatal=fatal, retriable=retriable, txn_requires_abort=abort))
 
 
 def transact(sink: KafkaTransactionSink) -> None:

@@ -59,7 +59,7 @@ def test_what_does_not_pass_says_what_is_wrong_and_what_to_set(kind: str) -> Non
         with pytest.raises(error) as caught:
             client.lookup(SUBJECT, V1)
         assert problem in caught.value.problem
-        assert mend in caught.value.mend
+        assert mend in caught.value.remedy
         assert "<" not in str(caught.value), "a page is not quoted"
         assert caught.value.exit_code == (78 if error is RegistryMisconfiguredError else 69)
         for ask in (client.is_compatible, client.register):
@@ -261,7 +261,7 @@ def test_a_certificate_that_is_not_trusted_names_the_setting(tmp_path: Path) -> 
             settings = SchemaRegistrySettings(url=url, ca_file=ca_file, timeout_ms=20_000)
             with Registry(settings) as client, pytest.raises(RegistryMisconfiguredError) as caught:
                 client.lookup(SUBJECT, V1)
-        assert word in caught.value.mend
+        assert word in caught.value.remedy
 
 
 @pytest.mark.parametrize(

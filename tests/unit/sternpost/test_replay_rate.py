@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka.range_consumer import OffsetRange
-from runtime.kafka.transactional_producer import StopRequest
 from runtime.settings.model import Settings
 from sternpost.operations.replay import write as module
 from sternpost.operations.replay.replay_pipeline import ReplayBatch
@@ -46,7 +46,7 @@ class Nowhere:
     group_metadata = None
 
     @contextmanager
-    def one(self, *_: Any) -> Iterator[None]:
+    def transaction(self, *_: Any) -> Iterator[None]:
         yield
 
     def offsets(self, _: Any) -> list[Any]:
