@@ -32,7 +32,7 @@ WINDOW_MS = 86_400_000
 class _AllNew:
     """Deduplication that never saw anything."""
 
-    def first_offsets(self, records: Any, keys: Any) -> list[int | None]:
+    def find_duplicates(self, records: Any, keys: Any) -> list[int | None]:
         del keys
         return [None] * len(records)
 

@@ -45,7 +45,7 @@ class BatchMetrics:
                     dead[outcome.code.value, source if source in self._sources else OTHER_SOURCE] += 1
         return Tally(len(outcomes), kinds[Event], kinds[Duplicate], dead)
 
-    def committed(self, tally: Tally) -> None:
+    def record_commit(self, tally: Tally) -> None:
         """A transaction was; one without records, which only passes over transaction markers, is not counted."""
         if not tally.records:
             return
@@ -55,13 +55,13 @@ class BatchMetrics:
         for (code, source), number in tally.dead_letters.items():
             metrics.PROCESSOR_DEAD_LETTERS.labels(code, source).inc(number)
 
-    def now(self, lag: Mapping[int, int], state_bytes: int) -> None:
+    def record_state(self, lag: Mapping[int, int], state_bytes: int) -> None:
         """How far each partition is behind, and what their states take up."""
         for partition, records in lag.items():
             metrics.PROCESSOR_LAG.labels(str(partition)).set(records)
         self._state_bytes.set(state_bytes)
 
-    def gone(self, partitions: Iterable[int]) -> None:
+    def reset_lag(self, partitions: Iterable[int]) -> None:
         """Partitions whose lag is another worker's to tell."""
         for partition in partitions:
             metrics.PROCESSOR_LAG.labels(str(partition)).set(0)

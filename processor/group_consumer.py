@@ -16,7 +16,7 @@ from processor.interfaces import RebalanceListener
 from processor.messages import raw_records
 from processor.offset_reset import how_to_reset
 from processor.pipeline.records import RawRecord
-from processor.unassigned_partitions import Unassigned
+from processor.unassigned_partitions import UnassignedPartitions
 from runtime import metrics
 from runtime.errors import ClientUnusableError, DependencyError, InstanceFencedError, ProcessorHaltedError
 from runtime.kafka.clients import make_consumer
@@ -25,18 +25,18 @@ from runtime.settings.model import Settings
 
 log = structlog.get_logger()
 
-SLICE = 1_000
+CHUNK = 1_000
 """Records taken at a time; between two, the batch's bytes are counted."""
 
-GATHER_S = 0.005
+GATHER_TIMEOUT_S = 0.005
 """Where records can be gathered, how long a slice is waited for."""
 
 FETCH_BYTES = 8 << 20
 """Of one answer, compressed: dozens of partitions would fetch a megabyte each at a time, and then decompress it."""
 
-CALL_S = 30.0
+TIMEOUT_S = 30.0
 
-LAG_S = 0.5
+LAG_TIMEOUT_S = 0.5
 """Longest that a lag is waited for."""
 
 _REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
@@ -52,7 +52,7 @@ class KafkaGroupConsumer:
         self._listener = listener
         self.is_member = False
         self._without_offset: set[int] = set()
-        self._gathered: list[Message] = []
+        self._buffered: list[Message] = []
         """The batch that `poll` is putting together."""
         self._consumer = make_consumer(
             settings,
@@ -76,41 +76,45 @@ class KafkaGroupConsumer:
                 "queued.max.messages.kbytes": max(16_384, 2 * processor.batch_max_bytes // 1024),
             },
         )
-        self._unassigned = Unassigned(settings)
+        self._unassigned = UnassignedPartitions(settings)
         self._as_pattern = False
         self._subscribe()
 
     def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
-        with _breaking():
-            if partitions := self._unassigned.found():
+        with _translate_errors():
+            if partitions := self._unassigned.take_result():
                 log.warning("partitions without a member, having the group rebalance", partitions=partitions)
                 self._as_pattern = not self._as_pattern
                 self._subscribe()
-                self._unassigned.look_later()
-            self._gathered = self._consumer.consume(1, timeout_s)
-            size = sum(map(len, self._gathered))
-            while self._gathered and len(self._gathered) < self._max_records and size < self._max_bytes:
+                self._unassigned.schedule_check()
+            self._buffered = self._consumer.consume(1, timeout_s)
+            size = sum(map(len, self._buffered))
+            while self._buffered and len(self._buffered) < self._max_records and size < self._max_bytes:
                 waiting = gather()
-                room = min(SLICE, self._max_records - len(self._gathered))
-                more = self._consumer.consume(room, GATHER_S if waiting else 0.0)
+                room = min(CHUNK, self._max_records - len(self._buffered))
+                more = self._consumer.consume(room, GATHER_TIMEOUT_S if waiting else 0.0)
                 if not more and not waiting:
                     break
-                self._gathered += more
+                self._buffered += more
                 size += sum(map(len, more))
-        messages, self._gathered = self._gathered, []
+        messages, self._buffered = self._buffered, []
         records, errors = raw_records(self._topic, messages)
         for error in errors:
-            self._raise(error)
+            if (fatal := self._fatal_error(error)) is not None:
+                raise fatal
+            if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+                self.is_member = False
+            log.warning("consumer error", error=error.name())
         return records
 
     def committed(self, partitions: Collection[int]) -> dict[int, int]:
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
         if not asked:
             return {}
-        with _breaking():
+        with _translate_errors():
             # Read committed: brokers answer once no transaction holds an offset that may yet become the group's.
-            answered = self._consumer.committed(asked, timeout=CALL_S)
-            ends = [self._consumer.get_watermark_offsets(tp, timeout=CALL_S) for tp in asked]
+            answered = self._consumer.committed(asked, timeout=TIMEOUT_S)
+            ends = [self._consumer.get_watermark_offsets(tp, timeout=TIMEOUT_S) for tp in asked]
         for tp in answered:
             if tp.error is not None:
                 raise ClientUnusableError(tp.error.name())
@@ -138,39 +142,39 @@ class KafkaGroupConsumer:
 
     def rewind(self, positions: Mapping[int, int]) -> None:
         moved = [TopicPartition(self._topic, partition, offset) for partition, offset in positions.items()]
-        with _breaking():
+        with _translate_errors():
             # Rather than seek: it drops what was fetched, whatever state the fetcher is in.
             self._consumer.incremental_unassign(moved)
             self._consumer.incremental_assign(moved)
             self._consumer.pause(moved)
 
     def pause(self, partitions: Collection[int]) -> None:
-        with _breaking():
+        with _translate_errors():
             self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
     def resume(self, partitions: Collection[int]) -> None:
-        with _breaking():
+        with _translate_errors():
             self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
 
     def group_metadata(self) -> Any:
-        with _breaking():
+        with _translate_errors():
             return self._consumer.consumer_group_metadata()
 
     def positions(self, partitions: Collection[int]) -> dict[int, int]:
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
-        with _breaking():
+        with _translate_errors():
             return {tp.partition: tp.offset for tp in self._consumer.position(asked) if tp.offset >= 0}
 
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
         behind = {}
         asking = True
-        with _breaking():
+        with _translate_errors():
             for tp in self._consumer.position([TopicPartition(self._topic, partition) for partition in partitions]):
                 _, end = self._consumer.get_watermark_offsets(tp, cached=True)
                 if tp.offset >= 0 and end > tp.offset and asking:
                     # What came with the records is the high watermark; asked for, it is the last stable offset.
                     try:
-                        _, end = self._consumer.get_watermark_offsets(tp, timeout=LAG_S)
+                        _, end = self._consumer.get_watermark_offsets(tp, timeout=LAG_TIMEOUT_S)
                     except KafkaException:
                         asking = False  # a broker that is slow now must not hold up what is to be processed
                 if tp.offset >= 0 and end >= 0:
@@ -186,20 +190,19 @@ class KafkaGroupConsumer:
         subscription = f"^{re.escape(self._topic)}$" if self._as_pattern else self._topic
         self._consumer.subscribe([subscription], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
-    def _raise(self, error: KafkaError) -> None:
-        """Raises what cannot be gone on with; what passes by itself is logged."""
+    def _fatal_error(self, error: KafkaError) -> Exception | None:
+        """Return the exception to raise for an error that `poll` gave, or None if librdkafka recovers by itself."""
         code = error.code()
-        # What is fatal to a consumer is told once, as _FATAL, with the reason in its text only.
+        # An error that is fatal to a consumer is reported once, as _FATAL, with the reason only in its text.
         if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and _FENCED in error.str()):
-            raise InstanceFencedError(error.str())
+            return InstanceFencedError(error.str())
         if code in _REFUSED:
-            raise DependencyError(f"the brokers do not let us read {self._topic}: {error.str()}; grant it, or check "
-                                  "kafka.properties")  # fmt: skip
+            return DependencyError(
+                f"the brokers do not let us read {self._topic}: {error.str()}; grant it, or check kafka.properties"
+            )
         if error.fatal() or code == KafkaError._FATAL or code in _OUT_OF_RANGE:
-            raise ClientUnusableError(error.name())
-        if code == KafkaError._MAX_POLL_EXCEEDED:
-            self.is_member = False
-        log.warning("consumer error", error=error.name())
+            return ClientUnusableError(error.name())
+        return None
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         positions = self.committed([tp.partition for tp in partitions])
@@ -207,27 +210,27 @@ class KafkaGroupConsumer:
         consumer.pause(partitions)
         self.is_member = True
         self._listener.assigned(positions)
-        self._unassigned.look_later()
+        self._unassigned.schedule_check()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._listener.revoked(self._without(partitions))
+        self._listener.revoked(self._drop_buffered(partitions))
         consumer.incremental_unassign(partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.is_member = False
-        self._listener.lost(self._without(partitions))
+        self._listener.lost(self._drop_buffered(partitions))
         consumer.incremental_unassign(partitions)
 
-    def _without(self, partitions: list[TopicPartition]) -> Sequence[int]:
+    def _drop_buffered(self, partitions: list[TopicPartition]) -> Sequence[int]:
         """Drops what was gathered of partitions that go: should one come back within the same poll, another member may
         have processed its records meanwhile."""
         gone = [tp.partition for tp in partitions]
-        self._gathered = [message for message in self._gathered if message.partition() not in gone]
+        self._buffered = [message for message in self._buffered if message.partition() not in gone]
         return gone
 
 
 @contextmanager
-def _breaking() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """What librdkafka raises of no record's fault leaves the membership of no use. Raises ClientUnusableError."""
     try:
         yield

@@ -119,7 +119,7 @@ class TransactionSink(Protocol):
 class RestoreConsumer(Protocol):
     """Reads partitions of the raw topic again, outside of the group. For one thread."""
 
-    def begin(self, partition: int, known_up_to: int, position: int) -> int:
+    def start(self, partition: int, known_up_to: int, position: int) -> int:
         """Starts to read what a state that knows all before `known_up_to` has to know at `position`: what is dated
         less than a window before the record there. Gives the first offset of it. Raises ClientUnusableError."""
         ...
@@ -128,7 +128,7 @@ class RestoreConsumer(Protocol):
         """Some records, and the partitions that are now read up to their position. Raises ClientUnusableError."""
         ...
 
-    def end(self, partition: int) -> None:
+    def stop(self, partition: int) -> None:
         """Stops reading a partition, if it is being read."""
         ...
 

@@ -14,7 +14,7 @@ import structlog
 from processor import messages
 from processor.deduplication.deduplicator import Deduplicator, StateStore
 from processor.deduplication.restore_consumer import KafkaRestoreConsumer
-from processor.deduplication.state_directory import StateFolder
+from processor.deduplication.state_directory import StateDirectory
 from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
 from processor.gc_tuning import raise_gc_thresholds
 from processor.group_consumer import KafkaGroupConsumer
@@ -88,7 +88,7 @@ def run_worker(worker: Worker) -> None:
     if registered is None:
         return
     deduplicator = Deduplicator(processor.dedup_window_s * 1000)
-    core = BatchProcessor(
+    batch_processor = BatchProcessor(
         deduplicator,
         build_pipeline(processor.profile, schema_id=registered.id, max_event_bytes=record_limits(settings).events),
     )
@@ -97,13 +97,13 @@ def run_worker(worker: Worker) -> None:
     raise_gc_thresholds(settings.processor.batch_max_records)
     pause_s = FIRST_PAUSE_S
     while not worker.stopping.is_set():
-        loop: StreamProcessor | None = None
+        stream_processor: StreamProcessor | None = None
         begun, broke = time.monotonic(), False
         try:
-            loop = StreamProcessor(
+            stream_processor = StreamProcessor(
                 worker,
                 processor,
-                core,
+                batch_processor,
                 deduplicator,
                 states.open,
                 KafkaRestoreConsumer(settings),
@@ -112,15 +112,15 @@ def run_worker(worker: Worker) -> None:
                 [source.name for source in settings.sources],
                 partial(why_unreachable, settings),
             )
-            loop.run()
+            stream_processor.run()
         except ClientUnusableError as error:
             if time.monotonic() - begun > STABLE_AFTER_S:
                 pause_s = FIRST_PAUSE_S
             why = why_unreachable(settings)
             cause = f"{error} ({why})" if why else str(error)
-            log.error("starting anew", cause=cause, pause_s=pause_s)  # noqa: TRY400 (its place says nothing)
+            log.error("restarting the consumer and producer", cause=cause, pause_s=pause_s)  # noqa: TRY400 (its place says nothing)
             metrics.PROCESSOR_RESTARTS.labels().inc()
-            worker.ready(False, f"starting anew after {cause}")
+            worker.ready(False, f"restarting after {cause}")
             worker.beat()
             broke = True
         except InstanceFencedError:
@@ -134,9 +134,9 @@ def run_worker(worker: Worker) -> None:
             metrics.PROCESSOR_HALTS.labels().inc()
             raise
         finally:
-            if loop is not None:
-                loop.close()
-        loop = None
+            if stream_processor is not None:
+                stream_processor.close()
+        stream_processor = None
         gc.collect()  # what of it holds itself: clients, with their threads and connections
         if broke:
             worker.stopping.wait(pause_s)
@@ -165,9 +165,9 @@ class _States:
 
     def __init__(self, settings: Settings) -> None:
         processor = settings.processor
-        self._folder: StateFolder | None = None
+        self._folder: StateDirectory | None = None
         if processor.dedup_window_s:
-            self._folder = StateFolder(
+            self._folder = StateDirectory(
                 processor.state_dir,
                 settings.topics.raw,
                 _topic_id(settings),

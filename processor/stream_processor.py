@@ -1,39 +1,38 @@
-"""The transactional loop of one member.
+"""The transactional loop of one group member.
 
-                ┌─────────────────────── nothing there ◀────────────────────────┐
+                ┌──────────────────────── no records ◀──────────────────────────┐
                 ▼                                                               │
-    assigned ▶ poll ──records──▶ core ──▶ finish the one ──▶ write ──▶ commit, in a thread of its own:
-      ▲  │      ▲                         before                         in flight, while the next batch
-      │  │      │                           │                            is polled and goes through the core
-      │  ▼      │                           ├── committed ──▶ settle: into the deduplication state
-      │ catch up┘                           │
-      └── rewind to the committed offsets ◀─┴── aborted ──▶ forget
+    assigned ▶ poll ──records──▶ map ──▶ finish the ──▶ write ──▶ commit, in a thread of its own:
+      ▲  │      ▲                        previous one                in flight, while the next batch
+      │  │      │                           │                        is polled and mapped
+      │  ▼      │                           ├── committed ──▶ commit the entries to the deduplication state
+      │ restore ┘                           │
+      └── rewind to the committed offsets ◀─┴── aborted ──▶ roll the entries back
 
-A batch is at one of two places: *in hand* (polled, through the core, nothing written) or *in flight* (written, its
-commit under way), one of each at most. A commit that failed takes both back.
+At most one batch is *in hand* (polled and mapped, nothing written) and one is *in flight* (written, its commit under
+way). A commit that fails takes both back.
 
-What can happen                            and what is done
-- retriable error                          the same call again, in the sink
-- transaction aborted, or its end unknown  abort; forget; rewind every partition to the group's offset; go on
-- producer or membership broken, or hung   leave the loop, which then is made anew with another producer and membership
-- producer fenced                          hear from the group first whether another process did it, then the same
-- another process has our place            leave for good
-- partitions *revoked*                     what is in flight is finished first, while they are still ours
-- partitions *lost*                        what is in flight counts as failed, and the brokers have fenced it
-- brokers refuse a record for good         from the group's offset on one record a transaction, until that record is
-                                           found and becomes a dead letter
-- transaction markers at the end           once idle, a transaction that only moves the group past them
-- too many dead letters by our own fault   leave for good, before the batch is written
+Event                                     Reaction
+- retriable error                         repeat the call (inside the sink)
+- transaction aborted, or result unknown  abort; roll back; rewind every partition to the committed offset; go on
+- producer or consumer unusable, or hung  leave the loop; the service creates another producer and consumer
+- producer fenced                         wait for the group to say whether another process did it; then as above
+- another process has our place           leave for good
+- partitions *revoked*                    finish the transaction in flight first, while they are still ours
+- partitions *lost*                       count the transaction in flight as failed; the brokers have fenced it
+- brokers refuse a record for good        isolate: one record per transaction from the committed offset on, until the
+                                          record is found and becomes a dead letter
+- transaction markers at the end          once idle, commit offsets past them in a transaction without records
+- too many dead letters by our own fault  leave for good, before the batch is written
 
-Liveness: poll is called at least every few seconds, whatever the state of things, except while a commit, an abort or
-the group's offsets are waited for, which is bounded by a few times the transaction time-out.
+Liveness: `poll` is called at least every few seconds in every state, except while a commit, an abort or the committed
+offsets are awaited, which takes at most a few times the transaction timeout.
 """
 
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from threading import Event as Signal
 from typing import NamedTuple, Protocol
@@ -45,7 +44,7 @@ from processor.daemon_future import run_in_daemon_thread
 from processor.dead_letter_limit import DeadLetterLimit
 from processor.deduplication.deduplicator import Deduplicator, StateStore
 from processor.deduplication.state_restore import StateRestore
-from processor.deduplication.state_store import StateError
+from processor.deduplication.state_store import StateCorruptError, StateError
 from processor.interfaces import GroupConsumer, RebalanceListener, RestoreConsumer, TransactionSink
 from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
@@ -57,27 +56,34 @@ from schemas.error_codes import ErrorCode, Stage
 log = structlog.get_logger()
 
 IDLE_POLL_S = 0.25
-COUNTED_EVERY_S = 2.0
-HEARD_WITHIN_S = 7.0
-"""Two heartbeats of a member, three seconds each, and a moment."""
-SINGLY_A_TURN = 200
-"""Most records that go in a transaction each between two polls."""
+METRICS_INTERVAL_S = 2.0
+
+FENCING_WAIT_S = 7.0
+"""Two heartbeat intervals of a member, three seconds each (`heartbeat.interval.ms`), and a margin."""
+
+ISOLATION_BATCH = 200
+"""The most records that are processed in a transaction each between two polls."""
 
 PartitionOffset = tuple[int, int]
 """Partition and offset."""
 
 OpenState = Callable[[int, int, bool], StateStore]
-"""The state of a partition, complete up to an offset at most; and whether that offset is the group's own."""
+"""Opens the state of a partition, complete up to an offset at most. The flag says whether the group has committed that
+offset; otherwise it is only where reading begins."""
 
 
 class WorkerHandle(Protocol):
-    """A `runtime.supervisor.Worker`, or what stands for it."""
+    """The part of `runtime.supervisor.Worker` that the loop uses."""
 
     stopping: Signal
 
-    def ready(self, ready: bool, reason: str = "") -> None: ...
+    def ready(self, ready: bool, reason: str = "") -> None:
+        """Report whether the worker is ready, and if not, why."""
+        ...
 
-    def beat(self) -> None: ...
+    def beat(self) -> None:
+        """Report that the worker is alive."""
+        ...
 
 
 class _InFlight(NamedTuple):
@@ -87,144 +93,154 @@ class _InFlight(NamedTuple):
 
 
 class StreamProcessor:
-    """One membership with one producer; of no more use after Broken or Fenced. It is its source's Listener."""
+    """One group member and its producer: polls, maps, and commits a transaction for each batch.
+
+    It is the `RebalanceListener` of its consumer. After ClientUnusableError or InstanceFencedError it cannot be used
+    again: close it and create another.
+    """
 
     def __init__(
         self,
-        health: WorkerHandle,
+        worker: WorkerHandle,
         settings: ProcessorSettings,
-        core: BatchProcessor,
+        batch_processor: BatchProcessor,
         deduplicator: Deduplicator,
         open_state: OpenState,
-        history: RestoreConsumer,
+        restore_consumer: RestoreConsumer,
         make_sink: Callable[[], TransactionSink],
-        make_source: Callable[[RebalanceListener], GroupConsumer],
+        make_consumer: Callable[[RebalanceListener], GroupConsumer],
         sources: Collection[str] = (),
         why_unreachable: Callable[[], str] = str,
     ) -> None:
-        """Join the group. `sources`: names that dead letters are counted by. `why_unreachable`: why brokers cannot be
-        reached, as far as is known; else empty. Raises ClientUnusableError."""
+        """Join the group.
+
+        `sources` are the names by which dead letters are counted. `why_unreachable` returns why the brokers cannot be
+        reached, as far as is known, or an empty text.
+
+        Raises ClientUnusableError.
+        """
         self._why_unreachable = why_unreachable
-        self._health = health
-        self._core = core
+        self._worker = worker
+        self._process_batch = batch_processor
         self._deduplicator = deduplicator
         self._open_state = open_state
-        self._catch_up = StateRestore(deduplicator, history)
+        self._restore = StateRestore(deduplicator, restore_consumer)
         self._limit = DeadLetterLimit(settings.dead_letter_limit_ratio, settings.dead_letter_limit_window)
-        self._counts = BatchMetrics(sources)
+        self._metrics = BatchMetrics(sources)
         self._in_flight: _InFlight | None = None
-        self._failed: Exception | None = None
-        """What went wrong within a callback, where it could not be dealt with."""
-        self._singly = 0
-        """So many more records go in a transaction each: one of them is refused by the brokers."""
-        self._last: PartitionOffset = (-1, -1)
-        """Of the last record that was written."""
+        self._callback_failure: Exception | None = None
+        """An exception from a rebalance callback that could not be handled there."""
+        self._isolating = 0
+        """The number of records still to be processed in a transaction each: the brokers refuse one of them."""
+        self._last_written: PartitionOffset = (-1, -1)
+        """The record that was written last."""
         self._refused: dict[PartitionOffset, str] = {}
-        """Records that the brokers refuse, with their reason, among those that go singly."""
-        self._singly_for = settings.batch_max_records
-        self._count_due = 0.0
-        # The producer first: with it, the transaction that an earlier one left open is ended, and the group's offsets
-        # are those that count.
+        """Records that the brokers refuse for good, among those being isolated, and the brokers' reason."""
+        self._isolation_records = settings.batch_max_records
+        self._metrics_due = 0.0
+        # The producer first: creating it ends a transaction that an earlier producer left open, so that the committed
+        # offsets that the consumer then reads are final.
         self._sink = make_sink()
-        self._source = make_source(self)
+        self._consumer = make_consumer(self)
 
     def run(self) -> None:
-        """Until the worker is to stop.
+        """Process until the worker is told to stop.
 
-        Raises ClientUnusableError, after which a new loop can go on; Fenced and ProcessorHaltedError; StateError where
-        the disk refuses.
+        Raises ClientUnusableError, after which another processor can go on; InstanceFencedError and
+        ProcessorHaltedError; and StateUnavailableError if the disk refuses reads or writes.
         """
         try:
-            while not self._health.stopping.is_set():
-                self.turn()
+            while not self._worker.stopping.is_set():
+                self.run_once()
             self._finish()
         except ProducerFencedError:
-            self._hear_from_the_group()
+            self._wait_for_fencing()
             raise
-        except (
-            TransactionAbortedError
-        ) as aborted:  # closing ends it, and whoever comes next starts from the group's offsets
+        except TransactionAbortedError as aborted:
+            # Closing ends the transaction, and the next member starts from the committed offsets.
             log.warning("transaction aborted", cause=aborted.cause)
 
-    def turn(self) -> None:
-        """Once round. Raises as `run` does."""
-        self._health.beat()
-        self._tell()
+    def run_once(self) -> None:
+        """Poll once and process what came. Raises as `run` does."""
+        self._worker.beat()
+        self._report_status()
         try:
-            catching_up = bool(self._catch_up.partitions)
-            if catching_up:
-                self._source.resume(self._catch_up.step())
-            batch = self._source.poll(0.0 if catching_up else IDLE_POLL_S, self._committing)
-            self._raise_failed()
-            ours = self._deduplicator.partitions - self._catch_up.partitions
+            restoring = bool(self._restore.partitions)
+            if restoring:
+                self._consumer.resume(self._restore.poll())
+            batch = self._consumer.poll(0.0 if restoring else IDLE_POLL_S, self._may_wait_for_more)
+            self._raise_if_commit_hangs()
+            self._raise_callback_failure()
+            ours = self._deduplicator.partitions - self._restore.partitions
             self._process([record for record in batch if record.partition in ours])
         except TransactionAbortedError as aborted:
-            self._go_back(aborted)
-        except StateError as error:
-            if error.disk:
-                raise
-            log.warning("state is corrupt, building it anew", folder=str(error.folder), reason=str(error))
+            self._abort_and_rewind(aborted)
+        except StateCorruptError as error:
+            log.warning("state is corrupt, rebuilding it", folder=str(error.folder), reason=str(error))
             shutil.rmtree(error.folder, ignore_errors=True)
             raise ClientUnusableError("the deduplication state is corrupt") from error
 
     def close(self) -> None:
-        """Leaves the group, nothing in flight. What was not finished is aborted."""
+        """Wait for the transaction in flight, abort what is unfinished, and leave the group."""
         with suppress(ClientUnusableError):
             self._await_commit()
         self._in_flight = None
         self._sink.close()
         try:
-            self._source.close()
+            self._consumer.close()
         except (ClientUnusableError, RuntimeError) as error:
-            log.warning("membership not closed in order", error=str(error))
-        self._catch_up.close()
-        self._give_up(list(self._deduplicator.partitions))
+            log.warning("consumer not closed cleanly", error=str(error))
+        self._restore.close()
+        self._close_partitions(list(self._deduplicator.partitions))
 
     def assigned(self, positions: Mapping[int, int]) -> None:
+        """Open the state of new partitions; start to read or to restore them. See `RebalanceListener`."""
         metrics.PROCESSOR_REBALANCES.labels("assigned").inc()
         log.info("assigned", partitions=sorted(positions))
         for partition, position in positions.items():
-            self._take_on(partition, position)
-        self._start(positions)
+            self._open_partition(partition, position)
+        self._resume_or_restore(positions)
 
     def revoked(self, partitions: Sequence[int]) -> None:
+        """Finish the transaction in flight, then give the partitions up. See `RebalanceListener`."""
         metrics.PROCESSOR_REBALANCES.labels("revoked").inc()
         log.info("revoked", partitions=sorted(partitions))
         try:
             self._finish()
-        except (TransactionAbortedError, ClientUnusableError, StateError) as failed:
-            self._failed = failed
-        self._give_up(partitions)
+        except (TransactionAbortedError, ClientUnusableError, StateError) as failure:
+            self._callback_failure = failure
+        self._close_partitions(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:
+        """Count the transaction in flight as failed, and drop the partitions. See `RebalanceListener`."""
         metrics.PROCESSOR_REBALANCES.labels("lost").inc()
         log.warning("lost", partitions=sorted(partitions))
-        self._failed = self._failed or TransactionAbortedError("membership lost")
-        self._give_up(partitions)
+        self._callback_failure = self._callback_failure or TransactionAbortedError("membership lost")
+        self._close_partitions(partitions)
 
     def _process(self, batch: list[RawRecord]) -> None:
         if not batch:
-            if not self._committing():
+            if not self._is_committing():
                 self._finish()
                 self._pass_markers()
-        elif not self._singly:
+        elif not self._isolating:
             self._transact(batch)
         else:
-            for record in batch[:SINGLY_A_TURN]:
-                self._health.beat()
+            for record in batch[:ISOLATION_BATCH]:
+                self._worker.beat()
                 self._transact([record])
                 self._finish()
-                self._singly = max(0, self._singly - 1)
-            if not self._singly:
+                self._isolating = max(0, self._isolating - 1)
+            if not self._isolating:
                 self._refused.clear()
-            if len(batch) > SINGLY_A_TURN:
-                self._rewind()  # to the rest of it, after a poll: the group must go on hearing of us
+            if len(batch) > ISOLATION_BATCH:
+                self._rewind()  # to the rest of the batch, after a poll: the group must keep hearing from this member
 
     def _transact(self, records: list[RawRecord]) -> None:
-        outcomes = self._core(records)
+        outcomes = self._process_batch(records)
         self._finish()
-        self._last = (records[-1].partition, records[-1].offset)
-        if (fault := self._refused.get(self._last)) is not None and type(outcomes[0]) is Event:
+        self._last_written = (records[-1].partition, records[-1].offset)
+        if (fault := self._refused.get(self._last_written)) is not None and type(outcomes[0]) is Event:
             code = ErrorCode.TOO_LARGE if fault.endswith("TOO_LARGE") else ErrorCode.REFUSED
             reason = f"the brokers refuse the event's record for good: {fault}"
             outcomes = [DeadLetter(code, Stage.PRODUCE, None, reason)]
@@ -232,42 +248,46 @@ class StreamProcessor:
         self._commit(records, outcomes, {record.partition: record.offset + 1 for record in records})
 
     def _commit(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome], positions: dict[int, int]) -> None:
-        """Write the outcomes and begin to commit them, together with the group's next offsets."""
+        """Write the outcomes and start to commit them together with the group's next offsets."""
         self._sink.write(records, outcomes)
-        metadata = self._source.group_metadata()
-        self._deduplicator.seal(positions)
+        metadata = self._consumer.group_metadata()
+        self._deduplicator.prepare_commit(positions)
         commit = run_in_daemon_thread("commit", lambda: self._sink.commit(positions, metadata))
-        self._in_flight = _InFlight(commit, self._counts.tally(records, outcomes), positions)
+        self._in_flight = _InFlight(commit, self._metrics.tally(records, outcomes), positions)
 
     def _pass_markers(self) -> None:
-        """Move the group past transaction markers and aborted records, which `poll` never returns.
+        """Commit offsets past transaction markers and aborted records, which `poll` never returns.
 
-        Nothing is in hand or in flight. Otherwise the group would stay short of the end of the topic after each
-        redrive, and look behind to everybody who compares offsets.
+        Called with nothing in hand or in flight. Without it the group would stay short of the end of the topic after
+        each redrive, and look behind to everybody who compares offsets.
         """
-        ours = self._deduplicator.partitions - self._catch_up.partitions
-        read = self._source.positions(ours)
-        ahead = {p: offset for p, offset in read.items() if offset > self._deduplicator.complete_up_to(p)}
+        ours = self._deduplicator.partitions - self._restore.partitions
+        read = self._consumer.positions(ours)
+        ahead = {p: offset for p, offset in read.items() if offset > self._deduplicator.next_offset(p)}
         if ahead:
             self._commit([], [], ahead)
 
-    def _committing(self) -> bool:
-        """Raises ClientUnusableError where the commit hangs."""
-        if self._in_flight is None or self._in_flight.commit.done():
-            return False
-        if self._sink.overdue:
+    def _is_committing(self) -> bool:
+        return self._in_flight is not None and not self._in_flight.commit.done()
+
+    def _may_wait_for_more(self) -> bool:
+        """Return whether `poll` can wait for more records: the batch could not be written before the commit ends."""
+        return self._is_committing() and not self._sink.overdue
+
+    def _raise_if_commit_hangs(self) -> None:
+        if self._is_committing() and self._sink.overdue:
             raise ClientUnusableError("the commit hangs")
-        return True
 
     def _await_commit(self) -> None:
-        """Until no commit is under way. Raises ClientUnusableError where it hangs."""
-        while self._in_flight is not None and self._committing():
-            self._health.beat()
-            with suppress(NotYet):
+        """Wait until no commit is under way. Raises ClientUnusableError if it hangs."""
+        while self._in_flight is not None and self._is_committing():
+            self._raise_if_commit_hangs()
+            self._worker.beat()
+            with suppress(TimeoutError):
                 self._in_flight.commit.exception(timeout=1.0)
 
     def _finish(self) -> None:
-        """Waits for the commit under way. Raises what it raised, or StateError."""
+        """Wait for the commit under way and record its success. Raises what the commit raised, or StateError."""
         self._await_commit()
         if self._in_flight is None:
             return
@@ -276,86 +296,89 @@ class StreamProcessor:
         try:
             commit.result()
         finally:
-            del commit  # or its error would hold itself by this frame
-        self._counts.committed(tally)
+            del commit  # otherwise its exception would keep itself alive through this frame
+        self._metrics.record_commit(tally)
         self._limit.committed()
-        self._deduplicator.settle(positions)
+        self._deduplicator.commit(positions)
 
-    def _go_back(self, aborted: TransactionAbortedError) -> None:
-        """Ends the transaction, and starts again from the group's offsets.
+    def _abort_and_rewind(self, aborted: TransactionAbortedError) -> None:
+        """End the transaction, and start again from the committed offsets.
 
         Raises ClientUnusableError, ProcessorHaltedError and StateError.
         """
         metrics.PROCESSOR_ABORTS.labels(aborted.cause).inc()
         log.warning("transaction aborted", cause=aborted.cause)
-        self._await_commit()  # of what was in flight when the membership was lost
+        self._await_commit()  # if the membership was lost while a commit was under way
         self._in_flight = None
         self._sink.abort()
-        self._deduplicator.forget()
+        self._deduplicator.rollback()
         if aborted.record_fault:
-            if self._last in self._refused:
+            if self._last_written in self._refused:
                 raise ProcessorHaltedError(
-                    f"the brokers refuse a dead letter for good ({aborted.record_fault}): see what is wrong with the "
-                    "topics with `sternpost topics check`. Nothing was lost"
+                    f"the brokers refuse a dead letter for good ({aborted.record_fault}): check the topics with "
+                    "`sternpost topics check`. Nothing was lost"
                 )
-            if self._singly:
-                self._refused[self._last] = aborted.record_fault
-            self._singly = self._singly_for
+            if self._isolating:
+                self._refused[self._last_written] = aborted.record_fault
+            self._isolating = self._isolation_records
         self._rewind()
 
     def _rewind(self) -> None:
-        """Starts again from the group's offsets."""
-        positions = self._source.committed(self._deduplicator.partitions)
-        self._source.rewind(positions)
-        self._start(positions)
+        """Start again from the committed offsets."""
+        positions = self._consumer.committed(self._deduplicator.partitions)
+        self._consumer.rewind(positions)
+        self._resume_or_restore(positions)
 
-    def _start(self, positions: Mapping[int, int]) -> None:
-        """Has paused partitions read from these positions, once their state is complete up to them."""
+    def _resume_or_restore(self, positions: Mapping[int, int]) -> None:
+        """Resume each paused partition at its position if its state is complete; otherwise start to restore it."""
         for partition, position in positions.items():
-            if self._deduplicator.complete_up_to(partition) > position:
+            if self._deduplicator.next_offset(partition) > position:
                 # The group was moved back: the state would take records for duplicates of themselves.
                 self._deduplicator.remove(partition)
-                self._take_on(partition, position)
-            if self._catch_up.begin(partition, position):
-                self._source.resume([partition])
+                self._open_partition(partition, position)
+            if self._restore.start(partition, position):
+                self._consumer.resume([partition])
 
-    def _take_on(self, partition: int, position: int) -> None:
-        state = self._open_state(partition, position, self._source.has_offset(partition))
+    def _open_partition(self, partition: int, position: int) -> None:
+        state = self._open_state(partition, position, self._consumer.has_offset(partition))
         self._deduplicator.add(partition, state)
 
-    def _give_up(self, partitions: Sequence[int]) -> None:
+    def _close_partitions(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
-            self._catch_up.end(partition)
+            self._restore.cancel(partition)
             self._deduplicator.remove(partition)
-        self._counts.gone(partitions)
+        self._metrics.reset_lag(partitions)
 
-    def _hear_from_the_group(self) -> None:
-        """Polls for as long as the group may take to tell that another process has our place. Raises Fenced.
+    def _wait_for_fencing(self) -> None:
+        """Poll for as long as the group may take to report that another process has our place.
 
-        Without, two processes of one name would fence each other's producers in turn, and neither would end.
+        Raises InstanceFencedError if it does. Without this wait, two processes with one name would keep fencing each
+        other's producers, and neither would end.
         """
-        self._source.pause(self._deduplicator.partitions)
-        deadline = time.monotonic() + HEARD_WITHIN_S
-        while time.monotonic() < deadline and not self._health.stopping.is_set():
-            self._health.beat()
-            self._source.poll(IDLE_POLL_S, self._committing)
+        self._consumer.pause(self._deduplicator.partitions)
+        deadline = time.monotonic() + FENCING_WAIT_S
+        while time.monotonic() < deadline and not self._worker.stopping.is_set():
+            self._worker.beat()
+            self._consumer.poll(IDLE_POLL_S, self._may_wait_for_more)
 
-    def _raise_failed(self) -> None:
-        if self._failed is not None:
-            failed, self._failed = self._failed, None
+    def _raise_callback_failure(self) -> None:
+        if self._callback_failure is not None:
+            failure, self._callback_failure = self._callback_failure, None
             try:
-                raise failed
+                raise failure
             finally:
-                del failed  # or it would hold itself, and the batches, by its traceback
+                del failure  # otherwise it would keep itself, and the batches, alive through its traceback
 
-    def _tell(self) -> None:
-        if not self._source.is_member:
+    def _report_status(self) -> None:
+        if not self._consumer.is_member:
             why = self._why_unreachable()
-            self._health.ready(False, f"no member of the group yet, or no more{f' ({why})' if why else ''}")
-        elif self._catch_up.partitions:
-            self._health.ready(False, f"catching up on partitions {sorted(self._catch_up.partitions)}")
+            self._worker.ready(False, f"not a member of the group{f' ({why})' if why else ''}")
+        elif self._restore.partitions:
+            self._worker.ready(False, f"catching up on partitions {sorted(self._restore.partitions)}")
         else:
-            self._health.ready(True)
-        if time.monotonic() >= self._count_due:
-            self._count_due = time.monotonic() + COUNTED_EVERY_S
-            self._counts.now(self._source.lag(self._deduplicator.partitions), self._deduplicator.disk_bytes())
+            self._worker.ready(True)
+        if time.monotonic() >= self._metrics_due:
+            self._metrics_due = time.monotonic() + METRICS_INTERVAL_S
+            self._metrics.record_state(
+                self._consumer.lag(self._deduplicator.partitions), self._deduplicator.disk_bytes()
+            )

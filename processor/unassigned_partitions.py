@@ -19,36 +19,36 @@ from runtime.settings.model import Settings
 
 log = structlog.get_logger()
 
-LOOK_AFTER_S = 5.0
+CHECK_DELAY_S = 5.0
 """Longer than the second step takes: members hear of a rebalance within a heartbeat, which is 3 s."""
 
 
-class Unassigned:
+class UnassignedPartitions:
     """Looks without holding anybody up. For one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._due: float | None = None
-        self._looking: Future[list[int] | None] | None = None
+        self._check: Future[list[int] | None] | None = None
 
-    def look_later(self) -> None:
+    def schedule_check(self) -> None:
         """The group has just rebalanced, or this member come back to it."""
-        self._due = time.monotonic() + LOOK_AFTER_S
-        self._looking = None
+        self._due = time.monotonic() + CHECK_DELAY_S
+        self._check = None
 
-    def found(self) -> list[int]:
+    def take_result(self) -> list[int]:
         """The partitions that are nobody's, once, when that is known; else none."""
         if self._due is not None and time.monotonic() >= self._due:
             self._due = None
-            self._looking = run_in_daemon_thread("unassigned", self._look)
-        if self._looking is None or not self._looking.done():
+            self._check = run_in_daemon_thread("unassigned", self._find)
+        if self._check is None or not self._check.done():
             return []
-        found, self._looking = self._looking.result(), None
+        found, self._check = self._check.result(), None
         if found is None:
-            self.look_later()
+            self.schedule_check()
         return found or []
 
-    def _look(self) -> list[int] | None:
+    def _find(self) -> list[int] | None:
         group, topic = self._settings.processor.group_id, self._settings.topics.raw
         topics, groups = TopicCollection([topic]), [group]
         try:

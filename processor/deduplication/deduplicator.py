@@ -10,9 +10,9 @@ when a body was received.
 
 What is remembered goes from hand to hand as its transaction does, so an aborted one leaves no trace:
 
-    first_offsets() ──▶ open ──seal()──▶ sealed ──settle()──▶ state, on disk
-    (being processed)    │   (commit under way)     (committed)
-                         └──────── forget() ◀── aborted
+    find_duplicates() ──▶ open ──prepare_commit()──▶ committing ──commit()──▶ state store, on disk
+    (being processed)       │                      (transaction under way)  (transaction committed)
+                            └──────────────────────── rollback() ◀── aborted
 """
 
 from collections import defaultdict
@@ -26,13 +26,13 @@ SeenEntry = tuple[int, int]
 
 
 class StateStore(Protocol):
-    """What is remembered of one partition of the raw topic: exactly its records before `complete_up_to`."""
+    """What is remembered of one partition of the raw topic: exactly its records before `next_offset`."""
 
-    complete_up_to: int
+    next_offset: int
 
     def get(self, keys: list[bytes]) -> list[SeenEntry | None]: ...
 
-    def write(self, memories: Mapping[bytes, SeenEntry], complete_up_to: int, newest_ms: int) -> None:
+    def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
         """All of it or nothing, whatever happens. `newest_ms`: the latest timestamp among the records written."""
         ...
 
@@ -44,20 +44,20 @@ class StateStore(Protocol):
 class UncommittedEntries:
     """What the records of a transaction add to one partition's state."""
 
-    __slots__ = ("memories", "newest_ms", "position")
+    __slots__ = ("entries", "newest_ms", "position")
 
     def __init__(self) -> None:
-        self.memories: dict[bytes, SeenEntry] = {}
+        self.entries: dict[bytes, SeenEntry] = {}
         self.newest_ms = 0
         self.position = 0
-        """The offset after the last of these records, once they are sealed."""
+        """The offset after the last of these records, once they are committing."""
 
 
 class _Partition:
     def __init__(self, state: StateStore) -> None:
         self.state = state
         self.open = UncommittedEntries()
-        self.sealed: UncommittedEntries | None = None
+        self.committing: UncommittedEntries | None = None
 
 
 class Deduplicator:
@@ -76,8 +76,11 @@ class Deduplicator:
         if (removed := self._partitions.pop(partition, None)) is not None:
             removed.state.close()
 
-    def first_offsets(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
-        """See `core.Seen`. Each record's partition must have been added, and its offset not be met yet."""
+    def find_duplicates(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
+        """Return the offset of each record's first occurrence, or None for a new one: a `DuplicateIndex`.
+
+        Each record's partition must have been added. No record may be passed twice.
+        """
         found: list[int | None] = [None] * len(records)
         if not self._window_ms:
             return found
@@ -87,51 +90,51 @@ class Deduplicator:
         for number, indexes in by_partition.items():
             partition = self._partitions[number]
             pending = partition.open
-            memories = pending.memories
-            sealed = partition.sealed.memories if partition.sealed else {}
+            entries = pending.entries
+            committing = partition.committing.entries if partition.committing else {}
             stored = partition.state.get([keys[index] for index in indexes])
             newest_ms = pending.newest_ms
-            for index, memory in zip(indexes, stored, strict=True):
+            for index, entry in zip(indexes, stored, strict=True):
                 key = keys[index]
                 record = records[index]
                 timestamp_ms = record.timestamp_ms
-                memory = memories.get(key) or sealed.get(key) or memory  # noqa: PLW2901 (the newest counts)
-                if memory is not None and timestamp_ms - memory[1] < self._window_ms and memory[0] != record.offset:
-                    found[index] = memory[0]
-                    memories[key] = (memory[0], max(timestamp_ms, memory[1]))
+                entry = entries.get(key) or committing.get(key) or entry  # noqa: PLW2901 (the newest counts)
+                if entry is not None and timestamp_ms - entry[1] < self._window_ms and entry[0] != record.offset:
+                    found[index] = entry[0]
+                    entries[key] = (entry[0], max(timestamp_ms, entry[1]))
                 else:
-                    memories[key] = (record.offset, timestamp_ms)
+                    entries[key] = (record.offset, timestamp_ms)
                 newest_ms = max(newest_ms, timestamp_ms)
             pending.newest_ms = newest_ms
         return found
 
-    def seal(self, positions: Mapping[int, int]) -> None:
+    def prepare_commit(self, positions: Mapping[int, int]) -> None:
         """What is open of these partitions belongs to a transaction that moves the group there, one at a time each."""
         for number, position in positions.items():
             partition = self._partitions[number]
-            partition.sealed, partition.open = partition.open, UncommittedEntries()
-            partition.sealed.position = position
+            partition.committing, partition.open = partition.open, UncommittedEntries()
+            partition.committing.position = position
 
-    def settle(self, partitions: Iterable[int]) -> None:
-        """The sealed transaction of these partitions was committed. Partitions given up meanwhile are passed over.
+    def commit(self, partitions: Iterable[int]) -> None:
+        """The committing transaction of these partitions was committed. Partitions given up meanwhile are passed over.
 
         Raises StateError; the partition is of no more use then.
         """
         for number in partitions:
             partition = self._partitions.get(number)
-            if partition is not None and (sealed := partition.sealed) is not None:
-                partition.state.write(sealed.memories, sealed.position, sealed.newest_ms)
-                partition.sealed = None
+            if partition is not None and (committing := partition.committing) is not None:
+                partition.state.write(committing.entries, committing.position, committing.newest_ms)
+                partition.committing = None
 
-    def forget(self) -> None:
+    def rollback(self) -> None:
         """What was not settled was aborted."""
         for partition in self._partitions.values():
             partition.open = UncommittedEntries()
-            partition.sealed = None
+            partition.committing = None
 
-    def complete_up_to(self, partition: int) -> int:
+    def next_offset(self, partition: int) -> int:
         """The offset that a partition's state knows all records before."""
-        return self._partitions[partition].state.complete_up_to
+        return self._partitions[partition].state.next_offset
 
     def disk_bytes(self) -> int:
         """What the states take up on disk."""

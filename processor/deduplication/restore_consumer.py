@@ -14,9 +14,9 @@ from runtime.settings.model import Settings
 CHUNK = 10_000
 """Records read at a time."""
 
-CALL_S = 30.0
+TIMEOUT_S = 30.0
 
-_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *TIMEOUT_ERRORS)
+_TRANSIENT = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *TIMEOUT_ERRORS)
 """Errors that the client goes on after by itself: of a consumer's errors, `retriable()` is never true."""
 
 _NOWHERE = 1 << 63
@@ -33,10 +33,10 @@ class KafkaRestoreConsumer:
         """Up to which position, for each partition."""
         self._consumer: Consumer | None = None
 
-    def begin(self, partition: int, known_up_to: int, position: int) -> int:
+    def start(self, partition: int, known_up_to: int, position: int) -> int:
         try:
             reader = self._connected()
-            low, high = reader.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=CALL_S)
+            low, high = reader.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=TIMEOUT_S)
             start = max(low, known_up_to)
             if start < position:
                 start = max(start, self._window_start(partition, position, high))
@@ -53,13 +53,13 @@ class KafkaRestoreConsumer:
         for message in self._connected().consume(CHUNK, timeout_s):
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                if error.code() not in _PASSING:
+                if error.code() not in _TRANSIENT:
                     raise ClientUnusableError(error.name())
                 continue
             partition: int = message.partition()  # type: ignore[assignment]
             offset: int = message.offset()  # type: ignore[assignment]
             if offset >= reading.get(partition, _NOWHERE):
-                self.end(partition)
+                self.stop(partition)
                 done.append(partition)
             elif error is None and partition in reading:
                 at_ms = message.timestamp()[1]
@@ -67,7 +67,7 @@ class KafkaRestoreConsumer:
                 records.append(RawRecord(self._topic, partition, offset, at_ms, None, message.value(), of_record))
         return records, done
 
-    def end(self, partition: int) -> None:
+    def stop(self, partition: int) -> None:
         if self._reading.pop(partition, None) is not None and self._consumer is not None:
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
             if not self._reading:
@@ -87,7 +87,7 @@ class KafkaRestoreConsumer:
         if oldest_ms <= 0:
             return 0
         asked = [TopicPartition(self._topic, partition, oldest_ms)]
-        (found,) = self._connected().offsets_for_times(asked, timeout=CALL_S)
+        (found,) = self._connected().offsets_for_times(asked, timeout=TIMEOUT_S)
         if found.error is not None:
             raise KafkaException(found.error)
         return int(found.offset) if found.offset >= 0 else position
@@ -96,7 +96,7 @@ class KafkaRestoreConsumer:
         """Of the first record from there on; None where there is none."""
         with self._make_consumer() as reader:
             reader.assign([TopicPartition(self._topic, partition, offset)])
-            deadline = time.monotonic() + CALL_S
+            deadline = time.monotonic() + TIMEOUT_S
             while time.monotonic() < deadline:
                 message = reader.poll(1.0)
                 if message is None:
@@ -106,7 +106,7 @@ class KafkaRestoreConsumer:
                     return int(message.timestamp()[1])
                 if error.code() == KafkaError._PARTITION_EOF:
                     return None
-                if error.code() not in _PASSING:
+                if error.code() not in _TRANSIENT:
                     break
         raise ClientUnusableError(f"the record at {self._topic}[{partition}]@{offset} cannot be read")
 

@@ -16,7 +16,14 @@ from typing import TextIO
 
 import structlog
 
-from processor.deduplication.state_store import DISORDER_MS, PartitionState, RocksDBResources, StateError
+from processor.deduplication.state_store import (
+    DISORDER_MS,
+    PartitionState,
+    RocksDBResources,
+    StateCorruptError,
+    StateError,
+    StateUnavailableError,
+)
 from processor.offset_reset import how_to_reset
 from runtime.errors import DependencyError, ProcessorHaltedError
 
@@ -28,7 +35,7 @@ FORMAT = 1
 _SPARE = "spare"
 
 
-class StateFolder:
+class StateDirectory:
     """Opens states; never trusts one that is not a cache of this very topic, window and format."""
 
     def __init__(self, root: Path, topic: str, topic_id: str, window_ms: int, memory: RocksDBResources) -> None:
@@ -55,76 +62,74 @@ class StateFolder:
         own, though the state shows that it had.
         """
         try:
-            claim = self._claim(partition)
+            lock = self._lock(partition)
         except OSError as error:
             raise self._unusable(str(error)) from None
         try:
             with contextlib.suppress(_RebuildRequiredError):
-                return self._opened(claim, position, has_offset)
-            shutil.rmtree(claim.folder, ignore_errors=True)
-            return self._opened(claim, position, has_offset)
+                return self._open_locked(lock, position, has_offset)
+            shutil.rmtree(lock.folder, ignore_errors=True)
+            return self._open_locked(lock, position, has_offset)
         except (StateError, OSError, _RebuildRequiredError) as error:
-            claim.release()
+            lock.release()
             raise self._unusable(str(error)) from None
         except BaseException:
-            claim.release()
+            lock.release()
             raise
 
     def unusable(self, error: StateError) -> DependencyError:
         """The error for a disk that refuses."""
         return self._unusable(str(error))
 
-    def _opened(self, claim: "_Claim", position: int, has_offset: bool) -> PartitionState:
-        if claim.identity() != self._identity:
-            shutil.rmtree(claim.folder, ignore_errors=True)
+    def _open_locked(self, lock: "_DirectoryLock", position: int, has_offset: bool) -> PartitionState:
+        if lock.identity() != self._identity:
+            shutil.rmtree(lock.folder, ignore_errors=True)
         try:
-            claim.folder.mkdir(exist_ok=True)
-            claim.identify(self._identity)
+            lock.folder.mkdir(exist_ok=True)
+            lock.identify(self._identity)
         except OSError as error:
-            raise StateError(str(error), claim.folder, disk=True) from None
+            raise StateUnavailableError(str(error), lock.folder) from None
         try:
-            state = PartitionState(claim.folder, self._window_ms, self._memory, claim.release)
-        except StateError as error:
-            if error.disk:
-                raise
-            log.warning("state is corrupt, building it anew", folder=str(claim.folder), reason=str(error))
+            state = PartitionState(lock.folder, self._window_ms, self._memory, lock.release)
+        except StateCorruptError as error:
+            log.warning("state is corrupt, rebuilding it", folder=str(lock.folder), reason=str(error))
             raise _RebuildRequiredError(str(error)) from None
-        if state.complete_up_to > position and not has_offset:
-            known_up_to = state.complete_up_to
+        if state.next_offset > position and not has_offset:
+            known_up_to = state.next_offset
             state.close(release=False)
             raise ProcessorHaltedError(
-                f"the group has no offset in {self._topic}[{claim.partition}], but it had: this machine's state knows "
+                f"the group has no offset in {self._topic}[{lock.partition}], but it had: this machine's state knows "
                 f"the records before {known_up_to}. Brokers forget the offsets of a group that was away for "
                 "offsets.retention.minutes. To go on from there, "
                 f"{how_to_reset(f'--to-offset {known_up_to}')}; to process again what is left of the partition, "
-                f"delete {claim.folder}. Nothing was lost or doubled"
+                f"delete {lock.folder}. Nothing was lost or doubled"
             )
-        if state.complete_up_to > position:
+        if state.next_offset > position:
             # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.
-            log.warning("state is ahead of the group, building it anew", folder=str(claim.folder))
+            log.warning("state is ahead of the group, rebuilding it", folder=str(lock.folder))
             state.close(release=False)
             raise _RebuildRequiredError("it is ahead of the group")
         return state
 
-    def _claim(self, partition: int) -> "_Claim":
-        claim = _Claim(self._folder / str(partition))
-        if claim.take():
-            return claim
-        claim = _Claim(self._folder / f"{partition}.{_SPARE}-{os.getpid()}", spare=True)
-        log.warning("another process holds the state, using a spare folder", folder=str(claim.folder))
-        if not claim.take():
-            raise BlockingIOError(f"{claim.folder} is held by another process")
-        return claim
+    def _lock(self, partition: int) -> "_DirectoryLock":
+        lock = _DirectoryLock(self._folder / str(partition))
+        if lock.take():
+            return lock
+        lock = _DirectoryLock(self._folder / f"{partition}.{_SPARE}-{os.getpid()}", spare=True)
+        log.warning("another process holds the state, using a spare folder", folder=str(lock.folder))
+        if not lock.take():
+            raise BlockingIOError(f"{lock.folder} is held by another process")
+        return lock
 
     def _sweep(self) -> None:
         """Removes what processes that crashed left of spare folders, and states too old to be of use."""
         oldest = time.time() - (self._window_ms + 2 * DISORDER_MS) / 1000
-        for lock in self._folder.glob("*.lock"):
-            spare = _SPARE in lock.name
-            claim = _Claim(lock.with_suffix(""), spare)
-            if (spare or claim.written_s() < oldest) and claim.take():
-                shutil.rmtree(claim.folder, ignore_errors=True)
-                claim.release()
+        for file in self._folder.glob("*.lock"):
+            spare = _SPARE in file.name
+            lock = _DirectoryLock(file.with_suffix(""), spare)
+            if (spare or lock.written_s() < oldest) and lock.take():
+                shutil.rmtree(lock.folder, ignore_errors=True)
+                lock.release()
 
     def _unusable(self, reason: str) -> DependencyError:
         return DependencyError(
@@ -137,7 +142,7 @@ class _RebuildRequiredError(Exception):
     """To be built anew."""
 
 
-class _Claim:
+class _DirectoryLock:
     """The right to a folder, which ends with the process."""
 
     def __init__(self, folder: Path, spare: bool = False) -> None:

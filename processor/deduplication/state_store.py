@@ -44,7 +44,7 @@ KEPT: Final = 2
 """Generations."""
 
 _META: Final = b"\0"
-"""Key of `complete_up_to` and the start of the generation before, or -1; no record's key begins with this byte."""
+"""Key of `next_offset` and the start of the generation before, or -1; no record's key begins with this byte."""
 
 _NONE: Final = -1
 
@@ -61,14 +61,20 @@ _WRITE_BUFFER_BYTES: Final = 16 << 20
 
 
 class StateError(Exception):
-    """The state cannot be read or written."""
+    """The state of a partition cannot be read or written."""
 
-    def __init__(self, reason: str, folder: Path, disk: bool) -> None:
+    def __init__(self, reason: str, folder: Path) -> None:
+        """Keep `folder`, the state's own folder."""
         super().__init__(reason)
         self.folder = folder
-        self.disk = disk
-        """Whether the disk or the system refuses, being full for one: to build it anew would not help. Otherwise files
-        are bad."""
+
+
+class StateCorruptError(StateError):
+    """The state's files are damaged: delete the folder, and restore the state from the topic."""
+
+
+class StateUnavailableError(StateError):
+    """The disk or the operating system refuses, for example because the disk is full. Rebuilding would not help."""
 
 
 class RocksDBResources:
@@ -83,13 +89,13 @@ class RocksDBResources:
         return self.cache.get_usage()
 
 
-class _Generation:
+class _TimeSegment:
     def __init__(self, path: Path, memory: RocksDBResources) -> None:
         self.path = path
         self.start_ms = int(path.name)
         self.db = Rdict(str(path), memory.options)
         meta = self.db.get(_META)
-        self.complete_up_to, self.previous_ms = _PAIR.unpack(meta) if meta is not None else (_NONE, _NONE)
+        self.next_offset, self.previous_ms = _PAIR.unpack(meta) if meta is not None else (_NONE, _NONE)
 
 
 class PartitionState:
@@ -103,79 +109,79 @@ class PartitionState:
         self._memory = memory
         self._release = release
         self._span_ms = window_ms + 2 * DISORDER_MS
-        self._generations: list[_Generation] = []
-        self.complete_up_to = _NONE
+        self._segments: list[_TimeSegment] = []
+        self.next_offset = _NONE
         with self._faults():
             try:
-                self._open_generations()
+                self._open_segments()
             except Exception:
                 self.close(release=False)
                 raise
 
-    def _open_generations(self) -> None:
+    def _open_segments(self) -> None:
         for path in sorted(self._folder.iterdir(), key=lambda path: int(path.name)):
-            self._generations.append(_Generation(path, self._memory))
-        written = [one for one in self._generations if one.complete_up_to != _NONE]
+            self._segments.append(_TimeSegment(path, self._memory))
+        written = [one for one in self._segments if one.next_offset != _NONE]
         if written:
             newest = written[-1]
-            self.complete_up_to = newest.complete_up_to
+            self.next_offset = newest.next_offset
             if newest.previous_ms not in (_NONE, *(one.start_ms for one in written[-2:-1])):
-                raise ValueError(f"the generation of {newest.previous_ms} is missing")
+                raise ValueError(f"the segment of {newest.previous_ms} is missing")
         self._drop_expired()
 
     def get(self, keys: list[bytes]) -> list[SeenEntry | None]:
         """For each key what is remembered of it. Raises StateError."""
-        if not self._generations:
+        if not self._segments:
             return [None] * len(keys)
         with self._faults():
-            *previous, current = self._generations
+            *previous, current = self._segments
             found = _get(current.db, keys)
-            for generation in previous:
+            for segment in previous:
                 missing = [index for index, value in enumerate(found) if value is None]
-                older = _get(generation.db, [keys[index] for index in missing])
+                older = _get(segment.db, [keys[index] for index in missing])
                 for index, value in zip(missing, older, strict=True):
                     found[index] = value
             unpack = _PAIR.unpack
             return [None if value is None else unpack(value) for value in found]
 
-    def write(self, memories: Mapping[bytes, SeenEntry], complete_up_to: int, newest_ms: int) -> None:
+    def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
         """See `deduplication.State`. Raises StateError."""
         with self._faults():
             # Brokers of before Kafka 4.0 take records with any date: one far ahead must not begin a generation that
             # never ends.
             newest_ms = min(newest_ms, time.time_ns() // 1_000_000 + DISORDER_MS)
-            if not self._generations or newest_ms >= self._generations[-1].start_ms + self._span_ms:
-                self._begin_generation(newest_ms)
+            if not self._segments or newest_ms >= self._segments[-1].start_ms + self._span_ms:
+                self._begin_segment(newest_ms)
             batch = WriteBatch(raw_mode=True)
             put, pack = batch.put, _PAIR.pack
-            for key, (offset, timestamp_ms) in memories.items():
+            for key, (offset, timestamp_ms) in entries.items():
                 put(key, pack(offset, timestamp_ms))
-            put(_META, pack(complete_up_to, self._generations[-2].start_ms if len(self._generations) > 1 else _NONE))
-            self._generations[-1].db.write(batch, _UNLOGGED)
-            self.complete_up_to = complete_up_to
+            put(_META, pack(next_offset, self._segments[-2].start_ms if len(self._segments) > 1 else _NONE))
+            self._segments[-1].db.write(batch, _UNLOGGED)
+            self.next_offset = next_offset
 
-    def _begin_generation(self, start_ms: int) -> None:
-        if self._generations:
-            # What it holds must be in its files before a later write is: complete_up_to must never run ahead of it.
-            self._generations[-1].db.flush()
-        self._generations.append(_Generation(self._folder / str(start_ms), self._memory))
+    def _begin_segment(self, start_ms: int) -> None:
+        if self._segments:
+            # What it holds must be in its files before a later write is: next_offset must never run ahead of it.
+            self._segments[-1].db.flush()
+        self._segments.append(_TimeSegment(self._folder / str(start_ms), self._memory))
         self._drop_expired()
 
     def _drop_expired(self) -> None:
-        while len(self._generations) > KEPT:
-            expired = self._generations.pop(0)
+        while len(self._segments) > KEPT:
+            expired = self._segments.pop(0)
             expired.db.close()
             shutil.rmtree(expired.path)
 
     def disk_bytes(self) -> int:
-        return sum(one.db.property_int_value("rocksdb.total-sst-files-size") or 0 for one in self._generations)
+        return sum(one.db.property_int_value("rocksdb.total-sst-files-size") or 0 for one in self._segments)
 
     def close(self, *, release: bool = True) -> None:
         """Puts everything into the files, as far as that is possible, and lets go of them."""
-        for generation in self._generations:
+        for segment in self._segments:
             with contextlib.suppress(Exception):  # a full disk, say: what is missing is read from the topic again
-                generation.db.close()
-        self._generations.clear()
+                segment.db.close()
+        self._segments.clear()
         if release:
             self._release()
 
@@ -186,8 +192,9 @@ class PartitionState:
             yield
         except Exception as fault:
             # RocksDB's errors are texts: "IO error: No space left on device: While appending to file: …"
-            disk = any(os.strerror(number) in str(fault) for number in _REFUSALS)
-            raise StateError(str(fault), self._folder, disk) from None
+            refused = any(os.strerror(number) in str(fault) for number in _REFUSALS)
+            kind = StateUnavailableError if refused else StateCorruptError
+            raise kind(str(fault), self._folder) from None
 
 
 def _get(db: Rdict, keys: list[bytes]) -> list[bytes | None]:
@@ -199,14 +206,14 @@ class NullStateStore:
     """The state where there is no deduplication: remembers nothing but how far it got."""
 
     def __init__(self, position: int) -> None:
-        self.complete_up_to = position
+        self.next_offset = position
 
     def get(self, keys: list[bytes]) -> list[SeenEntry | None]:
         return [None] * len(keys)
 
-    def write(self, memories: Mapping[bytes, SeenEntry], complete_up_to: int, newest_ms: int) -> None:
-        del memories, newest_ms
-        self.complete_up_to = complete_up_to
+    def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
+        del entries, newest_ms
+        self.next_offset = next_offset
 
     def disk_bytes(self) -> int:
         return 0

@@ -18,7 +18,7 @@ from processor.pipeline.records import Duplicate, Outcome, RawRecord
 class DuplicateIndex(Protocol):
     """Remembers records by their keys."""
 
-    def first_offsets(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
+    def find_duplicates(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
         """For each record, the offset at which its key was met before; None where it is new. Remembers all of them."""
         ...
 
@@ -33,7 +33,7 @@ class BatchProcessor:
     def __call__(self, records: Sequence[RawRecord]) -> list[Outcome]:
         """One outcome for each record. Raises what `seen` raises, and nothing else."""
         identities = [identify(record) for record in records]
-        offsets = self._seen.first_offsets(records, [identified.key for identified in identities])
+        offsets = self._seen.find_duplicates(records, [identified.key for identified in identities])
         outcome = self._outcome
         return [
             outcome(record, identified) if offset is None else Duplicate(offset)

@@ -285,9 +285,9 @@ class TransportContract:
         sent = [*world.append(records_of(0, 2)), *world.transact(records_of(0, 2), commit=True)]
         world.transact(records_of(0, 2), commit=False)
         history = world.history(3600)
-        assert history.begin(0, -1, 8) == 0
+        assert history.start(0, -1, 8) == 0
         assert places(read_all(history, {0})) == [record.offset for record in sent]
-        assert history.begin(0, 5, 8) == 5
+        assert history.start(0, 5, 8) == 5
         assert read_all(history, {0}) == []
         history.close()
 
@@ -417,12 +417,12 @@ class TransportContract:
     def test_history_reads_from_what_is_known_up_to_the_position(self, world: World) -> None:
         sent = [*world.append(records_of(0, 30)), *world.append(records_of(1, 4))]
         history = world.history(3600)
-        assert history.begin(0, 10, 25) == 10
-        assert history.begin(1, -1, 4) == 0
+        assert history.start(0, 10, 25) == 10
+        assert history.start(1, -1, 4) == 0
         assert places(read_all(history, {0, 1})) == [*range(10, 25), *range(4)]
-        assert history.begin(0, 25, 25) == 25
+        assert history.start(0, 25, 25) == 25
         assert read_all(history, {0}) == []
-        assert history.begin(0, 29, 30) == 29
+        assert history.start(0, 29, 30) == 29
         (last,) = read_all(history, {0})
         assert last.replace(key=None) == sent[29].replace(key=None)
         history.close()
@@ -430,22 +430,22 @@ class TransportContract:
     def test_history_that_is_ended_says_no_more_and_can_begin_again(self, world: World) -> None:
         world.append([*records_of(0, 30), *records_of(1, 30)])
         history = world.history(3600)
-        history.begin(0, -1, 30)
-        history.begin(1, -1, 30)
-        history.end(0)
-        history.end(0)
+        history.start(0, -1, 30)
+        history.start(1, -1, 30)
+        history.stop(0)
+        history.stop(0)
         assert all(record.partition == 1 for record in read_all(history, {1}))
-        history.begin(0, 20, 28)
+        history.start(0, 20, 28)
         assert places(read_all(history, {0})) == [*range(20, 28)]
-        history.end(1)
+        history.stop(1)
         history.close()
-        history.begin(1, 28, 30)
+        history.start(1, 28, 30)
         assert places(read_all(history, {1})) == [28, 29]
         history.close()
 
     def test_history_of_an_empty_partition_is_done_at_once(self, world: World) -> None:
         history = world.history(3600)
-        assert history.begin(0, -1, 0) == 0
+        assert history.start(0, -1, 0) == 0
         assert read_all(history, {0}) == []
         history.close()
 
@@ -456,10 +456,10 @@ class TransportContract:
         world.append([raw(event_id=f"{hour}", at_ms=now - hour * HOUR_MS) for hour in hours])
         history = world.history(3 * 3600 // 2)
         # The record there is 4 hours old: of what is dated less than 1.5 hours before it, an hour's disorder allowed.
-        assert history.begin(0, -1, 5) == 3
+        assert history.start(0, -1, 5) == 3
         assert places(read_all(history, {0})) == [3, 4]
         # Nothing is there: what may come is dated now, or up to an hour earlier.
-        assert history.begin(0, -1, 7) == 7
+        assert history.start(0, -1, 7) == 7
         assert read_all(history, {0}) == []
         history.close()
 

@@ -50,10 +50,10 @@ class FakeKafka:
         """Committed records, in the order of their transactions."""
         self.offsets: dict[int, int] = {}
         self.generation = 0
-        self.owners: dict[int, FakeSource] = {}
+        self.owners: dict[int, FakeGroupConsumer] = {}
         self.epochs: dict[str, int] = {}
         self.open: dict[str, Transaction] = {}
-        self.named: dict[str, FakeSource] = {}
+        self.named: dict[str, FakeGroupConsumer] = {}
         """Members whose place in the group their name keeps."""
         self.max_event_bytes: int | None = None
         self.fault: Fault = lambda _: None
@@ -69,7 +69,7 @@ class FakeKafka:
         """So many transaction markers or aborted records."""
         self.raw[partition] += [None] * number
 
-    def assign(self, share: Mapping["FakeSource", Collection[int]]) -> None:
+    def assign(self, share: Mapping["FakeGroupConsumer", Collection[int]]) -> None:
         """The group's new assignment; members learn of it when they poll."""
         self.generation += 1
         for member, partitions in share.items():
@@ -92,10 +92,10 @@ class FakeKafka:
 
 class Membership(NamedTuple):
     generation: int
-    member: "FakeSource"
+    member: "FakeGroupConsumer"
 
 
-class FakeSource:
+class FakeGroupConsumer:
     """One member."""
 
     def __init__(self, kafka: FakeKafka, listener: RebalanceListener, batch: int = 5, name: str | None = None) -> None:
@@ -194,7 +194,7 @@ class FakeSource:
         self._running -= set(partitions)
 
 
-class FakeSink:
+class FakeTransactionSink:
     overdue = False
 
     def __init__(self, kafka: FakeKafka, transactional_id: str) -> None:
@@ -266,14 +266,14 @@ def _of_dead_letter(record: RawRecord, dead: DeadLetter) -> Headers:
     return kept + [(name, text.encode()) for name, text in said.items() if text is not None]
 
 
-class FakeHistory:
+class FakeRestoreConsumer:
     def __init__(self, kafka: FakeKafka, chunk: int = 7, window_ms: int = 10**13) -> None:
         self._kafka = kafka
         self._chunk = chunk
         self._window_ms = window_ms
         self._reading: dict[int, tuple[int, int]] = {}
 
-    def begin(self, partition: int, known_up_to: int, position: int) -> int:
+    def start(self, partition: int, known_up_to: int, position: int) -> int:
         log, now_ms = self._kafka.raw[partition], time.time_ns() // 1_000_000
         next_ms = next((record.timestamp_ms for record in log[position:] if record), now_ms)
         oldest_ms = min(now_ms, next_ms) - self._window_ms - DISORDER_MS
@@ -295,7 +295,7 @@ class FakeHistory:
                 del self._reading[partition]
         return records, done
 
-    def end(self, partition: int) -> None:
+    def stop(self, partition: int) -> None:
         self._reading.pop(partition, None)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from processor.deduplication.deduplicator import Deduplicator
 from processor.deduplication.restore_consumer import KafkaRestoreConsumer
-from processor.deduplication.state_directory import StateFolder
+from processor.deduplication.state_directory import StateDirectory
 from processor.deduplication.state_restore import StateRestore
 from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
 from processor.messages import raw_records
@@ -69,7 +69,7 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
         )
         self._folder = temporary.folder("sternpost-replay-")
         self._states = (
-            StateFolder(
+            StateDirectory(
                 Path(self._folder.name),
                 settings.topics.raw,
                 "",
@@ -98,11 +98,11 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
                 partition, start = offset_range.partition, offset_range.start
                 state = self._states.open(partition, start) if self._states else NullStateStore(start)
                 if start == 0:
-                    state.complete_up_to = 0  # no record was ever before it
+                    state.next_offset = 0  # no record was ever before it
                 self._deduplicator.add(partition, state)
-                restore.begin(partition, start)
+                restore.start(partition, start)
             while restore.partitions and not interrupted:
-                restore.step()
+                restore.poll()
         except ClientUnusableError as error:
             raise DependencyError(
                 f"{self._settings.topics.raw} could not be read ({error}); run the command again once the brokers do"
@@ -122,8 +122,8 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
         next_offsets = {record.partition: record.offset + 1 for record in records}
         try:
             outcomes = self._batch_processor(records)
-            self._deduplicator.seal(next_offsets)
-            self._deduplicator.settle(next_offsets)
+            self._deduplicator.prepare_commit(next_offsets)
+            self._deduplicator.commit(next_offsets)
         except StateError as error:
             raise self._unusable_folder(error) from None
         passing = [pair for pair in zip(records, outcomes, strict=True) if self._filters.match(pair[0])]

@@ -8,7 +8,7 @@ from processor.interfaces import RestoreConsumer, TransactionSink
 from processor.pipeline.records import RawRecord
 from tests.contract.transport import TransportContract
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
-from tests.support.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
+from tests.support.fake_kafka import FakeGroupConsumer, FakeKafka, FakeRestoreConsumer, FakeTransactionSink, Written
 
 
 class FakeWorld:
@@ -16,7 +16,7 @@ class FakeWorld:
         self.diary: Diary = []
         self._kafka = FakeKafka(PARTITIONS)
         self._kafka.max_event_bytes = MAX_EVENT_BYTES
-        self._sources: dict[str, FakeSource] = {}
+        self._sources: dict[str, FakeGroupConsumer] = {}
 
     def append(self, records: Iterable[RawRecord]) -> list[RawRecord]:
         return [self._kafka.append(record) for record in records]
@@ -30,9 +30,9 @@ class FakeWorld:
         return written
 
     def member(self, name: str) -> Member:
-        member = Member(name, self.diary, lambda listener: FakeSource(self._kafka, listener, BATCH, name))
+        member = Member(name, self.diary, lambda listener: FakeGroupConsumer(self._kafka, listener, BATCH, name))
         joins = name not in self._sources
-        assert isinstance(member.source, FakeSource)
+        assert isinstance(member.source, FakeGroupConsumer)
         self._sources[name] = member.source
         if joins:
             self._rebalance()
@@ -46,10 +46,10 @@ class FakeWorld:
         self._rebalance()
 
     def sink(self, name: str) -> TransactionSink:
-        return FakeSink(self._kafka, name)
+        return FakeTransactionSink(self._kafka, name)
 
     def history(self, window_s: int) -> RestoreConsumer:
-        return FakeHistory(self._kafka, window_ms=window_s * 1000)
+        return FakeRestoreConsumer(self._kafka, window_ms=window_s * 1000)
 
     def output(self) -> list[Written]:
         return sorted(self._kafka.output, key=lambda written: written.topic != "events")

@@ -40,7 +40,7 @@ class AgainstTheDefinition(RuleBasedStateMachine):
         self.clock_ms = NOW_MS
         self.position = 0
         """The offset after what was processed."""
-        self.sealed: int | None = None
+        self.committing: int | None = None
         self.committed = 0
 
     def teardown(self) -> None:
@@ -56,23 +56,23 @@ class AgainstTheDefinition(RuleBasedStateMachine):
         """As a worker does that is given the partition."""
         self.deduplicator.remove(0)
         state = PartitionState(self.folder, WINDOW_MS, MEMORY)
-        if state.complete_up_to > self.committed:
+        if state.next_offset > self.committed:
             state.close()
             shutil.rmtree(self.folder)
             self.folder.mkdir()
             state = PartitionState(self.folder, WINDOW_MS, MEMORY)
         self.deduplicator.add(0, state)
-        self.position, self.sealed = self.committed, None
+        self.position, self.committing = self.committed, None
         next_ms = self.log[self.committed].timestamp_ms if self.committed < len(self.log) else self.clock_ms
-        known = max(0, state.complete_up_to)
+        known = max(0, state.next_offset)
         for record in self.log[known : self.committed]:
             if record.timestamp_ms >= next_ms - WINDOW_MS - DISORDER_MS:
                 break
             known += 1
         if records := self.log[known : self.committed]:
-            self.deduplicator.first_offsets(records, [identify(record).key for record in records])
-        self.deduplicator.seal({0: self.committed})
-        self.deduplicator.settle([0])
+            self.deduplicator.find_duplicates(records, [identify(record).key for record in records])
+        self.deduplicator.prepare_commit({0: self.committed})
+        self.deduplicator.commit([0])
 
     @rule(ids=st.lists(st.integers(0, 8), min_size=1, max_size=8), back_ms=st.integers(0, DISORDER_MS // 2))
     def receive(self, ids: list[int], back_ms: int) -> None:
@@ -88,37 +88,37 @@ class AgainstTheDefinition(RuleBasedStateMachine):
     def process(self, most: int) -> None:
         records = self.log[self.position : self.position + most]
         self.position += len(records)
-        found = self.deduplicator.first_offsets(records, [identify(record).key for record in records])
+        found = self.deduplicator.find_duplicates(records, [identify(record).key for record in records])
         for record, offset in zip(records, found, strict=True):
             assert (offset is not None) == is_duplicate(self.log, record)
             if offset is not None:
                 assert offset < record.offset
                 assert identify(self.log[offset]).key == identify(record).key
 
-    @precondition(lambda self: self.sealed is None and self.position > self.committed)
+    @precondition(lambda self: self.committing is None and self.position > self.committed)
     @rule()
-    def seal(self) -> None:
-        self.sealed = self.position
-        self.deduplicator.seal({0: self.position})
+    def prepare_commit(self) -> None:
+        self.committing = self.position
+        self.deduplicator.prepare_commit({0: self.position})
 
-    @precondition(lambda self: self.sealed is not None)
+    @precondition(lambda self: self.committing is not None)
     @rule()
     def commit(self) -> None:
-        assert self.sealed is not None
-        self.committed, self.sealed = self.sealed, None
-        self.deduplicator.settle([0])
+        assert self.committing is not None
+        self.committed, self.committing = self.committing, None
+        self.deduplicator.commit([0])
 
     @rule()
     def abort(self) -> None:
-        self.deduplicator.forget()
-        self.position, self.sealed = self.committed, None
+        self.deduplicator.rollback()
+        self.position, self.committing = self.committed, None
 
-    @precondition(lambda self: self.sealed is not None)
+    @precondition(lambda self: self.committing is not None)
     @rule()
     def commit_and_crash(self) -> None:
         """The brokers have it, the state has not."""
-        assert self.sealed is not None
-        self.committed = self.sealed
+        assert self.committing is not None
+        self.committed = self.committing
         self.open()
 
     @rule()
@@ -174,7 +174,7 @@ def deduplicator(folder: Path, *partitions: int) -> Deduplicator:
 
 
 def found(seen: Deduplicator, *records: RawRecord) -> list[int | None]:
-    return seen.first_offsets(records, [identify(record).key for record in records])
+    return seen.find_duplicates(records, [identify(record).key for record in records])
 
 
 def test_sources_attempts_and_partitions_are_apart(tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ def test_a_retry_every_few_hours_stays_a_duplicate_beyond_the_window(tmp_path: P
 def test_what_is_given_up_while_it_is_committed_is_passed_over(tmp_path: Path) -> None:
     seen = deduplicator(tmp_path, 0, 1)
     found(seen, raw(0), raw(0, partition=1))
-    seen.seal({0: 1, 1: 1})
+    seen.prepare_commit({0: 1, 1: 1})
     seen.remove(1)
-    seen.settle([0, 1])
-    assert seen.complete_up_to(0) == 1
+    seen.commit([0, 1])
+    assert seen.next_offset(0) == 1
     seen.remove(0)
 
 
@@ -219,6 +219,6 @@ def test_a_record_is_no_duplicate_of_itself(tmp_path: Path) -> None:
     state.write({key: (3, NOW_MS)}, 10, NOW_MS)
     deduplicator = Deduplicator(WINDOW_MS)
     deduplicator.add(0, state)
-    assert deduplicator.first_offsets([record], [key]) == [None]
-    assert deduplicator.first_offsets([record.replace(offset=9)], [key]) == [3]
+    assert deduplicator.find_duplicates([record], [key]) == [None]
+    assert deduplicator.find_duplicates([record.replace(offset=9)], [key]) == [3]
     deduplicator.remove(0)

@@ -18,7 +18,7 @@ class Known:
         self.offsets = offsets or {}
         self.asked: list[bytes] = []
 
-    def first_offsets(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
+    def find_duplicates(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
         del records
         self.asked += keys
         return [self.offsets.get(key) for key in keys]

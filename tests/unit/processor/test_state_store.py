@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from processor.deduplication.deduplicator import SeenEntry
-from processor.deduplication.state_directory import StateFolder
-from processor.deduplication.state_store import DISORDER_MS, KEPT, PartitionState, RocksDBResources, StateError
+from processor.deduplication.state_directory import StateDirectory
+from processor.deduplication.state_store import DISORDER_MS, KEPT, PartitionState, RocksDBResources, StateCorruptError
 from runtime.errors import DependencyError, ProcessorHaltedError
 
 WINDOW_MS = 1000
@@ -37,9 +37,9 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from processor.deduplication.state_store import RocksDBResources
-from processor.deduplication.state_directory import StateFolder
+from processor.deduplication.state_directory import StateDirectory
 
-state = StateFolder(Path(sys.argv[1]), "raw", "topic-id", 1000, RocksDBResources(1 << 20)).open(0, 0)
+state = StateDirectory(Path(sys.argv[1]), "raw", "topic-id", 1000, RocksDBResources(1 << 20)).open(0, 0)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -50,8 +50,8 @@ def opened(folder: Path) -> PartitionState:
     return PartitionState(folder, WINDOW_MS, MEMORY)
 
 
-def folder(root: Path, topic_id: str = "topic-id", window_ms: int = WINDOW_MS) -> StateFolder:
-    return StateFolder(root, "raw", topic_id, window_ms, MEMORY)
+def folder(root: Path, topic_id: str = "topic-id", window_ms: int = WINDOW_MS) -> StateDirectory:
+    return StateDirectory(root, "raw", topic_id, window_ms, MEMORY)
 
 
 def entries(*names: str) -> dict[bytes, SeenEntry]:
@@ -60,12 +60,12 @@ def entries(*names: str) -> dict[bytes, SeenEntry]:
 
 def test_what_was_written_is_there_after_closing(tmp_path: Path) -> None:
     state = opened(tmp_path)
-    assert state.complete_up_to == -1
+    assert state.next_offset == -1
     state.write(entries("a", "b"), 2, 1)
     assert state.get([b"\1b", b"\1c", b"\1a"]) == [(1, 1), None, (0, 0)]
     state.close()
     state = opened(tmp_path)
-    assert state.complete_up_to == 2
+    assert state.next_offset == 2
     assert state.get([b"\1b", b"\1c", b"\1a"]) == [(1, 1), None, (0, 0)]
     state.close()
 
@@ -83,9 +83,9 @@ def test_many_partitions_keep_to_the_memory_limit(tmp_path: Path) -> None:
                 {b"\1key-%06d-%d" % (index, turn): (index, at) for index in range(1_000)}, 1_000 * (turn + 1), at
             )
         tables = [
-            generation.db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
+            segment.db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
             for state in states
-            for generation in state._generations
+            for segment in state._segments
         ]
         assert sum(tables) <= memory.used_bytes() < limit_bytes
     for state in states:
@@ -106,7 +106,7 @@ def test_generations_go_as_time_goes_on(tmp_path: Path) -> None:
     ]
     state.close()
     state = opened(tmp_path)
-    assert state.complete_up_to == 5
+    assert state.next_offset == 5
     assert state.get([b"\0013", b"\0014"]) == [(3, 3 * SPAN_MS), (4, 4 * SPAN_MS)]
     state.close()
 
@@ -121,7 +121,7 @@ def test_a_killed_process_leaves_all_before_some_offset(tmp_path: Path) -> None:
     writer.wait()
     writer.stdout.close()
     state = PartitionState(tmp_path, 10**9, MEMORY)
-    known = state.complete_up_to
+    known = state.next_offset
     assert known > 0, "nothing reached the disk: the test shows nothing"
     assert state.get([b"\1key-%d" % number for number in range(known)]) == [(number, number) for number in range(known)]
     state.close()
@@ -139,12 +139,11 @@ def test_half_a_state_is_not_trusted(tmp_path: Path, lost: str) -> None:
         file.unlink()
     gone.rmdir()
     if lost == "older":
-        with pytest.raises(StateError) as caught:
+        with pytest.raises(StateCorruptError):
             opened(tmp_path)
-        assert not caught.value.disk
     else:
         state = opened(tmp_path)
-        assert state.complete_up_to == 1
+        assert state.next_offset == 1
         state.close()
 
 
@@ -154,10 +153,10 @@ def test_another_topic_or_window_is_another_state(tmp_path: Path) -> None:
         state.write(entries("a"), 1, 0)
         state.close()
         state = folder(tmp_path).open(0, 10)
-        assert state.complete_up_to == 1
+        assert state.next_offset == 1
         state.close()
         state = folder(tmp_path, **differing).open(0, 10)
-        assert state.complete_up_to == -1
+        assert state.next_offset == -1
         state.close()
 
 
@@ -166,10 +165,10 @@ def test_a_state_ahead_of_the_group_is_built_anew(tmp_path: Path) -> None:
     state.write(entries("a"), 10, 0)
     state.close()
     state = folder(tmp_path).open(0, 10)
-    assert state.complete_up_to == 10
+    assert state.next_offset == 10
     state.close()
     state = folder(tmp_path).open(0, 9)
-    assert state.complete_up_to == -1
+    assert state.next_offset == -1
     assert state.get([b"\1a"]) == [None]
     state.close()
 
@@ -181,10 +180,10 @@ def test_a_group_whose_offsets_the_brokers_forgot_is_not_started_from_the_beginn
     with pytest.raises(ProcessorHaltedError, match=r"raw\[0\].*session_timeout_ms \(45 s.*--to-offset 10\b"):
         folder(tmp_path).open(0, 0, has_offset=False)
     state = folder(tmp_path).open(0, 10)
-    assert state.complete_up_to == 10, "nothing was thrown away"
+    assert state.next_offset == 10, "nothing was thrown away"
     state.close()
     state = folder(tmp_path).open(1, 0, has_offset=False)
-    assert state.complete_up_to == -1, "a partition that is new to it"
+    assert state.next_offset == -1, "a partition that is new to it"
     state.close()
 
 
@@ -205,10 +204,9 @@ def test_a_corrupt_state_is_built_anew(tmp_path: Path, target: str, how: str) ->
         state = folder(tmp_path).open(0, 10_000)
     keys = [b"\1%d" % number for number in range(10_000)]
     # Either it was found out on opening, or it is on the first read; never is anything missing in silence.
-    if state.complete_up_to != -1:
-        with pytest.raises(StateError) as caught:
+    if state.next_offset != -1:
+        with pytest.raises(StateCorruptError):
             state.get(keys)
-        assert not caught.value.disk
     state.close()
 
 
@@ -256,7 +254,7 @@ def test_what_a_process_of_long_wrote_lately_stays_after_it_crashed(tmp_path: Pa
     state.close()
     os.utime(tmp_path / "raw" / "0.lock", (0, 0))  # as it began; nobody was there to let go of it
     state = folder(tmp_path).open(0, 10)
-    assert state.complete_up_to == 1
+    assert state.next_offset == 1
     state.close()
 
 
@@ -284,7 +282,7 @@ def test_what_the_system_refuses_is_no_corruption(tmp_path: Path, monkeypatch: p
         with pytest.raises(DependencyError, match=os.strerror(number)):
             folder(tmp_path).open(0, 10)
     state = folder(tmp_path).open(0, 10)
-    assert state.complete_up_to == 1, "nothing was thrown away"
+    assert state.next_offset == 1, "nothing was thrown away"
     state.close()
 
 

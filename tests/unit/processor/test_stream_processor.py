@@ -1,11 +1,11 @@
-"""The loop on Kafka in memory: whatever fails, and whatever moves, each event comes out exactly once and in order."""
+"""The stream processor on Kafka in memory: whatever fails or moves, each event comes out exactly once, in order."""
 
 import gc
 import itertools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -25,28 +25,30 @@ from runtime.errors import ClientUnusableError, ProcessorHaltedError, Transactio
 from runtime.settings.model import ProcessorSettings
 from schemas.avro.encoder import FIELDS, MESSAGE_ID, USER_ID
 from schemas.error_codes import ErrorCode, PayloadRejectedError
-from tests.support.fake_kafka import FakeHistory, FakeKafka, FakeSink, FakeSource, Written
+from tests.support.fake_kafka import FakeGroupConsumer, FakeKafka, FakeRestoreConsumer, FakeTransactionSink, Written
 from tests.support.raw_records import raw
 from tests.support.waiting import until
 
 PARTITIONS = 3
 MEMBERS = 3
 
+MakeSink = Callable[[FakeKafka, str], FakeTransactionSink]
+
 
 class DictState:
     """A partition's state, kept by a member over its restarts."""
 
     def __init__(self) -> None:
-        self.complete_up_to = -1
-        self.memories: dict[bytes, SeenEntry] = {}
+        self.next_offset = -1
+        self.entries: dict[bytes, SeenEntry] = {}
 
     def get(self, keys: list[bytes]) -> list[SeenEntry | None]:
-        return [self.memories.get(key) for key in keys]
+        return [self.entries.get(key) for key in keys]
 
-    def write(self, memories: Mapping[bytes, SeenEntry], complete_up_to: int, newest_ms: int) -> None:
-        assert complete_up_to >= self.complete_up_to
-        self.memories.update(memories)
-        self.complete_up_to = complete_up_to
+    def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
+        assert next_offset >= self.next_offset
+        self.entries.update(entries)
+        self.next_offset = next_offset
 
     def disk_bytes(self) -> int:
         return 0
@@ -55,7 +57,7 @@ class DictState:
         pass
 
 
-class Health:
+class FakeWorker:
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self.state: tuple[bool, str] = False, ""
@@ -80,74 +82,81 @@ class Mapper:
 
 
 class Member:
-    """A worker: its loop, made anew whenever it is broken, and what it has on disk."""
+    """A worker: its processor, made anew whenever it is broken, and what it has on disk."""
 
-    def __init__(self, kafka: FakeKafka, number: int, options: ProcessorSettings | None = None) -> None:
+    def __init__(
+        self,
+        kafka: FakeKafka,
+        number: int,
+        options: ProcessorSettings | None = None,
+        make_sink: MakeSink = FakeTransactionSink,
+    ) -> None:
         self.kafka = kafka
+        self.make_sink = make_sink
         self.name = f"member-{number}"
         self.states: dict[int, DictState] = {}
         self.options = options or ProcessorSettings(batch_max_records=5)
-        self.health = Health()
-        self.loop: StreamProcessor | None = None
-        self.source: FakeSource | None = None
+        self.worker = FakeWorker()
+        self.processor: StreamProcessor | None = None
+        self.consumer: FakeGroupConsumer | None = None
         self.share: set[int] = set()
 
     def start(self) -> None:
         """As often as it takes."""
-        while self.loop is None:
+        while self.processor is None:
             try:
                 deduplicator = Deduplicator(10**12)
                 core = BatchProcessor(deduplicator, Pipeline(Mapper(), orjson.dumps, 7, 10_000))
-                self.loop = StreamProcessor(
-                    self.health,
+                self.processor = StreamProcessor(
+                    self.worker,
                     self.options,
                     core,
                     deduplicator,
                     self.open_state,
-                    FakeHistory(self.kafka),
-                    lambda: FakeSink(self.kafka, self.name),
-                    self.make_source,
+                    FakeRestoreConsumer(self.kafka),
+                    lambda: self.make_sink(self.kafka, self.name),
+                    self.make_consumer,
                 )
             except ClientUnusableError:
                 pass
 
-    def make_source(self, listener: RebalanceListener) -> FakeSource:
-        self.source = FakeSource(self.kafka, listener)
-        self.source.share = self.share
-        return self.source
+    def make_consumer(self, listener: RebalanceListener) -> FakeGroupConsumer:
+        self.consumer = FakeGroupConsumer(self.kafka, listener)
+        self.consumer.share = self.share
+        return self.consumer
 
     def open_state(self, partition: int, position: int, has_offset: bool) -> DictState:
         del has_offset
         state = self.states.setdefault(partition, DictState())
-        if state.complete_up_to > position:
+        if state.next_offset > position:
             state = self.states[partition] = DictState()
         return state
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         self.start()
-        assert self.loop is not None
+        assert self.processor is not None
         try:
-            self.loop.turn()
-            if self.loop._in_flight is not None:  # so that a run is the same each time
-                self.loop._in_flight.commit.exception()
+            self.processor.run_once()
+            if self.processor._in_flight is not None:  # so that a run is the same each time
+                self.processor._in_flight.commit.exception()
         except ClientUnusableError:
-            self.loop.close()
-            self.loop = None
+            self.processor.close()
+            self.processor = None
 
-    def turns(self, times: int) -> None:
+    def run_times(self, times: int) -> None:
         for _ in range(times):
-            self.turn()
+            self.run_once()
 
     def crash(self) -> None:
         """Nothing is closed; the group finds out by itself."""
-        if self.source is not None:
-            self.kafka.owners = {p: owner for p, owner in self.kafka.owners.items() if owner is not self.source}
-        self.loop = self.source = None
+        if self.consumer is not None:
+            self.kafka.owners = {p: owner for p, owner in self.kafka.owners.items() if owner is not self.consumer}
+        self.processor = self.consumer = None
 
     def assign(self, share: set[int]) -> None:
         self.share = share
-        if self.source is not None:
-            self.source.share = share
+        if self.consumer is not None:
+            self.consumer.share = share
 
 
 class Simulation(RuleBasedStateMachine):
@@ -159,7 +168,7 @@ class Simulation(RuleBasedStateMachine):
         self.members = [Member(self.kafka, number) for number in range(MEMBERS)]
         self.assign([0, 1, 2])
         for member in self.members:
-            member.turns(4)
+            member.run_times(4)
         self.copies: dict[int, dict[int, tuple[int, dict[bytes, SeenEntry]]]] = {}
 
     def fault(self, step: str) -> str | None:
@@ -183,9 +192,9 @@ class Simulation(RuleBasedStateMachine):
         self.kafka.append_unread(partition, number)
 
     @rule(number=st.integers(0, MEMBERS - 1), times=st.integers(1, 4))
-    def turn(self, number: int, times: int) -> None:
+    def run_once(self, number: int, times: int) -> None:
         for _ in range(times):
-            self.members[number].turn()
+            self.members[number].run_once()
 
     @rule(owners=st.lists(st.integers(0, MEMBERS - 1), min_size=PARTITIONS, max_size=PARTITIONS))
     def assign(self, owners: list[int]) -> None:
@@ -216,19 +225,19 @@ class Simulation(RuleBasedStateMachine):
     @rule(number=st.integers(0, MEMBERS - 1))
     def close(self, number: int) -> None:
         member = self.members[number]
-        if member.loop is not None:
-            member.loop.close()
-            member.loop = None
+        if member.processor is not None:
+            member.processor.close()
+            member.processor = None
 
     @rule(number=st.integers(0, MEMBERS - 1))
     def lose_membership(self, number: int) -> None:
         member = self.members[number]
-        if member.source is not None:
-            member.source.lose = True
-            self.kafka.owners = {p: owner for p, owner in self.kafka.owners.items() if owner is not member.source}
+        if member.consumer is not None:
+            member.consumer.lose = True
+            self.kafka.owners = {p: owner for p, owner in self.kafka.owners.items() if owner is not member.consumer}
             self.kafka.generation += 1
 
-    @precondition(lambda self: all(member.loop is None for member in self.members))
+    @precondition(lambda self: all(member.processor is None for member in self.members))
     @rule(number=st.integers(0, MEMBERS - 1), how=st.sampled_from(["lost", "kept", "put back"]))
     def tamper_with_states(self, number: int, how: str) -> None:
         self.tamper(number, how)
@@ -243,11 +252,11 @@ class Simulation(RuleBasedStateMachine):
         if how == "lost":
             states.clear()
         elif how == "kept":
-            self.copies[number] = {p: (s.complete_up_to, dict(s.memories)) for p, s in states.items()}
+            self.copies[number] = {p: (s.next_offset, dict(s.entries)) for p, s in states.items()}
         else:
-            for partition, (complete_up_to, memories) in self.copies.get(number, {}).items():
+            for partition, (next_offset, entries) in self.copies.get(number, {}).items():
                 states[partition] = DictState()
-                states[partition].complete_up_to, states[partition].memories = complete_up_to, dict(memories)
+                states[partition].next_offset, states[partition].entries = next_offset, dict(entries)
 
     def teardown(self) -> None:
         if not hasattr(self, "members"):
@@ -255,11 +264,11 @@ class Simulation(RuleBasedStateMachine):
         self.faults.clear()
         for _ in range(60 + sum(map(len, self.kafka.raw))):
             for member in self.members:
-                member.turn()
+                member.run_once()
         for member in self.members:
-            assert member.loop is not None
-            assert member.health.state == (True, "")
-            member.loop.close()
+            assert member.processor is not None
+            assert member.worker.state == (True, "")
+            member.processor.close()
         expected = Counter({identify_output(record) for log in self.kafka.raw for record in log if record})
         found = Counter(identify_output(written) for written in self.kafka.output)
         assert found == expected
@@ -301,8 +310,10 @@ def kafka() -> FakeKafka:
     return FakeKafka(PARTITIONS)
 
 
-def member(kafka: FakeKafka, options: ProcessorSettings | None = None) -> Member:
-    made = Member(kafka, 0, options)
+def member(
+    kafka: FakeKafka, options: ProcessorSettings | None = None, make_sink: MakeSink = FakeTransactionSink
+) -> Member:
+    made = Member(kafka, 0, options, make_sink)
     made.assign({0, 1, 2})
     return made
 
@@ -310,7 +321,7 @@ def member(kafka: FakeKafka, options: ProcessorSettings | None = None) -> Member
 def test_a_transaction_begins_with_the_first_record(kafka: FakeKafka) -> None:
     one = member(kafka)
     for _ in range(5):
-        one.turn()
+        one.run_once()
         assert not kafka.open
 
 
@@ -321,15 +332,15 @@ def test_markers_are_passed_over_in_one_transaction_once_there_is_nothing_else(k
     kafka.append(raw(event_id="a"))
     for partition in (0, 1):
         kafka.append_unread(partition, 2)
-    one.turns(20)
+    one.run_times(20)
     assert kafka.offsets == {0: 3, 1: 2}
     assert len(commits) == 2
     kafka.append(raw(event_id="b"))
-    one.turns(20)
+    one.run_times(20)
     assert kafka.offsets == {0: 4, 1: 2}
     assert len(commits) == 3
     one.crash()
-    one.turns(20)
+    one.run_times(20)
     assert len(kafka.output) == 2
     assert len(commits) == 3
 
@@ -343,7 +354,7 @@ def test_markers_are_not_passed_over_before_what_is_ahead_of_them(kafka: FakeKaf
         kafka.append(raw(event_id=f"{number}"))
         kafka.append_unread(0, 3)
     with structlog.testing.capture_logs():
-        one.turns(60)
+        one.run_times(60)
     assert [origin(written)[1] for written in kafka.output] == [0, 4, 8, 12]
     assert kafka.offsets == {0: 16}
 
@@ -352,7 +363,7 @@ def test_a_batch_of_duplicates_alone_moves_the_group(kafka: FakeKafka) -> None:
     one = member(kafka)
     for _ in range(10):
         kafka.append(raw(event_id="same"))
-    one.turns(20)
+    one.run_times(20)
     assert len(kafka.output) == 1
     assert kafka.offsets == {0: 10}
 
@@ -364,9 +375,9 @@ def test_readiness_waits_for_the_group_and_for_the_state(kafka: FakeKafka) -> No
     one = member(kafka)
     seen = []
     for _ in range(15):
-        one.turn()
-        seen.append(one.health.state)
-    assert seen[0] == (False, "no member of the group yet, or no more")
+        one.run_once()
+        seen.append(one.worker.state)
+    assert seen[0] == (False, "not a member of the group")
     assert (False, "catching up on partitions [0]") in seen
     assert seen[-1] == (True, "")
     assert not kafka.output
@@ -379,32 +390,32 @@ def test_others_go_on_while_one_catches_up(kafka: FakeKafka) -> None:
     kafka.offsets = {0: 500}
     one = member(kafka)
     while not kafka.output:
-        one.turn()
-    one.turn()  # says how things are
-    assert one.health.state == (False, "catching up on partitions [0]")
+        one.run_once()
+    one.run_once()  # says how things are
+    assert one.worker.state == (False, "catching up on partitions [0]")
 
 
 def test_a_lost_membership_is_not_ready(kafka: FakeKafka) -> None:
     one = member(kafka)
-    one.turns(5)
-    assert one.health.state == (True, "")
-    assert one.loop is not None
-    assert one.source is not None
-    one.source.is_member = False
-    one.turn()
-    assert one.health.state[0] is False
+    one.run_times(5)
+    assert one.worker.state == (True, "")
+    assert one.processor is not None
+    assert one.consumer is not None
+    one.consumer.is_member = False
+    one.run_once()
+    assert one.worker.state[0] is False
 
 
 def test_a_group_that_was_moved_back_processes_again(kafka: FakeKafka) -> None:
     one = member(kafka)
     for number in range(10):
         kafka.append(raw(event_id=f"{number}"))
-    one.turns(20)
+    one.run_times(20)
     kafka.offsets = {0: 5}
     kafka.append(raw(event_id="10"))
     faults = ["aborted"]
     kafka.fault = lambda step: faults.pop() if step == "commit" and faults else None
-    one.turns(20)
+    one.run_times(20)
     assert [origin(written)[1] for written in kafka.output] == [*range(10), *range(5, 11)]
 
 
@@ -415,9 +426,9 @@ def test_too_many_faults_of_ours_stop_it_before_they_are_written(kafka: FakeKafk
     for number in range(5):
         kafka.append(raw(body=b"bug", event_id=f"bug-{number}"))
     with structlog.testing.capture_logs(), pytest.raises(ProcessorHaltedError):
-        one.turns(20)
-    assert one.loop is not None
-    one.loop.close()
+        one.run_times(20)
+    assert one.processor is not None
+    one.processor.close()
     assert [written.topic for written in kafka.output] == ["events"] * 5
     assert kafka.offsets == {0: 5}
     assert not kafka.open
@@ -430,12 +441,12 @@ def test_neither_senders_nor_letters_sent_back_stop_it(kafka: FakeKafka) -> None
         kafka.append(raw(body=b"bug", event_id=f"bug-{number}", attempt=1))
     kafka.append(raw(event_id="good"))
     with structlog.testing.capture_logs():
-        one.turns(60)
+        one.run_times(60)
     assert Counter(written.topic for written in kafka.output) == {"events": 1, "dead letters": 100}
     assert kafka.offsets == {0: 101}
 
 
-class Hanging(FakeSink):
+class Hanging(FakeTransactionSink):
     """A client whose first commit does not return, as librdkafka's may while the group's coordinator is away."""
 
     ever: threading.Event
@@ -451,28 +462,27 @@ class Hanging(FakeSink):
 def test_a_commit_that_never_returns_is_left_behind(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hanging, "ever", threading.Event(), raising=False)
     monkeypatch.setattr(Hanging, "commits", itertools.count(), raising=False)
-    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Hanging)
     for number in range(7):
         kafka.append(raw(event_id=f"{number}"))
-    one = member(kafka)
+    one = member(kafka, make_sink=Hanging)
     one.start()
-    assert one.loop is not None
-    while one.loop._in_flight is None:
-        one.loop.turn()
-    hanging = one.loop._in_flight
-    until(lambda: one.loop is not None and one.loop._sink.overdue)
+    assert one.processor is not None
+    while one.processor._in_flight is None:
+        one.processor.run_once()
+    hanging = one.processor._in_flight
+    until(lambda: one.processor is not None and one.processor._sink.overdue)
     with pytest.raises(ClientUnusableError, match="hangs"):
-        one.loop.turn()
-    one.loop.close()
-    one.loop = None
-    one.turns(20)
+        one.processor.run_once()
+    one.processor.close()
+    one.processor = None
+    one.run_times(20)
     assert [origin(written)[1] for written in kafka.output] == [*range(7)]
     Hanging.ever.set()  # it returns after all
     assert isinstance(hanging.commit.exception(10), ClientUnusableError)
     assert len(kafka.output) == 7
 
 
-class Refusing(FakeSink):
+class Refusing(FakeTransactionSink):
     """Brokers that refuse one record for good: `as_event` alone, or as a dead letter too."""
 
     refused = b"poison"
@@ -489,15 +499,14 @@ class Refusing(FakeSink):
 def test_a_record_that_brokers_refuse_ends_as_its_own_dead_letter(
     kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, as_event_only: bool
 ) -> None:
-    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Refusing)
     monkeypatch.setattr(Refusing, "as_event_only", as_event_only)
     for number in range(20):
         kafka.append(raw(event_id="poison" if number == 7 else f"{number}"))
-    one = member(kafka)
+    one = member(kafka, make_sink=Refusing)
 
     def run() -> None:
         with structlog.testing.capture_logs():
-            one.turns(60)
+            one.run_times(60)
 
     if as_event_only:
         run()
@@ -510,7 +519,7 @@ def test_a_record_that_brokers_refuse_ends_as_its_own_dead_letter(
         assert kafka.offsets == {0: 7}
 
 
-class RefusingSome(FakeSink):
+class RefusingSome(FakeTransactionSink):
     """Brokers that refuse the events of some records, for another reason than their size."""
 
     def write(self, records: Any, outcomes: Any) -> None:
@@ -520,22 +529,19 @@ class RefusingSome(FakeSink):
                 raise TransactionAbortedError("INVALID_RECORD", "INVALID_RECORD")
 
 
-def test_refused_records_of_two_partitions_do_not_take_turns_for_ever(
-    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", RefusingSome)
+def test_refused_records_of_two_partitions_do_not_take_turns_for_ever(kafka: FakeKafka) -> None:
     for partition in (0, 1):
         for number in range(5):
             kafka.append(raw(event_id="poison" if number == 2 else f"{number}", partition=partition))
-    one = member(kafka)
+    one = member(kafka, make_sink=RefusingSome)
     with structlog.testing.capture_logs():
-        one.turns(60)
+        one.run_times(60)
     assert kafka.offsets == {0: 5, 1: 5}
     dead = [written for written in kafka.output if written.topic == "dead letters"]
     assert [dict(written.headers)["error_code"] for written in dead] == [b"refused"] * 2
 
 
-class RefusingEvents(FakeSink):
+class RefusingEvents(FakeTransactionSink):
     """Brokers that refuse every event for good, as with a wrong setting of the topic."""
 
     def write(self, records: Any, outcomes: Any) -> None:
@@ -544,18 +550,19 @@ class RefusingEvents(FakeSink):
             raise TransactionAbortedError("INVALID_TIMESTAMP", "INVALID_TIMESTAMP")
 
 
-def test_brokers_that_refuse_every_event_do_not_stop_it(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", RefusingEvents)
+def test_brokers_that_refuse_every_event_do_not_stop_it(kafka: FakeKafka) -> None:
     for number in range(50):
         kafka.append(raw(event_id=f"{number}"))
-    one = member(kafka, ProcessorSettings(dead_letter_limit_ratio=0.2, dead_letter_limit_window=10))
+    one = member(
+        kafka, ProcessorSettings(dead_letter_limit_ratio=0.2, dead_letter_limit_window=10), make_sink=RefusingEvents
+    )
     with structlog.testing.capture_logs():
-        one.turns(400)
+        one.run_times(400)
     assert [written.topic for written in kafka.output] == ["dead letters"] * 50
     assert kafka.offsets == {0: 50}
 
 
-class HeldUp(FakeSink):
+class HeldUp(FakeTransactionSink):
     """A commit that ends a while after its partitions are asked for."""
 
     asked_for = threading.Event()
@@ -571,37 +578,34 @@ class HeldUp(FakeSink):
 def test_partitions_are_given_up_only_when_what_is_in_flight_is_finished(
     kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", HeldUp)
-    one = member(kafka)
+    one = member(kafka, make_sink=HeldUp)
     one.start()
-    loop = one.loop
-    assert loop is not None
-    revoked = loop.revoked
+    processor = one.processor
+    assert processor is not None
+    revoked = processor.revoked
 
     def asked_for(partitions: Sequence[int]) -> None:
         HeldUp.asked_for.set()
         revoked(partitions)
 
-    monkeypatch.setattr(loop, "revoked", asked_for)
-    loop.turn()
+    monkeypatch.setattr(processor, "revoked", asked_for)
+    processor.run_once()
     kafka.append(raw(event_id="a"))
-    while loop._in_flight is None:
-        loop.turn()
+    while processor._in_flight is None:
+        processor.run_once()
     one.assign(set())
     with structlog.testing.capture_logs():
-        loop.turn()
+        processor.run_once()
     assert kafka.offsets == {0: 1}
     assert HeldUp.then_owned == {0, 1, 2}
-    loop.close()
+    processor.close()
 
 
-def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(
-    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(kafka: FakeKafka) -> None:
     """To replace the producer under it would leave two threads with one producer."""
     go, calls = threading.Event(), []
 
-    class Slow(FakeSink):
+    class Slow(FakeTransactionSink):
         def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
             go.wait(10)
             calls.append("commit ended")
@@ -611,31 +615,30 @@ def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(
             calls.append("abort")
             super().abort()
 
-    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Slow)
-    one = member(kafka)
+    one = member(kafka, make_sink=Slow)
     one.start()
-    loop, source = one.loop, one.source
-    assert loop is not None
-    assert source is not None
-    loop.turn()
+    processor, consumer = one.processor, one.consumer
+    assert processor is not None
+    assert consumer is not None
+    processor.run_once()
     kafka.append(raw(event_id="a"))
-    while loop._in_flight is None:
-        loop.turn()
-    source.lose = True
+    while processor._in_flight is None:
+        processor.run_once()
+    consumer.lose = True
     one.assign(set())
     threading.Timer(0.2, go.set).start()
     with structlog.testing.capture_logs():
-        loop.turn()
+        processor.run_once()
     assert calls == ["commit ended", "abort"]
-    loop.close()
+    processor.close()
 
 
-@pytest.mark.parametrize("where", ["in the loop", "while partitions are revoked"])
-def test_an_aborted_commit_leaves_nothing_behind(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+@pytest.mark.parametrize("where", ["in the processor", "while partitions are revoked"])
+def test_an_aborted_commit_leaves_nothing_behind(kafka: FakeKafka, where: str) -> None:
     """What its error held by its traceback, the batch and the producer, is free with no one looking for cycles."""
     errors: list[weakref.ref[TransactionAbortedError]] = []
 
-    class Aborting(FakeSink):
+    class Aborting(FakeTransactionSink):
         def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
             if errors:
                 super().commit(offsets, group_metadata)
@@ -647,21 +650,20 @@ def test_an_aborted_commit_leaves_nothing_behind(kafka: FakeKafka, monkeypatch: 
             finally:
                 del aborted
 
-    monkeypatch.setattr("tests.unit.processor.test_loop.FakeSink", Aborting)
-    one = member(kafka)
-    one.turns(2)
-    assert one.loop is not None
+    one = member(kafka, make_sink=Aborting)
+    one.run_times(2)
+    assert one.processor is not None
     gc.disable()
     try:
         with structlog.testing.capture_logs():
             kafka.append(raw(event_id="a"))
             while not errors:
-                one.turn()
-            if where != "in the loop":
+                one.run_once()
+            if where != "in the processor":
                 one.assign(set())
-            one.turns(2)
+            one.run_times(2)
         (error,) = errors
         assert error() is None
     finally:
         gc.enable()
-    one.loop.close()
+    one.processor.close()

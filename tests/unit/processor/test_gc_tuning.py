@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from processor.gc_tuning import OBJECTS_A_RECORD, raise_gc_thresholds
+from processor.gc_tuning import OBJECTS_PER_RECORD, raise_gc_thresholds
 from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.pipeline import Pipeline, build_pipeline
 from processor.pipeline.records import DeadLetter, Event, RawRecord
 from schemas.avro.event_writer import write_event
 from sternpost.local import samples
 from tests.support.raw_records import raw
-from tests.unit.processor.test_core import Known
+from tests.unit.processor.test_batch import Known
 
 HOSTILE = [b"", b"\xff", b"{", b"[]", b"null", b"[" * 5_000, b'{"data": 5}', b'{"data": {"customer_id": "\\ud800"}}']
 
@@ -66,9 +66,9 @@ def test_cycles_are_looked_for_once_far_more_is_alive_than_two_batches() -> None
         raise_gc_thresholds(1_000)
         looked.clear()
         gc.enable()
-        two_batches = [[[offset] for _ in range(OBJECTS_A_RECORD // 4)] for offset in range(2_000)]
+        two_batches = [[[offset] for _ in range(OBJECTS_PER_RECORD // 4)] for offset in range(2_000)]
         assert not looked
-        two_batches += [[[offset] for _ in range(OBJECTS_A_RECORD)] for offset in range(2_000)]
+        two_batches += [[[offset] for _ in range(OBJECTS_PER_RECORD)] for offset in range(2_000)]
         assert looked
     finally:
         gc.callbacks.remove(looked_for)
