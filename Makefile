@@ -1,4 +1,4 @@
-# Everything runs from .venv, which `make setup` builds from an empty machine with Python >= 3.11 and make.
+# Everything runs from .venv. `make setup` builds it on an empty machine that has Python >= 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,7 +14,7 @@ setup: .venv/.installed
 	$(BIN)/python -m tools.compile
 	@touch $@
 
-# Again, after an edit of what is compiled: until then the sources run.
+# Compile again after an edit of a compiled module; until then Python runs the sources.
 compile: setup
 	$(BIN)/python -m tools.compile
 
@@ -24,14 +24,14 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --cov --cov-report=term
 
-# What is compiled, by the tests of its sources.
+# Run the tests of the compiled modules against what is compiled.
 test-compiled: compile
 	PURE_PYTHON=0 $(BIN)/python -m pytest tests/unit/schemas tests/unit/processor
 
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos --timeout=1200
 
-# What is in deploy/: image, chart, Compose file, alerts and dashboards, each by the tools that would refuse it.
+# Check image, chart, Compose file, alerts and dashboards with the tools that read them.
 deploy-test: setup .venv/deploy/.installed
 	$(BIN)/python -m pytest tests/deploy --timeout=1200
 
@@ -40,7 +40,7 @@ deploy-test: setup .venv/deploy/.installed
 	PYTHON=$(BIN)/python tests/deploy/install_tools.sh .venv/deploy
 	@touch $@
 
-# The image and its -debug twin, with Docker's buildx or buildah.
+# Build the image and its -debug variant, with Docker's buildx or with buildah.
 image:
 	deploy/build-image
 
@@ -57,16 +57,16 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What is generated from code and tables: pages of docs/, and in deploy/ the values' schema and the dashboards.
+# Regenerate settings.md, metrics.md and mapping.md in docs/, and in deploy/ the values' schema and the dashboards.
 docs: setup
 	$(BIN)/python docs/generate.py
 	$(BIN)/python deploy/generate.py
 
-# The encoder of events, from the newest schema in schemas/avro/.
+# Regenerate the Avro encoder from the newest schema in schemas/avro/.
 codegen: setup
 	$(BIN)/python -m tools.codegen
 
-# Resolve the pinned, hashed requirement files anew from pyproject.toml.
+# Resolve the dependencies of pyproject.toml again into the pinned, hashed requirement files.
 requirements: setup
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" pyproject.toml -o requirements/runtime.txt

@@ -1,6 +1,6 @@
-"""Writes the pages of docs/ that are generated: `make docs`. With --check it only says which are stale.
+"""Write the generated pages of docs/: `make docs`. With --check, only say which are stale.
 
-Each file in docs/generators/ has a function `render() -> str` that gives the page of the same name.
+Each file in docs/generators/ has a function `render() -> str` that returns the page of the same name.
 """
 
 import runpy
@@ -11,13 +11,13 @@ DOCS = Path(__file__).resolve().parent
 
 
 def pages() -> dict[Path, str]:
-    """Each generated page and what it is to contain."""
+    """Return the generated pages and the text that each should have."""
     generators = sorted((DOCS / "generators").glob("*.py"))
     return {DOCS / f"{file.stem}.md": runpy.run_path(str(file))["render"]() for file in generators}
 
 
 def main() -> int:
-    """Exits 1 where --check finds a stale page."""
+    """Write the stale pages, or with --check list them; return 1 if --check found any."""
     stale = [(page, text) for page, text in pages().items() if not page.exists() or page.read_text("utf-8") != text]
     for page, text in stale:
         if "--check" not in sys.argv:

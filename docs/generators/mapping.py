@@ -1,4 +1,4 @@
-"""docs/mapping.md: the mapping, from its tables and from the mapping itself."""
+"""docs/mapping.md: the mapping, generated from its tables and from what the pipeline makes of examples."""
 
 import json
 from functools import cache
@@ -40,16 +40,16 @@ ODD: list[tuple[str, str]] = [
     ("An integer beyond 64 bits", '"action_id": 9223372036854775808'),
     ("A fraction", '"action_id": 42.5'),
     ("Text with a sign, a leading zero, white space or other digits", '"action_id": "+42"'),
-    ("Empty text where an integer is due", '"action_id": ""'),
-    ("true or false where an integer is due", '"action_id": true'),
-    ("An integer where text is due", '"journey_id": 42'),
-    ("An integer of any size where text is due", '"journey_id": 123456789012345678901'),
-    ("A number with a fraction or exponent where text is due", '"journey_id": 42.0'),
-    ("A list or object where text is due", '"journey_id": ["a"]'),
+    ("Empty text instead of an integer", '"action_id": ""'),
+    ("true or false instead of an integer", '"action_id": true'),
+    ("An integer instead of text", '"journey_id": 42'),
+    ("An integer of any size instead of text", '"journey_id": 123456789012345678901'),
+    ("A number with a fraction or exponent instead of text", '"journey_id": 42.0'),
+    ("A list or object instead of text", '"journey_id": ["a"]'),
     ("true or false as text", '"machine": "true"'),
-    ("A number where true or false is due", '"machine": 1'),
+    ("A number instead of true or false", '"machine": 1'),
     ("null, anywhere", '"subject": null'),
-    ("Empty text that is no identity", '"subject": ""'),
+    ("Empty text that is not an identity", '"subject": ""'),
     ("NUL, emoji, any other character", '"subject": "\\u0000 ⚓"'),
     ("A lone surrogate", '"subject": "\\ud800"'),
     ("A lone surrogate in an unknown field", '"unknown": "\\ud800"'),
@@ -57,27 +57,27 @@ ODD: list[tuple[str, str]] = [
     ("null in the list of devices", '"recipients": [null]'),
     ("A wrong type in a device", '"recipients": [{"device_id": []}]'),
     ("One header value without its list", '"headers": {"X-Mailer": "a"}'),
-    ("A name twice: the last holds", '"action_id": 1, "action_id": 2'),
-    ("An unknown field, whatever it holds", '"unknown": [{"a": 1.5}]'),
+    ("A name twice: the last one counts", '"action_id": 1, "action_id": 2'),
+    ("An unknown field with any value", '"unknown": [{"a": 1.5}]'),
     ("A wrong type in a field that is not needed", '"identifiers": {"email": "a@example.com"}, "recipient": []'),
     ("A wrong type for a part of the payload", '"identifiers": "x"'),
 ]
 
 BODIES: list[tuple[str, bytes]] = [
     ("nothing, or white space", b" "),
-    ("no JSON", b"{'a': 1}"),
+    ("not JSON", b"{'a': 1}"),
     ("NaN, Infinity", b'{"a": NaN}'),
-    ("bytes that are no UTF-8", b'{"a": "\xff"}'),
-    ("arrays and objects more than 1024 deep", b"[" * 1025 + b"]" * 1025),
+    ("bytes that are not UTF-8", b'{"a": "\xff"}'),
+    ("arrays and objects nested more than 1024 deep", b"[" * 1025 + b"]" * 1025),
     ("a text, a number, true, null, a list", b"[]"),
-    ("a byte order mark, then a payload: it is passed over", b'\xef\xbb\xbf{"data": {"customer_id": "1"}}'),
+    ("a byte order mark, then a payload: the mark is skipped", b'\xef\xbb\xbf{"data": {"customer_id": "1"}}'),
     ("`{}`, or `data` absent or null", b"{}"),
 ]
 
 TIMES: list[tuple[str, str]] = [
     ("seconds", "1613063089"),
-    ("seconds with a fraction; finer than a millisecond is cut off", "1613063089.5"),
-    ("digits", '"1613063089"'),
+    ("seconds with a fraction; digits beyond the millisecond are dropped", "1613063089.5"),
+    ("digits as text", '"1613063089"'),
     ("ISO-8601 with a zone", '"2021-02-11T18:04:49.5+01:00"'),
     ("ISO-8601 without a zone is UTC", '"2021-02-11T17:04:49"'),
     ("a date alone is its first moment", '"2021-02-11"'),
@@ -91,10 +91,10 @@ TIMES: list[tuple[str, str]] = [
 HEAD = """\
 # Mapping
 
-What a Customer.io webhook becomes. Generated from `schemas/mapping/events.csv`, `schemas/mapping/fields.csv` and the
-mapping itself; every outcome below was computed.
+What a Customer.io webhook becomes. This page is generated from `schemas/mapping/events.csv`,
+`schemas/mapping/fields.csv` and the pipeline itself, which computed every outcome below.
 
-To see it for a payload of yours, with what was left out and why, or where the problem is:
+To see what becomes of a payload of yours, what is left out and why, or where the problem is:
 
 ```sh
 sternpost transform --explain payload.json
@@ -108,18 +108,19 @@ PROFILES = """\
 ## Two profiles
 
 `rudderstack` (the default) emits what RudderStack's own source emits, without its faults
-([below](#differences-from-rudderstack)). `corrected` differs where that result misleads:
+([below](#differences-from-rudderstack)). `corrected` differs where that is misleading:
 
 | | `rudderstack` | `corrected` |
 | --- | --- | --- |
 | a `recipient` that is an email address | `context.traits.email` | the same |
 | a `recipient` that is a phone number | `context.traits.email` | `context.traits.phone` |
 | any other `recipient`: a #channel, a URL, an id | `context.traits.email` | `properties.recipient` |
-| `sentAt` | when the event occurred | when the request was sent (`X-CIO-Timestamp`); absent where that is unknown |
+| `sentAt` | when the event occurred | when the request was sent (`X-CIO-Timestamp`); absent if that is unknown |
 
-An *email address* has one `@` with something on either side, no white space, and is no URL. A *phone number* is digits
-with the usual punctuation; without a leading `+` it is one only on `sms` and `whatsapp`, since elsewhere bare digits
-are someone's id. A phone number or other recipient names nobody: with nothing else, the body is `missing_identity`.
+An *email address* has one `@` with something on either side and no white space, and is not a URL. A *phone number* is
+digits with the usual punctuation; without a leading `+`, only on `sms` and `whatsapp`, because elsewhere bare digits
+are someone's id. A phone number or other recipient does not identify anybody: if there is nothing else, the body is a
+dead letter, `missing_identity`.
 """
 
 LEGACY = {
@@ -140,20 +141,21 @@ LEGACY = {
 LEGACY_HEAD = """\
 ## The legacy format
 
-Reporting webhooks had an `event_type` at the top before they had `object_type` and `metric`, and old ones still post
-it. If both are absent, an `event_type` that is an object type above, `_` and a metric above, exactly so, stands for the
-two; any other is an `Unknown Event`. Either way it is carried as `properties.type`. The values of `event_type` are
-listed in [Customer.io's documentation of that time](http://learn.customer.io/developer-documentation/webhooks.html);
-whole bodies are in the tests of [a public receiver](https://github.com/hull-ships/hull-customerio)
-(`test/integration/fixtures/webhook-payloads`).
+Before reporting webhooks had `object_type` and `metric`, they had an `event_type` at the top level, and old webhooks
+still send it. If `object_type` and `metric` are absent, an `event_type` that is exactly an object type above, `_` and a
+metric above stands for the two; any other is an `Unknown Event`. In both cases `properties.type` carries it.
+[Customer.io's documentation of that time](http://learn.customer.io/developer-documentation/webhooks.html) lists the
+values of `event_type`; whole bodies are in the tests of [a public
+receiver](https://github.com/hull-ships/hull-customerio) (`test/integration/fixtures/webhook-payloads`).
 """
 
 EVENTS = """\
 ## Events
 
-`object_type` matches in any case, `metric` exactly; both are in the event as they came (`properties.objectType`,
-`properties.metric`). Any other pair is an `Unknown Event`, never a failure. Without a mark: RudderStack documents the
-name. ○ RudderStack's source gives it, undocumented. ● RudderStack says Unknown Event; the name follows its pattern.
+`object_type` matches in upper and lower case, `metric` exactly; the event carries both unchanged
+(`properties.objectType`, `properties.metric`). Any other pair is an `Unknown Event`, never a failure. No mark:
+RudderStack documents the name. ○: RudderStack's source uses it but does not document it. ●: RudderStack emits Unknown
+Event; our name follows its pattern.
 
 | `object_type` | `metric` | event | |
 | --- | --- | --- | --- |"""
@@ -161,9 +163,9 @@ name. ○ RudderStack's source gives it, undocumented. ● RudderStack says Unkn
 FIELDS = """\
 ## Fields
 
-Of several sources, the first wins that is neither absent nor null (for an *identity*: nor blank); the others are not
-looked at. Marks as above, ● here being a field that RudderStack drops or does not have. What is not in this table is
-not in the event; it stays in the raw record.
+If a field has several sources, the first one that is neither absent nor null (for an *identity*: nor blank) counts, and
+the others are not looked at. The marks are as above; here ● is a field that RudderStack drops or does not have. Fields
+that are not in this table are not in the event; they stay in the raw record.
 
 | field of the event | from | type | profile | | |
 | --- | --- | --- | --- | --- | --- |"""
@@ -171,33 +173,34 @@ not in the event; it stays in the raw record.
 TYPES = """\
 | type | takes |
 | --- | --- |
-| text | text as it is, empty text too; an integer as its digits |
-| identity | text likewise; blank, that is empty or only white space, counts as absent |
+| text | text unchanged, even if empty; an integer as its digits |
+| identity | the same; blank text (empty or only white space) counts as absent |
 | whole | an integer of 64 bits; a number with no fraction (`42.0`); text that is an integer in plain form (`"42"`) |
-| boolean | `true`, `false`, and the same as text |
-| headers | `{name: [text, …]}`; one text may stand without its list; a name with null is left out |
-| devices | a list of objects; one object may stand without its list |
+| boolean | `true`, `false`, and the same words as text |
+| headers | `{name: [text, …]}`; a single text needs no list; a name with null is left out |
+| devices | a list of objects; a single object needs no list |
 
-Anything else cannot be carried exactly, and is a dead letter `invalid_field` that names the field.
+Any other value cannot be carried exactly. The body becomes a dead letter, `invalid_field`, that names the field.
 """
 
 WHO = """\
 ## Who it is about
 
 1. `userId`: `data.customer_id`, else `data.identifiers.id`.
-2. With neither, `anonymousId`: the email (`context.traits.email`), else `data.identifiers.cio_id`.
-3. With none of them the body is a dead letter, `missing_identity`.
+2. If there is neither, `anonymousId`: the email (`context.traits.email`), else `data.identifiers.cio_id`.
+3. If there is none of them, the body is a dead letter, `missing_identity`.
 
 `messageId` is the event id: the body's `event_id`, else `data.event_id`, else the SHA-256 of the body's bytes. The raw
-record's key is the first there is of `identifiers.cio_id`, `identifiers.id`, `customer_id` and the email (of a
-`recipient` only what is an email address), so that the events of a person stay in order.
+record's key is the first of `identifiers.cio_id`, `identifiers.id`, `customer_id` and the email that is present (a
+`recipient` counts only if it is an email address), so that a person's events stay in order.
 """
 
 WHEN = """\
 ## When
 
-`timestamp` and `originalTimestamp` say when the event occurred, `receivedAt` when the webhook came. Where the time
-cannot be known, `originalTimestamp` is absent (and `sentAt` by `rudderstack`), and `timestamp` is when it was received.
+`timestamp` and `originalTimestamp` say when the event occurred, `receivedAt` when the webhook arrived. If the time of
+the event is unknown, `originalTimestamp` is absent (as is `sentAt` in `rudderstack`), and `timestamp` is the time of
+receipt.
 
 | `timestamp` of the body | | becomes |
 | --- | --- | --- |"""
@@ -213,26 +216,25 @@ BODY_HEAD = """\
 | --- | --- |"""
 
 WHY = """\
-JSON that is valid but that fast parsers round or refuse (fractions, integers beyond 64 bits, lone surrogates, a byte
-order mark) is read again exactly. Where several fields are wrong, the dead letter names the first that was met: `data`
-and `identifiers` themselves, the time, what else is beside `data`, the fields of `data` in the order they came, and
-last who it is about.
-`sternpost transform --explain` names them all.
+Valid JSON that fast parsers round or refuse (fractions, integers beyond 64 bits, lone surrogates, a byte order mark) is
+parsed again exactly. If several fields are wrong, the dead letter names the first one in this order: `data` and
+`identifiers` themselves, the time, other fields beside `data`, the fields of `data` as they came, and last the
+identity. `sternpost transform --explain` names them all.
 
 ## Differences from RudderStack
 
 | RudderStack | here | why |
 | --- | --- | --- |
-| fails on a `timestamp` that is ISO-8601, microseconds, an object or a list, on an `object_type` that is no text, \
+| fails on a `timestamp` that is ISO-8601, microseconds, an object or a list, on an `object_type` that is not text, \
 on a `null` body | an event or a dead letter, see above | a failed request stalls Customer.io's feed for an hour |
-| `timestamp` becomes when the event was received | `timestamp` is when it occurred | that is what it is for |
+| `timestamp` becomes the time of receipt | `timestamp` is when the event occurred | that is its purpose |
 | an empty `customer_id` hides the other identities | blank counts as absent | \
 Customer.io blanks the id of deleted people |
-| refuses people known only by `cio_id` | `anonymousId` is the `cio_id` | they are people all the same |
+| refuses people known only by `cio_id` | `anonymousId` is the `cio_id` | they are people too |
 | never finds a push's failure, which is in a list | \
-`reason` is the first device's failure, where the message has none; \
+`reason` is the first device's failure if the message has none; \
 `recipients` has each device's | that is where Customer.io puts it |
-| `messageId` is random | `messageId` is the event id | a repetition can be told by it |
+| `messageId` is random | `messageId` is the event id | it identifies a repetition |
 | `object_type: "constructor"` gives an odd event | an Unknown Event | it is one |
 | a body that is a number or a text gives an event with it in every field | `not_an_object` | nothing in it is known |
 | rounds integers beyond 2^53 | exact to 64 bits | ids must not change |
@@ -240,8 +242,8 @@ Customer.io blanks the id of deleted people |
 | `journey_id`, `transactional_message_id`, ids of people keep their JSON type | they are text | \
 a column has one type, and text holds every value that came |
 
-In `recipients`, the names of the fields of a device stay as Customer.io has them (`device_id`), as RudderStack leaves
-them. `integrations` is a map in the Avro schema, and so are `headers`: their names are data, and need be no Avro names.
+In `recipients`, the fields of a device keep Customer.io's names (`device_id`), as in RudderStack. `integrations` and
+`headers` are maps in the Avro schema, because their names are data and need not be valid Avro names.
 
 ## Changing the mapping
 
@@ -252,7 +254,7 @@ and its description in `tests/support/webhook_model.py`; tests say what is missi
 
 
 def render() -> str:
-    """The page."""
+    """Return the page."""
     return (
         "\n".join(
             [
@@ -290,8 +292,9 @@ def _example() -> str:
     event, corrected = _event(body, "rudderstack"), _event(body, "corrected")
     differing = {"sentAt": corrected["sentAt"], "context": {"traits": corrected["context"]["traits"]}}
     return (
-        f"```json\n{_pretty(EXAMPLE)}\n```\n\nbecomes, by the profile `rudderstack`,\n\n"
-        f"```json\n{_pretty(event)}\n```\n\nand by `corrected` the same but for\n\n```json\n{_pretty(differing)}\n```\n"
+        f"```json\n{_pretty(EXAMPLE)}\n```\n\nbecomes, with the profile `rudderstack`,\n\n"
+        f"```json\n{_pretty(event)}\n```\n\nand with `corrected` the same except for\n\n"
+        f"```json\n{_pretty(differing)}\n```\n"
     )
 
 

@@ -1,12 +1,12 @@
-"""docs/metrics.md: every declared metric."""
+"""docs/metrics.md: the reference of all metrics."""
 
 from runtime.metrics import DECLARED
 
 INTRODUCTION = """# Metrics
 
-Each service has an admin listener (`ingest.admin_port`, `processor.admin_port`) that serves them at `/metrics` in
-Prometheus' text format, added up over its worker processes. Units are seconds and bytes. Declared in
-[runtime/metrics.py](../runtime/metrics.py), which this page is generated from.
+Each service has an admin listener (`ingest.admin_port`, `processor.admin_port`) that serves its metrics at `/metrics`
+in Prometheus' text format, summed over its worker processes. Units are seconds and bytes. This page is generated from
+[runtime/metrics.py](../runtime/metrics.py), which declares them.
 
 | metric | kind | labels | meaning |
 | --- | --- | --- | --- |
@@ -14,6 +14,7 @@ Prometheus' text format, added up over its worker processes. Units are seconds a
 
 
 def render() -> str:
+    """Return the page."""
     rows = []
     for metric in DECLARED.values():
         kind = metric.kind.__name__.lower()

@@ -1,4 +1,4 @@
-"""docs/settings.md: the reference of settings."""
+"""docs/settings.md: the reference of all settings."""
 
 import json
 from typing import Any
@@ -12,16 +12,16 @@ from runtime.settings.loader import fields, variable
 HEAD = """\
 # Settings
 
-Generated from `runtime/settings/model.py`. `sternpost config` shows those in force and where each came from.
+Generated from `runtime/settings/model.py`. `sternpost config` shows the settings in force and where each came from.
 
-A setting comes from, strongest first:
+A setting is taken from the first of these that has it:
 
-1. an option of the command (`--workers 4`), or `sternpost --set NAME=VALUE …` for any of them;
-2. an environment variable, named below; lists and tables are written as JSON;
+1. an option of the command (`--workers 4`), or `sternpost --set NAME=VALUE …` for any setting;
+2. the environment variable named below; write lists and tables as JSON;
 3. `sternpost.toml` in the working directory, or the file that `--config` or `STERNPOST_CONFIG` names.
 
-A name that there is not is refused, in the file and in the environment: a misspelt setting that is ignored would be
-worse. A value out of bounds is refused with the setting's name, where it came from and an example.
+Unknown names are refused, in the file and in the environment, because a misspelt setting that is silently ignored would
+be worse. A value out of bounds is refused with the setting's name, where it came from, and an example.
 
 ```toml
 [kafka]
@@ -35,11 +35,11 @@ signing_keys = ["…"]
 ```"""
 
 EXCEPTIONAL = {"processor.instance_id": "the host's name"}
-"""Defaults that are not the same everywhere."""
+"""What the page says of defaults that differ between machines."""
 
 
 def render() -> str:
-    """The page."""
+    """Return the page."""
     lines = [HEAD]
     section = ""
     for name, info in fields():
