@@ -5,10 +5,11 @@ import click
 from runtime.errors import CheckFailedError
 from runtime.settings.model import Settings
 from sternpost.cli import parameters
-from sternpost.cli.output import pluralize, printable
+from sternpost.cli.output import pluralize
 from sternpost.operations.acls import Role
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.doctor.run_checks import run_checks
+from sternpost.operations.printable import printable
 
 STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "red"), "skipped": ("-", "dim")}
 

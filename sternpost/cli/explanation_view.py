@@ -9,16 +9,8 @@ from typing import Any
 import click
 
 from processor.pipeline.explanation import Explanation, Path, place_of, plain
-from schemas.customerio.lossless_json import MAX_DEPTH
 from schemas.error_codes import ErrorCode, PayloadRejectedError
-
-HELP = {
-    ErrorCode.MALFORMED_JSON: f"a body is JSON text in UTF-8, no more than {MAX_DEPTH} levels deep",
-    ErrorCode.NOT_AN_OBJECT: "a webhook is one JSON object: event_id, object_type, metric, timestamp, data",
-    ErrorCode.MISSING_IDENTITY: "give data.customer_id, or one of id, email and cio_id in data.identifiers",
-    ErrorCode.INVALID_FIELD: "a value is carried exactly or not at all; docs/mapping.md says what each field takes",
-    ErrorCode.INVALID_TIMESTAMP: "give seconds since 1970 as a number, or ISO-8601 such as 2021-02-11T17:04:49Z",
-}
+from sternpost.operations.error_help import ERROR_HELP
 
 _LONGEST = 60
 _AROUND = 2
@@ -78,7 +70,7 @@ def _problem(problem: PayloadRejectedError, payload: Any, body: bytes) -> Iterat
         yield from _text_excerpt(body)
     elif isinstance(payload, dict) and problem.field is not None:
         yield from _tree_excerpt(payload, place_of(problem.field))
-    yield f"   = help: {HELP.get(problem.code, 'this is a fault of Sternpost; please report it')}"
+    yield f"   = help: {ERROR_HELP.get(problem.code, 'this is a fault of Sternpost; please report it')}"
     yield ""
 
 

@@ -1,6 +1,5 @@
 """Output for people and scripts. Text from outside is shown, never obeyed; in a pipe no line is wrapped."""
 
-import json
 import logging
 
 import click
@@ -10,18 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sternpost.operations.printable import printable
+
 WIDE = 1_000
 """Columns when standard output is not a terminal, so that nothing is wrapped."""
-
-
-def printable(text: str) -> str:
-    """Escape, as JSON does, each character that a terminal would obey or could not show.
-
-    These are escape sequences, line breaks, changes of direction and lone surrogates. JSON text stays the same JSON.
-    """
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def text(foreign: str, style: str = "") -> Text:

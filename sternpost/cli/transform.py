@@ -1,23 +1,31 @@
 """`sternpost transform`: the mapping on its own, to try, test and debug it."""
 
+import os
+import stat
+import sys
 import time
 from typing import IO, Any
 
 import click
 
+from processor.pipeline.explanation import explain as explain_record
+from processor.pipeline.pipeline import record_of
+from processor.pipeline.records import RawRecord
+from runtime.errors import CheckFailedError
+from schemas.customerio.timestamps import occurred_ms
+from schemas.error_codes import PayloadRejectedError
 from schemas.record_headers import DEFAULT_SOURCE
-from sternpost.cli import output
+from sternpost.cli import explanation_view, output
+from sternpost.operations.transform import Transformer, choose_payload, explanation_json, payloads
 
 
-class Moment(click.ParamType[int]):
+class Time(click.ParamType[int]):
     """A time, as Unix milliseconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from schemas.customerio.timestamps import occurred_ms
-        from schemas.error_codes import PayloadRejectedError
-
+        """Parse the value; a wrong one is a usage error."""
         try:
             moment = value if isinstance(value, int) else occurred_ms(value, "it")
         except PayloadRejectedError as rejection:
@@ -37,17 +45,17 @@ class Moment(click.ParamType[int]):
     help="`rudderstack` maps as RudderStack documents it, `corrected` differs where that misleads.",
 )
 @click.option(
-    "--explain", is_flag=True, help="Tell of one payload which field became which, what was left out, and why."
+    "--explain", is_flag=True, help="For one payload, show which field became which, what was left out, and why."
 )
-@click.option("--line", type=click.IntRange(min=1), help="With --explain: the line that holds the payload.")
-@click.option("--json", "as_json", is_flag=True, help="With --explain: as JSON. Output is JSON without it.")
-@click.option("--strict", is_flag=True, help="Exit 1 where a payload became a dead letter.")
+@click.option("--line", type=click.IntRange(min=1), help="With --explain: the line of the payload.")
+@click.option("--json", "as_json", is_flag=True, help="With --explain: print JSON, as without it.")
+@click.option("--strict", is_flag=True, help="Exit 1 if a payload became a dead letter.")
 @click.option(
     "--received-at",
-    type=Moment(),
-    help="When the payloads were received, for the same output every time.  [default: now]",
+    type=Time(),
+    help="When the payloads were received, so that the output is the same every time.  [default: now]",
 )
-@click.option("--sent-at", type=Moment(), help="When the request was sent (X-CIO-Timestamp), for --profile corrected.")
+@click.option("--sent-at", type=Time(), help="When the request was sent (X-CIO-Timestamp), for --profile corrected.")
 @click.option(
     "--source", default=DEFAULT_SOURCE, show_default=True, help="The name of the source, for context.sourceId."
 )
@@ -62,22 +70,17 @@ def command(
     sent_at: int | None,
     source: str,
 ) -> None:
-    """Map payloads: one JSON object a line in, one line of JSON out for each. No Kafka, no settings.
+    """Map payloads, one JSON object a line, and print one line of JSON for each. It needs no Kafka and no settings.
 
-    FILE is - (standard input) by default. A line out is {"outcome":"event","event":{…}}, the event in RudderStack's
-    form, or {"outcome":"dead_letter","code":…,"field":…,"message":…}, for an empty line too. An event without an id
-    of its own takes the hash of its line for one.
+    FILE is - (standard input) by default. A printed line is {"outcome":"event","event":{…}}, the event in RudderStack's
+    form, or {"outcome":"dead_letter","code":…,"field":…,"message":…}, also for an empty line. The id of an event that
+    has none is the hash of its line.
 
-    The event is what `sternpost process` writes, but for `context.origin`: its record is in no topic.
+    The event is the one that `sternpost process` writes, without `context.origin`: its record is not in a topic.
 
-    With --explain the input is one payload, on as many lines as it likes.
+    With --explain the input is one payload, on any number of lines.
     """
-    from processor.pipeline.pipeline import build_pipeline, record_of
-    from processor.pipeline.records import RawRecord
-    from runtime.errors import CheckFailedError
-    from sternpost.operations import transform
-
-    output.silence_logs()  # a dead letter tells of a fault of ours, too
+    output.silence_logs()  # a dead letter reports an internal error too
 
     def record(body: bytes) -> RawRecord:
         return record_of(
@@ -88,29 +91,44 @@ def command(
         )
 
     if explain:
-        dead, total = transform.explain(record(_one(file, line)), profile, as_json=as_json), 1
+        try:
+            body = choose_payload(file, line)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        dead, total = _explain(record(body), profile, as_json=as_json), 1
+    elif line is not None:
+        raise click.UsageError("--line goes with --explain")
     else:
-        if line is not None:
-            raise click.UsageError("--line goes with --explain")
-        bodies = map(record, transform.bodies(file))
-        dead, total = transform.transform(build_pipeline(profile), bodies, at_once=not transform.is_regular(file))
+        transformer, out, each_at_once = Transformer(profile), sys.stdout.buffer, not _is_regular(file)
+        dead = total = 0
+        for body in payloads(file):
+            transformed = transformer.transform(record(body))
+            dead += transformed.is_dead_letter
+            total += 1
+            out.write(transformed.json + b"\n")
+            if each_at_once:  # a reader of a log that grows wants each line as it comes; a file is faster without
+                out.flush()
+        out.flush()
     if strict and dead:
         raise CheckFailedError(
             f"{dead} of {total} payload{'s' if total > 1 else ''} became dead letters; --explain says why"
         )
 
 
-def _one(file: IO[bytes], line: int | None) -> bytes:
-    """The payload to explain."""
-    from sternpost.operations.transform import bodies, is_object
+def _explain(record: RawRecord, profile: str, *, as_json: bool) -> int:
+    """Print what the record becomes and why, and return the number of problems."""
+    explanation = explain_record(record, profile)
+    if as_json:
+        click.echo(explanation_json(explanation))
+    else:
+        for text in explanation_view.lines(explanation, record.value or b""):
+            click.echo(text)
+    return len(explanation.problems)
 
-    if line is not None:
-        for number, body in enumerate(bodies(file), 1):
-            if number == line:
-                return body
-        raise click.UsageError(f"there is no line {line} in the input")
-    body = file.read()
-    payloads = [text for text in body.splitlines() if text.strip()]
-    if len(payloads) > 1 and all(is_object(text) for text in payloads[:2]):
-        raise click.UsageError(f"the input holds {len(payloads)} payloads; choose one with --line")
-    return body
+
+def _is_regular(file: IO[bytes]) -> bool:
+    """Return whether it is a file on a disk, and not a pipe or a terminal."""
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError:
+        return False

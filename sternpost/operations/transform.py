@@ -1,92 +1,92 @@
-"""What `sternpost transform` does with payloads: the pipeline's outcomes, printed."""
+"""Map payloads without Kafka: the outcome of each, and an explanation of one."""
 
 import json
-import os
-import stat
-import sys
-from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
 
-import click
 import orjson
 
 from processor.pipeline.dedup_key import identify
-from processor.pipeline.explanation import explain as explanation_of
-from processor.pipeline.explanation import plain
-from processor.pipeline.pipeline import Pipeline
+from processor.pipeline.explanation import Explanation, plain
+from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, RawRecord
 from schemas.avro.decoder import EventReader
 from schemas.error_codes import PayloadRejectedError
 from schemas.track_event import track_json
-from sternpost.cli.explanation_view import HELP, lines
+from sternpost.operations.error_help import ERROR_HELP
 
 
-def transform(pipeline: Pipeline, records: Iterable[RawRecord], *, at_once: bool) -> tuple[int, int]:
-    """Print each outcome; `at_once`, before the next record is read. Return the number of dead letters and of all."""
-    out = sys.stdout.buffer
-    read = EventReader.of_newest()
-    dead = total = 0
-    for record in records:
-        outcome = pipeline.outcome(record, identify(record))
-        total += 1
+class Transformed(NamedTuple):
+    """What a payload becomes."""
+
+    is_dead_letter: bool
+    json: bytes
+    """One line of JSON, without its end."""
+
+
+class Transformer:
+    """The processor's pipeline, whose events come as JSON."""
+
+    def __init__(self, profile: str) -> None:
+        """`profile` is the mapping profile: `rudderstack` or `corrected`."""
+        self._pipeline = build_pipeline(profile)
+        self._decode = EventReader.of_newest()
+
+    def transform(self, record: RawRecord) -> Transformed:
+        """Return what the record becomes. Nothing is a duplicate."""
+        outcome = self._pipeline.outcome(record, identify(record))
         if isinstance(outcome, DeadLetter):
-            dead += 1
-            told = {"outcome": "dead_letter", **_reason(outcome)}
-        else:
-            told = {"outcome": "event", "event": track_json(read(outcome.value))}
-        out.write(orjson.dumps(told) + b"\n")
-        if at_once:  # whoever follows a log wants each line as it comes; a file is read faster without that
-            out.flush()
-    out.flush()
-    return dead, total
+            return Transformed(True, orjson.dumps({"outcome": "dead_letter", **_reason(outcome)}))
+        return Transformed(False, orjson.dumps({"outcome": "event", "event": track_json(self._decode(outcome.value))}))
 
 
-def bodies(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines without their ends, LF or CR LF."""
+def payloads(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of the file without their ends, LF or CR LF."""
     for line in file:
         yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _reason(why: DeadLetter | PayloadRejectedError) -> dict[str, Any]:
-    return {"code": why.code, "field": why.field, "message": why.message}
+def choose_payload(file: IO[bytes], line: int | None) -> bytes:
+    """Return the payload on a line, counted from 1; without a line, the whole file as one payload.
+
+    Raises ValueError if the line does not exist, or if the file holds several payloads and no line is given.
+    """
+    if line is not None:
+        for number, body in enumerate(payloads(file), 1):
+            if number == line:
+                return body
+        raise ValueError(f"there is no line {line} in the input")
+    body = file.read()
+    texts = [text for text in body.splitlines() if text.strip()]
+    if len(texts) > 1 and all(_is_object(text) for text in texts[:2]):
+        raise ValueError(f"the input holds {len(texts)} payloads; choose one with --line")
+    return body
 
 
-def is_object(text: bytes) -> bool:
-    """Whether the text is a JSON object."""
-    try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def explain(record: RawRecord, profile: str, *, as_json: bool) -> int:
-    """Print what the record becomes and why. Return the number of problems."""
-    explanation, body = explanation_of(record, profile), record.value or b""
-    if not as_json:
-        for text in lines(explanation, body):
-            click.echo(text)
-        return len(explanation.problems)
-
-    problems = [{**_reason(p), "help": HELP.get(p.code)} for p in explanation.problems]
-    told = (
-        {"outcome": "dead_letter", **_reason(explanation.problems[0]), "problems": problems}
-        if problems
-        else {
+def explanation_json(explanation: Explanation) -> str:
+    """Return an explanation as one line of JSON."""
+    problems = [{**_reason(problem), "help": ERROR_HELP.get(problem.code)} for problem in explanation.problems]
+    found: dict[str, Any]
+    if problems:
+        found = {"outcome": "dead_letter", **_reason(explanation.problems[0]), "problems": problems}
+    else:
+        found = {
             "outcome": "event",
             "event": explanation.event,
             "became": [use._asdict() for use in explanation.became],
             "left_out": [left._asdict() for left in explanation.left_out],
             "set_by_us": explanation.set_by_us,
         }
-    )
-    # An integer that the event does not need may have any number of digits, which the fast writer does not take.
-    click.echo(json.dumps(told, default=plain))
-    return len(problems)
+    # Not orjson: an integer that the event does not need may have any number of digits.
+    return json.dumps(found, default=plain)
 
 
-def is_regular(file: IO[bytes]) -> bool:
-    """Whether it is a file on a disk, and no pipe or terminal."""
+def _reason(why: DeadLetter | PayloadRejectedError) -> dict[str, Any]:
+    return {"code": why.code, "field": why.field, "message": why.message}
+
+
+def _is_object(text: bytes) -> bool:
     try:
-        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except OSError:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
         return False

@@ -293,7 +293,7 @@ def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: S
     def send(interrupted: StopRequest, on_sent: Callable[[int], None]) -> int:
         return redrive(
             settings, Selection(), interrupted=interrupted, on_plan=lambda plan: None, on_sent=on_sent
-        ).total()
+        ).sent.total()
 
     def fail(_: int) -> None:
         raise RuntimeError("in between")

@@ -1,4 +1,4 @@
-"""Where letters lie and what they have in common, in some thirty bytes each: a topic may hold millions of them."""
+"""An index of dead letters in some thirty bytes each, since a topic may hold millions of them."""
 
 import heapq
 from array import array
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from runtime.kafka.range_consumer import OffsetRange
-from sternpost.operations.dead_letters.letter import DeadLetterRecord
+from sternpost.operations.dead_letters.record import DeadLetterRecord
 
 
 class GroupKey(NamedTuple):
-    """What letters are counted by."""
+    """What dead letters are counted by."""
 
     code: str
     source: str
@@ -20,37 +20,38 @@ class GroupKey(NamedTuple):
 
 
 class DeadLetterEntry(NamedTuple):
-    """One letter."""
+    """One dead letter of the index."""
 
     partition: int
     offset: int
     failed_at_ms: int
     """Unix milliseconds."""
     received_at_ms: int
-    kind: GroupKey
+    """Unix milliseconds."""
+    group: GroupKey
     attempt: int
     redriven: bool
 
 
 class DeadLetterIndex:
-    """Letters by their places."""
+    """Dead letters by partition and offset."""
 
     def __init__(self) -> None:
         self._partitions: dict[int, _Partition] = {}
-        self._kinds: list[GroupKey] = []
+        self._groups: list[GroupKey] = []
         self._number_of: dict[GroupKey, int] = {}
 
     def __len__(self) -> int:
         return sum(len(partition.offsets) for partition in self._partitions.values())
 
     def __iter__(self) -> Iterator[DeadLetterEntry]:
-        """By partition, each in order."""
+        """Iterate by partition, and by offset within each."""
         for number, partition in self._partitions.items():
             for at in range(len(partition.offsets)):
                 yield self._entry(number, partition, at)
 
     def add(self, letter: DeadLetterRecord) -> None:
-        """Behind those that are there of its partition."""
+        """Add a dead letter, whose offset is higher than those of its partition so far."""
         self._add(
             DeadLetterEntry(
                 letter.partition,
@@ -64,19 +65,19 @@ class DeadLetterIndex:
         )
 
     def mark_redriven(self, partition: int, offset: int) -> None:
-        """Where the letter is not here, nothing happens."""
+        """Mark a dead letter as sent back, if the index has it."""
         found = self._partitions.get(partition)
         if found is not None and (at := found.find(offset)) is not None:
             found.redriven[at] = True
 
     def get(self, partition: int, offset: int) -> DeadLetterEntry | None:
-        """The letter at that place, if it is here."""
+        """Return the dead letter at that offset; None if the index does not have it."""
         found = self._partitions.get(partition)
         at = found.find(offset) if found is not None else None
         return None if found is None or at is None else self._entry(partition, found, at)
 
     def where(self, condition: Callable[[DeadLetterEntry], bool]) -> "DeadLetterIndex":
-        """Those that the condition is true of."""
+        """Return an index of those that the condition is true for."""
         chosen = DeadLetterIndex()
         for entry in self:
             if condition(entry):
@@ -84,7 +85,7 @@ class DeadLetterIndex:
         return chosen
 
     def newest(self, most: int) -> "DeadLetterIndex":
-        """So many at most, by when they failed; 0: all."""
+        """Return an index of the `most` that failed last; 0 for all."""
         if not most:
             return self
         newest = heapq.nlargest(most, self, key=lambda entry: (entry.failed_at_ms, entry.partition, entry.offset))
@@ -94,34 +95,31 @@ class DeadLetterIndex:
         return chosen
 
     def by_code_and_source(self) -> Counter[tuple[str, str]]:
-        """How many of each."""
+        """Count the dead letters by code and source."""
         numbers: Counter[int] = Counter()
         for partition in self._partitions.values():
-            numbers.update(partition.kinds)
+            numbers.update(partition.groups)
         counts: Counter[tuple[str, str]] = Counter()
         for number, count in numbers.items():
-            kind = self._kinds[number]
-            counts[kind.code, kind.source] += count
+            group = self._groups[number]
+            counts[group.code, group.source] += count
         return counts
 
     def by_code(self) -> Counter[str]:
-        """How many of each."""
-        codes: Counter[str] = Counter()
-        for (code, _), count in self.by_code_and_source().items():
-            codes[code] += count
-        return codes
+        """Count the dead letters by code."""
+        return sum_by_code(self.by_code_and_source())
 
-    def spans(self) -> list[OffsetRange]:
-        """From the first to the last of each partition."""
+    def ranges(self) -> list[OffsetRange]:
+        """Return the range of each partition from its first to its last dead letter."""
         return [
             OffsetRange(number, partition.offsets[0], partition.offsets[-1] + 1)
             for number, partition in self._partitions.items()
         ]
 
     def _add(self, entry: DeadLetterEntry) -> None:
-        number = self._number_of.setdefault(entry.kind, len(self._kinds))
-        if number == len(self._kinds):
-            self._kinds.append(entry.kind)
+        number = self._number_of.setdefault(entry.group, len(self._groups))
+        if number == len(self._groups):
+            self._groups.append(entry.group)
         self._partitions.setdefault(entry.partition, _Partition()).append(entry, number)
 
     def _entry(self, number: int, partition: "_Partition", at: int) -> DeadLetterEntry:
@@ -130,30 +128,38 @@ class DeadLetterIndex:
             partition.offsets[at],
             partition.failed_at_ms[at],
             partition.received_at_ms[at],
-            self._kinds[partition.kinds[at]],
+            self._groups[partition.groups[at]],
             partition.attempts[at],
             bool(partition.redriven[at]),
         )
 
 
-class _Partition:
-    """Column by column; offsets ascend."""
+def sum_by_code(counts: Counter[tuple[str, str]]) -> Counter[str]:
+    """Add up counts by code and source to counts by code."""
+    codes: Counter[str] = Counter()
+    for (code, _), count in counts.items():
+        codes[code] += count
+    return codes
 
-    __slots__ = ("attempts", "failed_at_ms", "kinds", "offsets", "received_at_ms", "redriven")
+
+class _Partition:
+    """The dead letters of one partition in columns, by ascending offset."""
+
+    __slots__ = ("attempts", "failed_at_ms", "groups", "offsets", "received_at_ms", "redriven")
 
     def __init__(self) -> None:
         self.offsets = array("q")
         self.failed_at_ms = array("q")
         self.received_at_ms = array("q")
-        self.kinds = array("I")
-        self.attempts = array("Q")  # what a header says, and so anything that is a number
+        self.groups = array("I")
+        self.attempts = array("Q")  # from a header, which may hold any number
         self.redriven = bytearray()
 
-    def append(self, entry: DeadLetterEntry, kind: int) -> None:
+    def append(self, entry: DeadLetterEntry, group: int) -> None:
         self.offsets.append(entry.offset)
         self.failed_at_ms.append(entry.failed_at_ms)
         self.received_at_ms.append(entry.received_at_ms)
-        self.kinds.append(kind)
+        self.groups.append(group)
         self.attempts.append(entry.attempt)
         self.redriven.append(entry.redriven)
 

@@ -1,33 +1,35 @@
-"""A payload as text for people, with the place at fault marked."""
+"""Write a payload as text for people, with the field at fault marked."""
 
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
-from sternpost.cli.output import printable
+from sternpost.operations.printable import printable
 
 
 class Line(NamedTuple):
+    """One line of the text."""
+
     text: str
     at_fault: bool
 
 
 class _Token(str):
-    """A number as it was written."""
+    """A number as it was sent."""
 
     __slots__ = ()
 
 
 class _Members(list[tuple[str, Any]]):
-    """An object's members, in order, a name that comes twice twice."""
+    """The members of an object in order, repeated names included."""
 
 
 def lines(body: bytes, field: str | None) -> list[Line]:
-    """Indented JSON, numbers as they were sent; the lines of `field` are marked, or of the nearest thing around it.
+    """Return the body as indented JSON, with the lines of `field` marked, or of the closest object or list around it.
 
-    `field` is a path such as `data.recipients[0].device_id`; None marks nothing, except in a body that is no JSON:
-    that is shown as it is, with the line marked at which it stops being JSON. Bytes that are no UTF-8 are escaped, and
-    so is what a terminal would obey.
+    `field` is a path such as `data.recipients[0].device_id`; None marks no line. Numbers are written as they were sent.
+    A body that is not JSON is returned as it is, with the line marked at which it stops being JSON. Bytes that are not
+    UTF-8 are escaped, and so are characters that a terminal would obey.
     """
     text = body.decode("utf-8-sig", "backslashreplace")
     try:
@@ -47,7 +49,7 @@ def lines(body: bytes, field: str | None) -> list[Line]:
 
 
 def _write(value: Any, path: str, indent: str, before: str) -> Iterator[tuple[str, str]]:
-    """Each line of the value with the path of what stands there; `before` is the member's name."""
+    """Yield each line of the value with its path; `before` is the member's name."""
     inner = indent + "  "
     if isinstance(value, _Members | list) and value:
         is_object = isinstance(value, _Members)
@@ -86,4 +88,4 @@ def _within(path: str, field: str) -> bool:
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -1,9 +1,11 @@
-"""Sends dead letters back to the raw topic, each once, with its attempt counted up."""
+"""Send dead letters back to the raw topic, each once, with `attempt` incremented."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
+
+from confluent_kafka import Message
 
 from processor.messages import raw_records
 from processor.pipeline.dedup_key import identify
@@ -17,39 +19,70 @@ from runtime.kafka.config import record_limits
 from runtime.settings.model import Settings
 from schemas import record_headers
 from sternpost.operations.dead_letters.index import DeadLetterIndex
-from sternpost.operations.dead_letters.letter import DeadLetterRecord, number, texts
-from sternpost.operations.dead_letters.selection import OnRead, Selection, find, nothing, read
-
-if TYPE_CHECKING:
-    from confluent_kafka import Message
+from sternpost.operations.dead_letters.record import DeadLetterRecord, decoded_headers, parse_number
+from sternpost.operations.dead_letters.selection import OnProgress, Selection, find, ignore_progress, read
 
 Headers = list[tuple[str, bytes | None]]
 
 DEFAULT_MAX_ATTEMPTS = 5
 _NOT_RAW = frozenset(
     {
-        *(
-            record_headers.ERROR_CODE,
-            record_headers.ERROR_MESSAGE,
-            record_headers.ERROR_FIELD,
-            record_headers.ERROR_STAGE,
-        ),
-        *(record_headers.RAW_TOPIC, record_headers.RAW_PARTITION, record_headers.RAW_OFFSET, record_headers.ATTEMPT),
+        record_headers.ERROR_CODE,
+        record_headers.ERROR_MESSAGE,
+        record_headers.ERROR_FIELD,
+        record_headers.ERROR_STAGE,
+        record_headers.RAW_TOPIC,
+        record_headers.RAW_PARTITION,
+        record_headers.RAW_OFFSET,
+        record_headers.ATTEMPT,
     }
 )
+"""Headers of a dead letter that its raw record does not get back."""
 
 
-class Plan(NamedTuple):
-    """What a redrive sends, and what it leaves alone."""
+class RedrivePlan(NamedTuple):
+    """Which dead letters a redrive sends, and which it leaves alone."""
 
     letters: DeadLetterIndex
-    """Those to send."""
+    """The dead letters to send."""
     would_become: Counter[str]
-    """What this version makes of those that were not tried too often: `event`, or the code of a dead letter."""
+    """What this version makes of those with attempts left: how many by `event` or by error code."""
     failing: Counter[str]
-    """Of these, those that are left out, by the code that they would fail with again."""
+    """How many of these are left out, by the code with which they would fail again."""
     exhausted: Counter[str]
-    """By code, those left alone because they were sent back often enough."""
+    """How many have no attempts left, by code."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as JSON for scripts."""
+        return {
+            "would_send": len(self.letters),
+            "would_become": dict(self.would_become),
+            "left_out": dict(self.failing),
+            "exhausted": self.exhausted.total(),
+        }
+
+
+class RedriveResult(NamedTuple):
+    """What a redrive has sent."""
+
+    plan: RedrivePlan
+    sent: Counter[str]
+    """How many dead letters were sent back, by code."""
+
+    @property
+    def left(self) -> int:
+        """How many dead letters are still to be sent, after an interruption."""
+        return len(self.plan.letters) - self.sent.total()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON for scripts."""
+        return {
+            "sent": self.sent.total(),
+            "by_code": dict(self.sent),
+            "left_out": dict(self.plan.failing),
+            "exhausted": self.plan.exhausted.total(),
+            "left": self.left,
+        }
 
 
 def plan(
@@ -58,13 +91,13 @@ def plan(
     *,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     even_if_failing: bool = False,
-    on_read: OnRead = nothing,
-    on_mapped: OnRead = nothing,
-) -> Plan:
-    """The letters to send: never those that were sent back already, nor, unless `even_if_failing`, those of which this
-    version makes a dead letter again.
+    on_read: OnProgress = ignore_progress,
+    on_mapped: OnProgress = ignore_progress,
+) -> RedrivePlan:
+    """Return which of the selected dead letters a redrive would send.
 
-    Reads and maps each of them; nothing is written. Raises DependencyError.
+    It sends none that was sent back before, and, unless `even_if_failing`, none of which this version would make a dead
+    letter again. Each is read and mapped; nothing is written. Raises DependencyError.
     """
     found = find(settings, replace(selection, redriven=False), on_read)
     considered = found.where(lambda entry: entry.attempt < max_attempts)
@@ -86,7 +119,7 @@ def plan(
         done += len(batch)
         on_mapped(done, len(considered))
     exhausted = found.where(lambda entry: entry.attempt >= max_attempts).by_code()
-    return Plan(letters, would_become, failing, exhausted)
+    return RedrivePlan(letters, would_become, failing, exhausted)
 
 
 def redrive(
@@ -96,28 +129,29 @@ def redrive(
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     even_if_failing: bool = False,
     interrupted: StopRequest,
-    on_read: OnRead = nothing,
-    on_mapped: OnRead = nothing,
-    on_plan: Callable[[Plan], None],
+    on_read: OnProgress = ignore_progress,
+    on_mapped: OnProgress = ignore_progress,
+    on_plan: Callable[[RedrivePlan], None],
     on_sent: Callable[[int], None],
-) -> Counter[str]:
-    """Send back what `plan` gives, after `on_plan` was told of it, and return how many by code.
+) -> RedriveResult:
+    """Send back what `plan` returns, and stop after a batch if interrupted.
 
-    Stops between two batches if interrupted. A batch is one transaction over the raw records and the notes that their
-    letters were sent back. Raises DependencyError; what was committed before stands and is not sent again by the next
-    call. Raises KeyboardInterrupt if it was interrupted before there was anything to send.
+    A batch is one transaction over the raw records and the redrive markers of their dead letters. `on_plan` is told
+    what will be sent, `on_sent` the number of dead letters after each batch. Raises DependencyError; what was committed
+    before stands, and the next call does not send it again. Raises KeyboardInterrupt if interrupted before there is a
+    plan.
     """
 
-    def until_interrupted(tell: OnRead) -> OnRead:
-        def at(done: int, total: int) -> None:
+    def until_interrupted(report: OnProgress) -> OnProgress:
+        def report_or_stop(done: int, total: int) -> None:
             if interrupted:
                 raise KeyboardInterrupt
-            tell(done, total)
+            report(done, total)
 
-        return at
+        return report_or_stop
 
     check_topics(settings, [settings.topics.raw, settings.topics.dead_letters])
-    # Before looking: from here on, what an earlier redrive left undecided is decided.
+    # Before the topic is read: this ends a transaction that an earlier redrive left open.
     transactions = CommandTransactions(settings, f"{settings.processor.group_id}.redrive")
     planned = plan(
         settings,
@@ -138,18 +172,18 @@ def redrive(
                 _send(transactions, settings, letter, message, partitions)
         sent.update(letter.code for letter, _ in batch)
         on_sent(len(batch))
-    return sent
+    return RedriveResult(planned, sent)
 
 
 def _send(
     transactions: CommandTransactions,
     settings: Settings,
     letter: DeadLetterRecord,
-    message: "Message",
+    message: Message,
     partitions: set[int],
 ) -> None:
     topics = settings.topics
-    # To the partition it came from, key or no key: deduplication is by partition.
+    # To the partition that it came from, even without a key: deduplication is by partition.
     partition = letter.raw_partition if letter.raw_topic == topics.raw and letter.raw_partition in partitions else -1
     transactions.produce(
         topics.raw, key=message.key(), value=message.value(), headers=raw_headers(message), partition=partition
@@ -163,10 +197,10 @@ def _send(
     )
 
 
-def raw_headers(message: "Message") -> Headers:
-    """The raw record's own headers again, with the attempt counted up."""
-    found = texts(message)
+def raw_headers(message: Message) -> Headers:
+    """Return the headers of the raw record with `attempt` incremented."""
+    found = decoded_headers(message)
     kept: Headers = [(name, value) for name, value in range_consumer.headers_of(message) if name not in _NOT_RAW]
-    if record_headers.RECEIVED_AT not in found:  # something else wrote the record: it was received before it failed
+    if record_headers.RECEIVED_AT not in found:  # another program wrote the record; it was received before it failed
         kept.append((record_headers.RECEIVED_AT, b"%d" % message.timestamp()[1]))
-    return [*kept, (record_headers.ATTEMPT, b"%d" % (number(found.get(record_headers.ATTEMPT), 0) + 1))]
+    return [*kept, (record_headers.ATTEMPT, b"%d" % (parse_number(found.get(record_headers.ATTEMPT), 0) + 1))]

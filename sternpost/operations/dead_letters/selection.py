@@ -1,103 +1,170 @@
-"""Which dead letters are meant, and finding them."""
+"""Select dead letters, and read them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
+from confluent_kafka import Message
+
+from runtime.errors import CheckFailedError
 from runtime.kafka import range_consumer
+from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
 from sternpost.operations.dead_letters.index import DeadLetterIndex
-from sternpost.operations.dead_letters.letter import DeadLetterRecord, Position, letter_of, redriven_position
+from sternpost.operations.dead_letters.record import (
+    DeadLetterRecord,
+    PartitionOffset,
+    parse_dead_letter,
+    parse_redrive_marker,
+)
+from sternpost.operations.dead_letters.summary import DeadLetterGroup, summarize
 
-if TYPE_CHECKING:
-    from confluent_kafka import Message
-
-OnRead = Callable[[int, int], None]
-"""Takes how many offsets were read, and of how many."""
+OnProgress = Callable[[int, int], None]
+"""Is told how much was done, and of how much."""
 
 
-def nothing(done: int, total: int) -> None:
-    """Says nothing."""
+def ignore_progress(done: int, total: int) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Letters that pass every filter; an empty one passes all."""
+    """Filters on dead letters. A dead letter has to pass each of them; an empty filter passes all."""
 
     codes: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
     event_ids: frozenset[str] = frozenset()
-    positions: frozenset[Position] = field(default_factory=frozenset)
+    at: frozenset[PartitionOffset] = field(default_factory=frozenset)
     since_ms: int | None = None
-    """Failed at this time or later."""
+    """The earliest time of the failure, in Unix milliseconds."""
     until_ms: int | None = None
-    """Failed before this time."""
+    """The time before which it failed, in Unix milliseconds."""
     redriven: bool = False
-    """Those that were sent back as well."""
+    """Whether to select those that were sent back as well."""
 
-    def takes(self, letter: DeadLetterRecord) -> bool:
-        """Whether the letter passes, but for `redriven`."""
+    def matches(self, letter: DeadLetterRecord) -> bool:
+        """Return whether the dead letter passes the filters, `redriven` aside."""
         return (
             (not self.codes or letter.code in self.codes)
             and (not self.sources or letter.source in self.sources)
             and (not self.fields or letter.field in self.fields)
             and (not self.event_ids or letter.event_id in self.event_ids)
-            and (not self.positions or letter.position in self.positions)
+            and (not self.at or letter.partition_offset in self.at)
             and (self.since_ms is None or letter.failed_at_ms >= self.since_ms)
             and (self.until_ms is None or letter.failed_at_ms < self.until_ms)
         )
 
 
-def find(settings: Settings, selection: Selection, on_read: OnRead = nothing) -> DeadLetterIndex:
-    """Where the selected letters lie.
+class DeadLetterListing(NamedTuple):
+    """Counts of the selected dead letters, and the newest of them."""
 
-    Reads the topic from `since_ms` to its end, since a letter may have been sent back long after it failed, and says
-    as it goes how many offsets of how many it has come past. Raises DependencyError.
+    total: int
+    groups: list[DeadLetterGroup]
+    newest: list[DeadLetterRecord]
+    """The newest last."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the listing as JSON for scripts."""
+        return {
+            "total": self.total,
+            "groups": [group.as_json() for group in self.groups],
+            "dead_letters": [letter.as_json() for letter in self.newest],
+        }
+
+
+def list_dead_letters(
+    settings: Settings, selection: Selection, limit: int, on_read: OnProgress = ignore_progress
+) -> DeadLetterListing:
+    """Count the selected dead letters, and read the newest `limit` of them (0 for all). Raises DependencyError."""
+    letters = find(settings, selection, on_read)
+    newest = [letter for batch in read(settings, letters.newest(limit)) for letter, _ in batch]
+    newest.sort(key=lambda letter: (letter.failed_at_ms, letter.partition, letter.offset))
+    return DeadLetterListing(len(letters), summarize(letters), newest)
+
+
+def read_one(settings: Settings, at: PartitionOffset) -> tuple[DeadLetterRecord, Message]:
+    """Return one dead letter with its record. Raises CheckFailedError if there is none, and DependencyError."""
+    for batch in read(settings, find(settings, Selection(at=frozenset({at}), redriven=True))):
+        return batch[0]
+    raise CheckFailedError(
+        f"{settings.topics.dead_letters} has no dead letter at {at[0]}:{at[1]}; it may be older than "
+        "topics.dead_letters_retention_ms. `sternpost dead-letters list --all --limit 0` shows those there are"
+    )
+
+
+def find(settings: Settings, selection: Selection, on_read: OnProgress = ignore_progress) -> DeadLetterIndex:
+    """Return an index of the selected dead letters.
+
+    Reads the topic from `since_ms` to its end, since a dead letter may have been sent back long after it failed.
+    `on_read` is told the number of offsets read and of all. Raises DependencyError.
     """
-    topic = settings.topics.dead_letters
     letters = DeadLetterIndex()
-    spans = _spans(settings, selection)
-    total, done = sum(span.offsets for span in spans), 0
+    ranges = _ranges(settings, selection)
+    total, done = sum(offset_range.offsets for offset_range in ranges), 0
     on_read(done, total)
-    for messages in range_consumer.read_ranges(settings, topic, spans):
-        for message in messages:
-            if (letter := letter_of(message)) is not None:
-                if selection.takes(letter):
-                    letters.add(letter)
-            elif (position := redriven_position(message)) is not None:
-                letters.mark_redriven(*position)
-        done += len(messages)
+    for number in scan(settings, ranges, letters, selection):
+        done += number
         on_read(done, total)
     return letters if selection.redriven else letters.where(lambda entry: not entry.redriven)
 
 
-def read(settings: Settings, letters: DeadLetterIndex) -> Iterator[list[tuple[DeadLetterRecord, "Message"]]]:
-    """The letters with their records, in batches, each partition in order. Raises DependencyError."""
-    for messages in range_consumer.read_ranges(settings, settings.topics.dead_letters, letters.spans()):
+def scan(
+    settings: Settings, ranges: Iterable[OffsetRange], letters: DeadLetterIndex, selection: Selection
+) -> Iterator[int]:
+    """Read ranges of the dead-letter topic into `letters`, and yield the number of records after each batch.
+
+    Redrive markers mark the dead letters that are in `letters`. Raises DependencyError.
+    """
+    for messages in range_consumer.read_ranges(settings, settings.topics.dead_letters, list(ranges)):
+        for message in messages:
+            if (letter := parse_dead_letter(message)) is not None:
+                if selection.matches(letter):
+                    letters.add(letter)
+            elif (at := parse_redrive_marker(message)) is not None:
+                letters.mark_redriven(*at)
+        yield len(messages)
+
+
+def read(settings: Settings, letters: DeadLetterIndex) -> Iterator[list[tuple[DeadLetterRecord, Message]]]:
+    """Yield the dead letters of the index with their records in batches, each partition in order.
+
+    Raises DependencyError.
+    """
+    for messages in range_consumer.read_ranges(settings, settings.topics.dead_letters, letters.ranges()):
         batch = []
         for message in messages:
             entry = letters.get(message.partition() or 0, message.offset() or 0)
-            if entry is not None and (letter := letter_of(message)) is not None:
+            if entry is not None and (letter := parse_dead_letter(message)) is not None:
                 batch.append((letter._replace(redriven=entry.redriven), message))
         if batch:
             yield batch
 
 
-def _spans(settings: Settings, selection: Selection) -> list[range_consumer.OffsetRange]:
-    """A note that a letter was sent back comes after it: nothing before the first letter meant is of interest."""
+def read_selected(
+    settings: Settings, selection: Selection, on_read: OnProgress = ignore_progress
+) -> Iterator[tuple[DeadLetterRecord, Message]]:
+    """Yield the selected dead letters with their records. Raises DependencyError."""
+    for batch in read(settings, find(settings, selection, on_read)):
+        yield from batch
+
+
+def _ranges(settings: Settings, selection: Selection) -> list[OffsetRange]:
+    """Return the ranges to read. A redrive marker comes after its dead letter, so nothing before the first matters."""
     topic = settings.topics.dead_letters
     first: dict[int, int] = {}
-    for partition, offset in selection.positions:
+    for partition, offset in selection.at:
         first[partition] = min(offset, first.get(partition, offset))
-    spans = [
-        span._replace(start=max(span.start, first.get(span.partition, 0)))
-        for span in range_consumer.readable_ranges(settings, topic, first or None)
+    ranges = [
+        there._replace(start=max(there.start, first.get(there.partition, 0)))
+        for there in range_consumer.readable_ranges(settings, topic, first or None)
     ]
-    since = selection.since_ms
-    if since is None:
-        return spans
-    starts = range_consumer.offsets(settings, topic, {span.partition: since for span in spans})
+    since_ms = selection.since_ms
+    if since_ms is None:
+        return ranges
+    starts = range_consumer.offsets(settings, topic, {there.partition: since_ms for there in ranges})
     return [
-        span._replace(start=max(span.start, starts[span.partition])) for span in spans if starts[span.partition] >= 0
+        there._replace(start=max(there.start, starts[there.partition]))
+        for there in ranges
+        if starts[there.partition] >= 0
     ]

@@ -1,4 +1,4 @@
-"""Dead letters counted by what they have in common."""
+"""Count dead letters by code, source and field."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -7,32 +7,33 @@ from schemas.customerio.timestamps import iso
 from sternpost.operations.dead_letters.index import DeadLetterEntry, GroupKey
 
 
-class Group(NamedTuple):
-    """Letters of one kind."""
+class DeadLetterGroup(NamedTuple):
+    """The dead letters with one code, source and field."""
 
-    kind: GroupKey
+    key: GroupKey
     letters: int
     first_ms: int
-    """When the first of them failed, Unix milliseconds."""
+    """When the first of them failed, in Unix milliseconds."""
     last_ms: int
+    """When the last of them failed, in Unix milliseconds."""
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the group as JSON for scripts."""
         return {
-            **self.kind._asdict(),
+            **self.key._asdict(),
             "letters": self.letters,
             "first": iso(self.first_ms),
             "last": iso(self.last_ms),
         }
 
 
-def summary(letters: Iterable[DeadLetterEntry]) -> list[Group]:
-    """The groups, largest first."""
-    groups: dict[GroupKey, Group] = {}
+def summarize(letters: Iterable[DeadLetterEntry]) -> list[DeadLetterGroup]:
+    """Return the groups, the largest first."""
+    groups: dict[GroupKey, DeadLetterGroup] = {}
     for letter in letters:
         at = letter.failed_at_ms
-        group = groups.get(letter.kind) or Group(letter.kind, 0, at, at)
-        groups[letter.kind] = group._replace(
+        group = groups.get(letter.group) or DeadLetterGroup(letter.group, 0, at, at)
+        groups[letter.group] = group._replace(
             letters=group.letters + 1, first_ms=min(group.first_ms, at), last_ms=max(group.last_ms, at)
         )
-    return sorted(groups.values(), key=lambda group: (-group.letters, *map(str, group.kind)))
+    return sorted(groups.values(), key=lambda group: (-group.letters, *map(str, group.key)))

@@ -1,34 +1,35 @@
-"""How many dead letters there are, by code and source: of the newest, if there are very many."""
+"""Count dead letters by code and source: the newest of them if there are very many."""
 
-import collections
+from collections import Counter
 from typing import Any, NamedTuple
 
 from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
-from sternpost.operations.dead_letters.index import DeadLetterIndex
-from sternpost.operations.dead_letters.letter import letter_of, redriven_position
+from sternpost.operations.dead_letters.index import DeadLetterIndex, sum_by_code
+from sternpost.operations.dead_letters.selection import Selection, scan
 
 MOST = 100_000
-"""Records that are read at a look, so that a look takes seconds whatever the topic holds."""
+"""Records that one count reads, so that it takes seconds whatever the topic holds."""
+
+_ALL = Selection()
 
 
-class DeadLetters(NamedTuple):
-    by_code_and_source: collections.Counter[tuple[str, str]]
+class DeadLetterCounts(NamedTuple):
+    """The numbers of dead letters."""
+
+    by_code_and_source: Counter[tuple[str, str]]
     """Those that were not sent back."""
     redriven: int
-    """Those that were."""
+    """Those that were sent back."""
     complete: bool
-    """Whether all were read, and not the newest alone."""
+    """Whether all were read, and not only the newest."""
 
-    def by_code(self) -> collections.Counter[str]:
-        """Those that were not sent back, of all sources."""
-        counts: collections.Counter[str] = collections.Counter()
-        for (code, _), number in self.by_code_and_source.items():
-            counts[code] += number
-        return counts
+    def by_code(self) -> Counter[str]:
+        """Count those that were not sent back by code."""
+        return sum_by_code(self.by_code_and_source)
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the counts as JSON for scripts."""
         by_source: dict[str, dict[str, int]] = {}
         for (code, source), number in self.by_code_and_source.items():
             by_source.setdefault(source, {})[code] = number
@@ -42,7 +43,7 @@ class DeadLetters(NamedTuple):
 
 
 class DeadLetterCounter:
-    """Reads nothing twice."""
+    """Counts the dead letters as often as asked, and reads each record once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -50,22 +51,17 @@ class DeadLetterCounter:
         self._read_up_to: dict[int, int] = {}
         self._complete = True
 
-    def count(self) -> DeadLetters:
-        """Raises DependencyError."""
-        topic = self._settings.topics.dead_letters
-        spans = []
-        kept = range_consumer.readable_ranges(self._settings, topic)
-        for span in kept:
-            new = span._replace(start=max(span.start, self._read_up_to.get(span.partition, 0)))
-            newest = max(new.start, new.end - MOST // len(kept))
+    def count(self) -> DeadLetterCounts:
+        """Read what is new, and return the counts. Raises DependencyError."""
+        ranges = []
+        readable = range_consumer.readable_ranges(self._settings, self._settings.topics.dead_letters)
+        for there in readable:
+            new = there._replace(start=max(there.start, self._read_up_to.get(there.partition, 0)))
+            newest = max(new.start, new.end - MOST // len(readable))
             self._complete &= newest == new.start
-            spans.append(new._replace(start=newest))
-        for messages in range_consumer.read_ranges(self._settings, topic, spans):
-            for message in messages:
-                if (letter := letter_of(message)) is not None:
-                    self._letters.add(letter)
-                elif (position := redriven_position(message)) is not None:
-                    self._letters.mark_redriven(*position)
-        self._read_up_to = {span.partition: span.end for span in spans}
+            ranges.append(new._replace(start=newest))
+        for _ in scan(self._settings, ranges, self._letters, _ALL):
+            pass
+        self._read_up_to = {offset_range.partition: offset_range.end for offset_range in ranges}
         still_there = self._letters.where(lambda letter: not letter.redriven)
-        return DeadLetters(still_there.by_code_and_source(), len(self._letters) - len(still_there), self._complete)
+        return DeadLetterCounts(still_there.by_code_and_source(), len(self._letters) - len(still_there), self._complete)

@@ -47,7 +47,7 @@ class Snapshot:
     group: consumer_group.Group
     partitions: list[consumer_group.Partition]
     throughput: Throughput | None
-    dead_letters: dead_letters.DeadLetters
+    dead_letters: dead_letters.DeadLetterCounts
     schema: Schema
     services: list[service.Service]
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sternpost.operations.dead_letters.index import DeadLetterEntry, DeadLetterIndex, GroupKey
-from sternpost.operations.dead_letters.letter import DeadLetterRecord
-from sternpost.operations.dead_letters.summary import Group, summary
+from sternpost.operations.dead_letters.record import DeadLetterRecord
+from sternpost.operations.dead_letters.summary import DeadLetterGroup, summarize
 
 
 @dataclass
@@ -34,8 +34,8 @@ def models(draw: st.DrawFn) -> Model:
                 model.entries[step] = model.entries[step]._replace(redriven=True)
             continue
         partition, at, code, where, attempt = step
-        kind = GroupKey(code, "s", where)
-        entry = DeadLetterEntry(partition, 2 * ends[partition], at, at // 2, kind, attempt, redriven=False)
+        key = GroupKey(code, "s", where)
+        entry = DeadLetterEntry(partition, 2 * ends[partition], at, at // 2, key, attempt, redriven=False)
         ends[partition] += 1
         model.index.add(letter(entry))
         model.entries[partition, entry.offset] = entry
@@ -43,9 +43,9 @@ def models(draw: st.DrawFn) -> Model:
 
 
 def letter(entry: DeadLetterEntry) -> DeadLetterRecord:
-    kind = entry.kind
-    fixed = ("map", kind.field, "why", kind.source, "id", entry.attempt, "raw", 0, 0, 1)
-    return DeadLetterRecord(entry.partition, entry.offset, entry.failed_at_ms, entry.received_at_ms, kind.code, *fixed)
+    key = entry.group
+    fixed = ("map", key.field, "why", key.source, "id", entry.attempt, "raw", 0, 0, 1)
+    return DeadLetterRecord(entry.partition, entry.offset, entry.failed_at_ms, entry.received_at_ms, key.code, *fixed)
 
 
 @given(models())
@@ -55,7 +55,7 @@ def test_it_holds_what_was_put_in(model: Model) -> None:
     for partition in range(4):
         for offset in range(40):
             assert model.index.get(partition, offset) == model.entries.get((partition, offset))
-    assert model.index.by_code() == Counter(entry.kind.code for entry in model.entries.values())
+    assert model.index.by_code() == Counter(entry.group.code for entry in model.entries.values())
 
 
 @given(models(), st.integers(0, 10))
@@ -66,16 +66,16 @@ def test_parts_of_it(model: Model, most: int) -> None:
     by_age = sorted(model.entries.values(), key=lambda entry: (entry.failed_at_ms, entry.partition, entry.offset))
     newest = model.index.newest(most)
     assert sorted(newest) == sorted(by_age[-most:])
-    for span in newest.spans():
-        offsets = [entry.offset for entry in newest if entry.partition == span.partition]
-        assert (span.start, span.end) == (min(offsets), max(offsets) + 1)
+    for offset_range in newest.ranges():
+        offsets = [entry.offset for entry in newest if entry.partition == offset_range.partition]
+        assert (offset_range.start, offset_range.end) == (min(offsets), max(offsets) + 1)
 
 
 @given(models())
 def test_the_summary_counts_each_letter_once(model: Model) -> None:
-    groups = summary(model.index)
+    groups = summarize(model.index)
     assert [group.letters for group in groups] == sorted((group.letters for group in groups), reverse=True)
     for group in groups:
-        times = [entry.failed_at_ms for entry in model.entries.values() if entry.kind == group.kind]
-        assert group == Group(group.kind, len(times), min(times), max(times))
+        times = [entry.failed_at_ms for entry in model.entries.values() if entry.group == group.key]
+        assert group == DeadLetterGroup(group.key, len(times), min(times), max(times))
     assert sum(group.letters for group in groups) == len(model.entries)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sternpost.cli.output import printable
+from sternpost.operations.printable import printable
 
 anything = st.text(st.characters(codec=None))
 """Halves of surrogate pairs among it."""

@@ -1,0 +1,119 @@
+"""One record of the dead-letter topic: a dead letter without its payload, or a redrive marker."""
+
+import base64
+import sys
+from typing import Any, NamedTuple
+
+from confluent_kafka import Message
+
+from runtime.kafka.range_consumer import headers_of
+from schemas import record_headers
+from schemas.customerio.timestamps import iso
+
+PartitionOffset = tuple[int, int]
+"""Partition and offset in the dead-letter topic, written `3:42`."""
+
+
+class DeadLetterRecord(NamedTuple):
+    """A dead letter without its key and payload: nothing here is a person's data."""
+
+    partition: int
+    offset: int
+    failed_at_ms: int
+    """Unix milliseconds."""
+    received_at_ms: int
+    """When the webhook was received, in Unix milliseconds."""
+    code: str
+    stage: str
+    field: str | None
+    """Path in the payload: `data.recipients[0].device_id`."""
+    message: str
+    source: str
+    event_id: str | None
+    attempt: int
+    """The number of times that it was sent back before this failure."""
+    raw_topic: str
+    raw_partition: int
+    raw_offset: int
+    size_bytes: int
+    redriven: bool = False
+    """Whether it was sent back after this failure."""
+
+    @property
+    def partition_offset(self) -> PartitionOffset:
+        """Where it is in the dead-letter topic."""
+        return self.partition, self.offset
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the dead letter as JSON for scripts."""
+        return {
+            "partition": self.partition,
+            "offset": self.offset,
+            "failed_at": iso(self.failed_at_ms),
+            "code": self.code,
+            "stage": self.stage,
+            "field": self.field,
+            "message": self.message,
+            "source": self.source,
+            "event_id": self.event_id,
+            "attempt": self.attempt,
+            "raw": {"topic": self.raw_topic, "partition": self.raw_partition, "offset": self.raw_offset},
+            "size_bytes": self.size_bytes,
+            "redriven": self.redriven,
+        }
+
+
+def decoded_headers(message: Message) -> dict[str, str]:
+    """Return the headers as text, the last of each name; bytes that are not UTF-8 are escaped."""
+    return {name: (value or b"").decode("utf-8", "backslashreplace") for name, value in headers_of(message)}
+
+
+def parse_dead_letter(message: Message) -> DeadLetterRecord | None:
+    """Return the dead letter; None if the record is not one."""
+    found = decoded_headers(message)
+    if record_headers.ERROR_CODE not in found:
+        return None
+    failed_at_ms = message.timestamp()[1]
+    intern = sys.intern  # a topic of a million dead letters has few different codes, messages and sources
+    return DeadLetterRecord(
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        failed_at_ms=failed_at_ms,
+        received_at_ms=min(failed_at_ms, parse_number(found.get(record_headers.RECEIVED_AT), failed_at_ms)),
+        code=intern(found[record_headers.ERROR_CODE]),
+        stage=intern(found.get(record_headers.ERROR_STAGE, "")),
+        field=intern(field) if (field := found.get(record_headers.ERROR_FIELD)) else None,
+        message=intern(found.get(record_headers.ERROR_MESSAGE, "")),
+        source=intern(found.get(record_headers.SOURCE) or record_headers.DEFAULT_SOURCE),
+        event_id=found.get(record_headers.EVENT_ID),
+        attempt=parse_number(found.get(record_headers.ATTEMPT), 0),
+        raw_topic=intern(found.get(record_headers.RAW_TOPIC, "")),
+        raw_partition=parse_number(found.get(record_headers.RAW_PARTITION), -1),
+        raw_offset=parse_number(found.get(record_headers.RAW_OFFSET), -1),
+        size_bytes=len(message.value() or b""),
+    )
+
+
+def parse_redrive_marker(message: Message) -> PartitionOffset | None:
+    """Return where the dead letter is that was sent back; None if the record is not a redrive marker."""
+    offset = parse_number(decoded_headers(message).get(record_headers.REDRIVEN_OFFSET), -1)
+    return None if offset < 0 else (message.partition() or 0, offset)
+
+
+def parse_number(text: str | None, default: int) -> int:
+    """Return a decimal number, zero or more and below 10^18; `default` for any other text."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else default
+
+
+def as_json_with_payload(letter: DeadLetterRecord, message: Message) -> dict[str, Any]:
+    """Return the dead letter with its headers, key and payload, which are a person's data.
+
+    A key or payload that is not UTF-8 is in base64, under `key_base64` or `payload_base64`.
+    """
+    found: dict[str, Any] = {**letter.as_json(), "headers": decoded_headers(message)}
+    for name, content in (("key", message.key()), ("payload", message.value())):
+        try:
+            found[name] = None if content is None else content.decode()
+        except UnicodeDecodeError:
+            found[f"{name}_base64"] = base64.b64encode(content or b"").decode()
+    return found
