@@ -1,1 +1,1 @@
-"""The HTTP service: webhooks in, raw records out, answered once the brokers have them."""
+"""The HTTP service: it writes each webhook to the raw topic and answers when the brokers have acknowledged it."""

@@ -1,27 +1,28 @@
-"""The endpoint's TLS certificate: whether it can be served, and until when clients take it."""
+"""The endpoint's TLS certificate: a check that it can be served, and the time at which it expires."""
 
 import ssl
 from datetime import datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from runtime.errors import ConfigurationError
 
 
-def expiry(certificate: Path, key: Path) -> datetime:
-    """When the certificate ends.
+def read_expiry(certificate: Path, key: Path) -> datetime:
+    """Return the time at which the certificate expires.
 
-    Raises ConfigurationError where the two files cannot be read, or not be used together.
+    Raises ConfigurationError if the two files cannot be read or do not belong together.
     """
-    from cryptography import x509  # heavy, and for TLS alone
-
     try:
-        # Without a password, OpenSSL would ask for that of an encrypted key on the terminal, and wait.
+        # Without a password, OpenSSL would ask for an encrypted key's password on the terminal and wait.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
-        ends: datetime = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+        expiry: datetime = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(
             f"the certificate {certificate} (ingest.tls_certificate) and the key {key} (ingest.tls_key) cannot be "
-            f"used: {reason}; both must be readable PEM, and the key that of the certificate, without a password"
+            f"used: {reason}; both must be readable PEM files, and the key must belong to the certificate and have "
+            "no password"
         ) from None
-    return ends
+    return expiry

@@ -1,7 +1,7 @@
-"""How many connections a worker takes, and whether some wait that it does not accept.
+"""The limit on a worker's open connections, and a check that new ones are accepted.
 
-Without a descriptor left, the server would try to accept in an endless loop. So it never opens more connections than
-there are descriptors for; the rest wait in the kernel's queue, and while they do, the worker is not ready.
+If no file descriptor were left, the server would try to accept in an endless loop. So it never opens more connections
+than there are descriptors for. The rest wait in the kernel's accept queue; while they wait, the worker is not ready.
 """
 
 import errno
@@ -18,20 +18,23 @@ from runtime.errors import ConfigurationError
 log = structlog.get_logger()
 
 SPARE_DESCRIPTORS = 32
-"""Kept for connections to brokers, the server's own needs and files that are read again."""
+"""Descriptors kept for connections to brokers, for the server itself and for files that are reloaded."""
 
 WAITING_S = 1.0
-"""So long connections must have waited, without a break, to count as not accepted."""
+"""Seconds that the accept queue must have held connections, without a break, to count as blocked."""
 
 LOG_INTERVAL_S = 60.0
 _HINT = "raise the limit of open files (ulimit -n, LimitNOFILE=, --ulimit nofile=) or lower ingest.max_connections"
 
 
 class Connections:
-    """The connections of one worker. To be made once it is connected to Kafka, and before it serves."""
+    """The connections of one worker. Make this once the worker is connected to Kafka, and before it serves."""
 
     def __init__(self, most: int, *, warn: bool) -> None:
-        """`most` is ingest.max_connections. Raises ConfigurationError if there are no descriptors for any."""
+        """Derive the limit from `most` (ingest.max_connections) and the limit of open files.
+
+        Raises ConfigurationError if no descriptor is left for connections.
+        """
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._others = _open_descriptors()
         room = files - self._others - SPARE_DESCRIPTORS
@@ -41,7 +44,7 @@ class Connections:
                 f"--ulimit nofile=) to more than {self._others + SPARE_DESCRIPTORS}"
             )
         self.limit = min(most, room)
-        """As many are open at most."""
+        """The largest number of open connections."""
         self._reason = "max_connections" if most <= room else "open_files"
         self._seen_empty = time.monotonic()
         self._logged_at = float("-inf")
@@ -55,14 +58,14 @@ class Connections:
                 hint=_HINT,
             )
 
-    def look(self, waiting: int) -> None:
-        """To be called often, with the number of connections that wait to be accepted."""
+    def note_queue(self, waiting: int) -> None:
+        """Take note of the length of the accept queue. Call this often."""
         if not waiting:
             self._seen_empty = time.monotonic()
 
-    def accepted(self, waiting: Callable[[], int]) -> tuple[bool, str]:
-        """Whether new connections are accepted, and if not, why; to be called once a second."""
-        reason = self._why_not() if time.monotonic() - self._seen_empty >= WAITING_S else None
+    def check(self, waiting: Callable[[], int]) -> tuple[bool, str]:
+        """Return whether new connections are accepted, and if not, why. Call this once a second."""
+        reason = self._blocked_reason() if time.monotonic() - self._seen_empty >= WAITING_S else None
         if reason is None:
             if self._blocked:
                 log.info("connections are accepted again")
@@ -78,8 +81,8 @@ class Connections:
         self._blocked = True
         return False, f"connections wait and none is accepted ({reason}: {self.limit})"
 
-    def _why_not(self) -> str | None:
-        """None where they are accepted, if too slowly."""
+    def _blocked_reason(self) -> str | None:
+        """Return the limit that blocks connections; None if they are accepted, though slowly."""
         try:
             open_now = _open_descriptors()
         except OSError as error:

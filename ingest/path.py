@@ -1,4 +1,4 @@
-"""The one path of the endpoint."""
+"""The path of the webhook endpoint."""
 
 from urllib.parse import unquote
 
@@ -6,8 +6,8 @@ PATH = "/v1/webhook"
 
 
 def is_endpoint(path: str) -> bool:
-    """Whether a request's path means the endpoint: also with slashes too many and blanks around it.
+    """Return whether a request's path means the endpoint. Extra slashes and blanks around it are ignored.
 
-    Whoever sets a URL up sees neither, and each 404 costs Customer.io's feed an hour.
+    Whoever sets up the URL does not notice them, and each 404 stalls Customer.io's feed for an hour.
     """
     return path == PATH or [part for part in unquote(path).strip().split("/") if part] == ["v1", "webhook"]

@@ -1,12 +1,11 @@
-"""The way into Kafka: one idempotent producer a worker, whose acknowledgements the event loop waits for.
+"""Write bodies to the raw topic: one idempotent producer per worker, driven by the event loop.
 
-Bodies gather for one pass of the event loop, and are handed to librdkafka together at its end. A pass takes longer the
-more requests it serves, so the batches that go to the brokers grow with the load.
+Bodies are collected for one pass of the event loop and handed to librdkafka together at its end. The more requests a
+pass serves, the longer it takes, so batches grow with the load.
 
-librdkafka's callbacks run inside `Producer.poll`. It is called on the event loop itself, when librdkafka says that
-there is something (`ingest.ack_signal`), or else once after each pass and every millisecond while something waits. A
-thread that blocks in `poll` would have to win the interpreter's lock back from the loop for every single
-acknowledgement.
+librdkafka runs delivery callbacks inside `Producer.poll`. The event loop itself calls `poll`, either when librdkafka
+signals delivery reports (`ingest.delivery_report_fd`), or else after each pass and every millisecond while deliveries
+are pending. A thread that blocks in `poll` would have to win the interpreter's lock from the loop for every report.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from prometheus_client import Counter
 
-from ingest import ack_signal
+from ingest import delivery_report_fd
 from runtime import metrics
 from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka.admin import cluster_metadata
@@ -36,42 +35,44 @@ POLL_INTERVAL_S = 0.001
 WARM_UP_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 2.0
 REPLACE_INTERVAL_S = 5.0
-"""Between a producer that failed for good and the next: brokers that refuse one may refuse the next, too."""
+"""Seconds from the replacement of a failed producer to the next: brokers that refuse one may refuse the next, too."""
 
 FAILURE_MEMORY_S = 5.0
-"""So long after a failure that no success followed, Kafka counts as out of order."""
+"""Seconds for which a failure makes the worker not ready, unless a success follows."""
 
 DEFAULTS: Mapping[str, object] = {
-    "linger.ms": 0.1,  # so that all bodies of a pass are there when the first is sent: docs/performance.md
-    "compression.type": "none",  # lz4 saves little on batches of a few webhooks, and a webhook costs 7 to 15 % more
-    "partitioner": "murmur2_random",  # as Java clients have it: whoever else writes a person's bodies, they meet
+    "linger.ms": 0.1,  # so that a pass's bodies go out in one batch: docs/performance.md
+    "compression.type": "none",  # lz4 saves little on small batches, and costs 7 to 15 % more CPU per webhook
+    "partitioner": "murmur2_random",  # Java's default, so that records from other writers share a person's partition
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
-    "enable.sparse.connections": False,  # connect to all brokers at once, not when the first webhook wants one
+    "enable.sparse.connections": False,  # connect to all brokers at start, not at the first webhook
 }
-"""What `kafka.properties` may set otherwise."""
+"""Defaults that `kafka.properties` may override."""
 
 
-class Outcome(Enum):
-    """What became of a body that was published."""
+class PublishOutcome(Enum):
+    """The result of publishing a body."""
 
     WRITTEN = "written"
     REFUSED = "refused"
     FULL = "full"
-    """librdkafka's queue is."""
+    """librdkafka's queue is full."""
     LATE = "late"
 
 
 class TooManyInFlightError(Exception):
-    """As much as may wait for acknowledgements is waiting."""
+    """Accepting the body would exceed `ingest.max_in_flight_requests` or `ingest.max_in_flight_bytes`."""
 
 
 class _Delivery:
-    """A body that waits to be acknowledged; librdkafka calls it with the delivery report."""
+    """A body that waits for acknowledgement. librdkafka calls it with the delivery report."""
 
     __slots__ = ("begun", "done", "due", "publisher", "size")
 
-    def __init__(self, publisher: "Publisher", done: asyncio.Future[Outcome], size: int, begun: float, due: float):
+    def __init__(
+        self, publisher: "Publisher", done: asyncio.Future[PublishOutcome], size: int, begun: float, due: float
+    ):
         self.publisher = publisher
         self.done = done
         self.size = size
@@ -79,11 +80,11 @@ class _Delivery:
         self.due = due
 
     def __call__(self, error: KafkaError | None, _message: Message) -> None:
-        self.publisher._reported(self, error)
+        self.publisher.on_delivery_report(self, error)
 
 
-class _Gathered(NamedTuple):
-    """A body that is not yet handed to librdkafka."""
+class _PendingRecord(NamedTuple):
+    """A record that is not yet handed to librdkafka."""
 
     delivery: _Delivery
     key: str | None
@@ -94,55 +95,56 @@ class _Gathered(NamedTuple):
 
 
 def new_producer(settings: Settings) -> Producer:
-    """The producer of one worker. Raises ConfigurationError."""
+    """Make the producer of one worker. Raises ConfigurationError."""
     ingest = settings.ingest
     queue = {
         "queue.buffering.max.messages": ingest.max_in_flight_requests,
         "queue.buffering.max.kbytes": min(2 * ingest.max_in_flight_bytes // 1024 + 1, 2_097_151),
     }
-    # A body not written by the deadline was answered 503 and will be sent again: no use in trying on.
+    # A body that is late was answered 503 and will be sent again, so librdkafka need not retry it any longer.
     deadline = {"message.timeout.ms": ingest.produce_deadline_ms}
     return make_producer(settings, deadline, {**DEFAULTS, **queue})
 
 
 class Publisher:
-    """Writes bodies to the raw topic. All methods are for the event loop's thread."""
+    """Writes bodies to the raw topic. Call its methods in the event loop's thread only."""
 
     def __init__(self, settings: Settings) -> None:
+        """Make the producer. Raises ConfigurationError."""
         ingest = settings.ingest
         self._settings = settings
         self._topic = settings.topics.raw
         self._most_requests = ingest.max_in_flight_requests
         self._most_bytes = ingest.max_in_flight_bytes
         self._loop = asyncio.get_running_loop()
-        self._gathered: list[_Gathered] = []
-        """In this pass of the event loop."""
-        self._waiting: set[_Delivery] = set()
-        self._bytes = 0
+        self._pending: list[_PendingRecord] = []
+        """Records collected in this pass of the event loop."""
+        self._in_flight: set[_Delivery] = set()
+        self._in_flight_bytes = 0
         self._poll_due = self._timer_due = False
         self._last_success = self._last_failure = float("-inf")
         self._fatal: str | None = None
         self._replace_at = float("-inf")
         self._errors: dict[str, Counter] = {}
         self._ack_seconds = metrics.buffered_histogram(metrics.INGEST_ACK_SECONDS)
-        self._in_flight = metrics.INGEST_IN_FLIGHT.labels()
-        self._in_flight_bytes = metrics.INGEST_IN_FLIGHT_BYTES.labels()
+        self._in_flight_gauge = metrics.INGEST_IN_FLIGHT.labels()
+        self._in_flight_bytes_gauge = metrics.INGEST_IN_FLIGHT_BYTES.labels()
         self._partitions = 0
-        """Of the topic; 0 until it is known."""
+        """Partitions of the topic; 0 until they are known."""
         self._producer = self._connect()
 
     def _connect(self) -> Producer:
         producer = new_producer(self._settings)
-        self._event = ack_signal.descriptor(producer)
-        """Where librdkafka says that there is something to poll for, if it does."""
+        self._event = delivery_report_fd.open_fd(producer)
+        """Descriptor that signals delivery reports, if there is one."""
         if self._event is not None:
-            self._loop.add_reader(self._event, self._acknowledged, self._event, producer)
+            self._loop.add_reader(self._event, self._on_event, self._event, producer)
         return producer
 
     async def warm_up(self) -> None:
-        """Connect and learn the topic, so that the first webhook does not wait for it.
+        """Connect and load the topic's metadata, so that the first webhook does not wait for it.
 
-        Raises DependencyError where the topic is not there or no broker answers.
+        Raises DependencyError if the topic does not exist or no broker answers.
         """
         await asyncio.to_thread(self._probe, WARM_UP_TIMEOUT_S)
 
@@ -153,42 +155,42 @@ class Publisher:
         headers: Headers,
         timestamp_ms: int,
         due: float,
-    ) -> asyncio.Future[Outcome]:
-        """Write a body to the raw topic. `due` is the loop's time at which it is late.
+    ) -> asyncio.Future[PublishOutcome]:
+        """Write a body to the raw topic. `due` is the event loop's time from which it is late.
 
-        Raises TooManyInFlightError if the bounds are reached.
+        Raises TooManyInFlightError.
         """
         size = len(value)
-        if len(self._waiting) >= self._most_requests or self._bytes + size > self._most_bytes:
+        if len(self._in_flight) >= self._most_requests or self._in_flight_bytes + size > self._most_bytes:
             raise TooManyInFlightError
-        done: asyncio.Future[Outcome] = self._loop.create_future()
+        done: asyncio.Future[PublishOutcome] = self._loop.create_future()
         delivery = _Delivery(self, done, size, self._loop.time(), due)
-        # Without a key, the same bytes go to the same partition: only there are they found out as sent again.
+        # A body without a key goes to a partition by its bytes: deduplication works within a partition.
         partition = crc32(value) % self._partitions if key is None and self._partitions else -1
-        if not self._gathered:
-            self._loop.call_soon(self._hand_over)
-        self._gathered.append(_Gathered(delivery, key, value, partition, headers, timestamp_ms))
-        self._waiting.add(delivery)
-        self._bytes += size
+        if not self._pending:
+            self._loop.call_soon(self._produce_pending)
+        self._pending.append(_PendingRecord(delivery, key, value, partition, headers, timestamp_ms))
+        self._in_flight.add(delivery)
+        self._in_flight_bytes += size
         return done
 
     def expire(self, now: float) -> None:
-        """Give up waiting for what was due before `now`, the loop's time. It still counts as in flight."""
-        for delivery in [d for d in self._waiting if d.due <= now and not d.done.done()]:
+        """Resolve deliveries that are late at `now`, the event loop's time. They still count as in flight."""
+        for delivery in [d for d in self._in_flight if d.due <= now and not d.done.done()]:
             self._last_failure = now
             self._count_error("deadline")
-            delivery.done.set_result(Outcome.LATE)
+            delivery.done.set_result(PublishOutcome.LATE)
 
-    def tend(self) -> None:
-        """What is to be done every now and then: gauges, events of an idle producer, a broken producer."""
-        self._in_flight.set(len(self._waiting))
-        self._in_flight_bytes.set(self._bytes)
-        self._serve(self._producer)
+    def run_maintenance(self) -> None:
+        """Update the gauges, poll an idle producer, and replace a failed one. Call this regularly."""
+        self._in_flight_gauge.set(len(self._in_flight))
+        self._in_flight_bytes_gauge.set(self._in_flight_bytes)
+        self._poll_producer(self._producer)
         if self._fatal is not None and self._loop.time() >= self._replace_at:
             self._replace()
 
-    async def healthy(self) -> tuple[bool, str]:
-        """Whether Kafka would take a body now, and if not, why."""
+    async def check_health(self) -> tuple[bool, str]:
+        """Return whether Kafka would take a body now, and if not, why."""
         now = self._loop.time()
         if self._last_success < self._last_failure > now - FAILURE_MEMORY_S:
             why = why_unreachable(self._settings)
@@ -200,82 +202,83 @@ class Publisher:
         return True, ""
 
     async def close(self, timeout_s: float) -> None:
-        """Wait for the last acknowledgements."""
-        self._hand_over()
+        """Wait for outstanding acknowledgements, at most `timeout_s` seconds."""
+        self._produce_pending()
         await asyncio.to_thread(self._producer.flush, timeout_s)
 
     def _probe(self, timeout_s: float) -> None:
-        """Raises DependencyError if no broker answers or the topic cannot be written to."""
+        """Load the topic's metadata. Raises DependencyError if no broker answers or the topic cannot be written to."""
         topic = cluster_metadata(self._settings, self._producer, self._topic, timeout_s, poll=False).topics[self._topic]
         if topic.error is not None:
             raise DependencyError(
-                f"the topic {self._topic} is not to be had ({topic.error.name()}); "
-                "`sternpost topics create` makes what is missing"
+                f"the topic {self._topic} is not available ({topic.error.name()}); "
+                "`sternpost topics create` creates missing topics"
             )
         if any(partition.leader < 0 for partition in topic.partitions.values()):
             raise DependencyError(f"a partition of {self._topic} has no leader")
         self._partitions = len(topic.partitions)
 
-    def _hand_over(self) -> None:
-        """Produce what has gathered."""
-        gathered, self._gathered = self._gathered, []
+    def _produce_pending(self) -> None:
+        """Hand the pending records to librdkafka."""
+        pending, self._pending = self._pending, []
         produce, topic = self._producer.produce, self._topic
-        for delivery, key, value, partition, headers, timestamp_ms in gathered:
+        for delivery, key, value, partition, headers, timestamp_ms in pending:
             try:
                 produce(topic, value, key, partition, delivery, timestamp=timestamp_ms, headers=headers)
             except BufferError:
-                self._forget(delivery)
+                self._remove(delivery)
                 if not delivery.done.done():
-                    delivery.done.set_result(Outcome.FULL)
+                    delivery.done.set_result(PublishOutcome.FULL)
             except KafkaException as error:
                 self._note_fatal(error.args[0])
-                self._reported(delivery, error.args[0])
-        if gathered and self._event is None and not self._poll_due:
+                self.on_delivery_report(delivery, error.args[0])
+        if pending and self._event is None and not self._poll_due:
             self._poll_due = True
             self._loop.call_soon(self._poll)
 
     def _poll(self) -> None:
         self._poll_due = False
-        self._serve(self._producer)
-        if self._waiting and not self._timer_due:
+        self._poll_producer(self._producer)
+        if self._in_flight and not self._timer_due:
             self._timer_due = True
             self._loop.call_later(POLL_INTERVAL_S, self._tick)
 
-    def _acknowledged(self, event: int, producer: Producer) -> None:
+    def _on_event(self, event: int, producer: Producer) -> None:
         os.eventfd_read(event)
-        self._serve(producer)
+        self._poll_producer(producer)
 
     def _tick(self) -> None:
         self._timer_due = False
         self._poll()
 
-    def _forget(self, delivery: _Delivery) -> None:
-        self._waiting.discard(delivery)
-        self._bytes -= delivery.size
+    def _remove(self, delivery: _Delivery) -> None:
+        self._in_flight.discard(delivery)
+        self._in_flight_bytes -= delivery.size
 
-    def _reported(self, delivery: _Delivery, error: KafkaError | None) -> None:
-        self._forget(delivery)
+    def on_delivery_report(self, delivery: _Delivery, error: KafkaError | None) -> None:
+        """Resolve a delivery. librdkafka reports each once, in `poll`."""
+        self._remove(delivery)
         now = self._loop.time()
         if error is None:
             self._last_success = now
             self._ack_seconds.observe(now - delivery.begun)
             if not delivery.done.done():
-                delivery.done.set_result(Outcome.WRITTEN)
+                delivery.done.set_result(PublishOutcome.WRITTEN)
             else:
                 self._count_error("late")
             return
         self._last_failure = now
         if not delivery.done.done():
             self._count_error(error.name())
-            delivery.done.set_result(Outcome.REFUSED)
+            delivery.done.set_result(PublishOutcome.REFUSED)
 
     def _count_error(self, name: str) -> None:
         if name not in self._errors:
             self._errors[name] = metrics.INGEST_PRODUCE_ERRORS.labels(name)
         self._errors[name].inc()
 
-    def _serve(self, producer: Producer) -> None:
-        """Takes what the producer has to report. A fatal error comes out of `poll`, and is not told otherwise."""
+    def _poll_producer(self, producer: Producer) -> None:
+        """Run the producer's callbacks. Only `poll` reports a fatal error."""
         try:
             producer.poll(0)
         except KafkaException as error:
@@ -288,29 +291,34 @@ class Publisher:
             self._fatal = error.name()
 
     def _replace(self) -> None:
-        """A producer after a fatal error never writes again; what waits in it is answered 503, and a new one begins."""
+        """Replace the producer: after a fatal error it never writes again. Bodies that wait in it are answered 503.
+
+        https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#fatal-producer-errors
+        """
         log.error("producer failed for good, making a new one", error=self._fatal)
         self._replace_at = self._loop.time() + REPLACE_INTERVAL_S
         broken, event = [self._producer], self._event
         try:
             fresh = self._connect()
-        except ConfigurationError as error:  # a file that kafka.properties name is gone: it may come back
+        except (
+            ConfigurationError
+        ) as error:  # for example, a file named in kafka.properties is missing and may come back
             log.error("no new producer can be made yet", reason=str(error))  # noqa: TRY400 (a message for people)
             return
-        self._hand_over()  # to the old one, which refuses it
+        self._produce_pending()  # into the old producer, which refuses them
         self._producer.purge()
-        self._serve(self._producer)
+        self._poll_producer(self._producer)
         self._fatal = None
-        for delivery in list(self._waiting):  # had it been purged, it would have been reported
-            self._reported(delivery, KafkaError(KafkaError._PURGE_INFLIGHT))
+        for delivery in list(self._in_flight):  # those that the purge did not report
+            self.on_delivery_report(delivery, KafkaError(KafkaError._PURGE_INFLIGHT))
         if event is not None:
             self._loop.remove_reader(event)
         self._producer = fresh
-        self._loop.run_in_executor(None, _end, broken, event)
+        self._loop.run_in_executor(None, _destroy, broken, event)
 
 
-def _end(producer: list[Producer], event: int | None) -> None:
-    """Takes the last reference to a producer, whose threads and connections are waited for, and its descriptor."""
+def _destroy(producer: list[Producer], event: int | None) -> None:
+    """Drop the last reference to a producer, which waits for its threads and connections, and close its descriptor."""
     producer.clear()
     if event is not None:
         os.close(event)

@@ -1,7 +1,7 @@
-"""Reading a request's body, never more of it than the limit and never for longer than the time-out.
+"""Read a request's body within a size limit and a time limit.
 
-A body is what comes after `Content-Encoding: gzip` is undone; one that says gzip and is none is taken as it came, like
-any other body that no one will be able to read: it is kept, and becomes a dead letter.
+A gzip body (`Content-Encoding: gzip`) is decompressed. One that says gzip but is not is kept as it came, like any other
+unreadable body, and becomes a dead letter.
 """
 
 import asyncio
@@ -15,56 +15,68 @@ from granian._granian import RSGIProtocolError as ProtocolError
 GZIP_WBITS = 31
 
 MOST_MEMBERS = 16
-"""Of a gzip. Compressors make one; a megabyte of empty ones would keep the event loop busy for a second."""
+"""The most members of a gzip file. Compressors write one; a megabyte of empty ones would take a second to read.
+
+https://www.rfc-editor.org/rfc/rfc1952#section-2.2
+"""
 
 SMALL_BYTES = 16_384
-"""A body that is announced to be no longer is not counted while it comes in: connections are bounded as it is."""
+"""Bodies up to this length are not counted while they are received: the limit on connections bounds them."""
 
 
 class BodyTooLargeError(Exception):
-    """Over the limit, as sent or decompressed."""
+    """The body exceeds the limit, as sent or decompressed."""
 
 
 class IncompleteBodyError(Exception):
-    """The client went away, or the end of the body cannot be told."""
+    """The client closed the connection, or the end of the body cannot be told."""
 
 
 class BodyTimeoutError(Exception):
-    """Not there in time."""
+    """The body did not arrive in time."""
 
 
 class ReceiveBufferFullError(Exception):
-    """As many bytes of bodies as may be are on their way in."""
+    """The bodies currently being received exceed `ingest.max_in_flight_bytes`."""
 
 
 class RequestBody(Protocol):
-    """RSGI's protocol object, as far as a body goes."""
+    """The part of RSGI's protocol object that reads a body.
 
-    def __call__(self) -> Awaitable[bytes]: ...
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
+    """
+
+    def __call__(self) -> Awaitable[bytes]:
+        """Return the whole body."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over chunks of the body."""
+        ...
 
 
 class BodyReader:
-    """Reads bodies; `expire` is to be called every now and then, and ends those that take too long."""
+    """Reads bodies. Call `expire` regularly: it ends reads that take too long."""
 
-    def __init__(self, limit: int, timeout_s: float, room: int) -> None:
+    def __init__(self, limit: int, timeout_s: float, max_receiving_bytes: int) -> None:
+        """Set the limits: bytes and seconds of a body, and bytes of all bodies being received."""
         self._limit = limit
         self._timeout_s = timeout_s
-        self._room = room
-        self._coming = 0
-        """Bytes that have come of bodies that are not there whole."""
-        self._due: dict[asyncio.Task[Any], float] = {}
+        self._max_receiving_bytes = max_receiving_bytes
+        self._receiving_bytes = 0
+        """Bytes received of bodies that are not complete."""
+        self._deadlines: dict[asyncio.Task[Any], float] = {}
 
     async def read(self, body: RequestBody, length: str | None, now: float, *, http2: bool) -> bytes:
-        """The bytes as they were received. `length` is Content-Length, `now` the loop's time.
+        """Return the bytes as they were received. `length` is the Content-Length, `now` the event loop's time.
 
-        Raises BodyTooLargeError, before anything is read where the length says so; IncompleteBodyError;
-        BodyTimeoutError; ReceiveBufferFullError.
+        Raises BodyTooLargeError (before anything is read if the length says so), IncompleteBodyError,
+        BodyTimeoutError and ReceiveBufferFullError.
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
-        due = self._due
-        due[task] = now + self._timeout_s
+        deadlines = self._deadlines
+        deadlines[task] = now + self._timeout_s
         try:
             if length is None:
                 received, ends = await self._read_chunks(body)
@@ -74,57 +86,58 @@ class BodyReader:
                 if size > self._limit:
                     raise BodyTooLargeError
                 received = await body() if size <= SMALL_BYTES else (await self._read_chunks(body))[0]
-                whole = len(received) == size  # one that is cancelled in HTTP/2 just ends
+                whole = len(received) == size  # in HTTP/2 a cancelled body just ends
         except ProtocolClosed:
             raise IncompleteBodyError from None
         except asyncio.CancelledError:
-            if task in due:
-                raise  # not ours
+            if task in deadlines:
+                raise  # cancelled by someone else
             task.uncancel()
             raise BodyTimeoutError from None
         finally:
-            due.pop(task, None)
+            deadlines.pop(task, None)
         if not whole:
             raise IncompleteBodyError
         return received
 
     async def discard(self, body: RequestBody) -> None:
-        """Read and forget the rest of a body that was answered already, within the same bounds.
+        """Read and drop the rest of a body that was answered already, within the same time limit.
 
-        Closing a connection while the client still sends would reset it, and the answer could be lost with it.
+        Closing a connection while the client still sends resets it, and the client may lose the answer:
+        https://www.rfc-editor.org/rfc/rfc9112#section-9.6
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
-        self._due[task] = asyncio.get_running_loop().time() + self._timeout_s
-        room = 4 * self._limit
+        self._deadlines[task] = asyncio.get_running_loop().time() + self._timeout_s
+        remaining = 4 * self._limit
         try:
             try:
                 chunks = aiter(body)
-            except ProtocolError:  # its reading was begun
+            except ProtocolError:  # reading had begun
                 chunks = cast(AsyncIterator[bytes], body)
-            while room >= 0:
-                room -= len(await anext(chunks))
+            while remaining >= 0:
+                remaining -= len(await anext(chunks))
         except StopAsyncIteration:
             pass
         except asyncio.CancelledError:
-            if task in self._due:
+            if task in self._deadlines:
                 raise
             task.uncancel()
         finally:
-            self._due.pop(task, None)
+            self._deadlines.pop(task, None)
 
     def expire(self, now: float) -> None:
-        """End the reads that were due before `now`, the loop's time."""
-        for task in [task for task, due in self._due.items() if due <= now]:
-            del self._due[task]
+        """Cancel the reads whose time limit has passed at `now`, the event loop's time."""
+        for task in [task for task, deadline in self._deadlines.items() if deadline <= now]:
+            del self._deadlines[task]
             task.cancel()
 
     async def _read_chunks(self, body: RequestBody) -> tuple[bytes, int]:
-        """What came, and how many empty chunks the server handed out.
+        """Return the body and the number of empty chunks that the server handed out.
 
-        It hands one out at the end. Where it had to break off, and where trailers follow, it hands out another: such a
-        body may be cut short, and so it is refused rather than stored. In HTTP/2 another may also be an empty frame of
-        the client's, by which many end a body; who breaks one off there is not waiting for an answer any more.
+        The server hands one out at the end of a body. It hands out another if the body broke off or trailers follow, so
+        a body with two may be truncated and is refused rather than stored. In HTTP/2 a second one may also be an empty
+        frame with which the client ends the body, and a client that breaks off does not wait for an answer.
         """
         chunks: list[bytes] = []
         size, ends = 0, 0
@@ -135,20 +148,20 @@ class BodyReader:
                     continue
                 chunks.append(chunk)
                 size += len(chunk)
-                self._coming += len(chunk)
+                self._receiving_bytes += len(chunk)
                 if size > self._limit:
                     raise BodyTooLargeError
-                if self._coming > self._room:
+                if self._receiving_bytes > self._max_receiving_bytes:
                     raise ReceiveBufferFullError
         finally:
-            self._coming -= size
+            self._receiving_bytes -= size
         return b"".join(chunks), ends
 
 
 def gunzip(data: bytes, limit: int) -> bytes | None:
-    """The decompressed bytes, at most `limit`; None where `data` is no complete gzip, or one of too many members.
+    """Return the decompressed bytes; None if `data` is not a complete gzip file or has too many members.
 
-    Raises BodyTooLargeError as soon as there is more, so that a small bomb costs no memory.
+    Raises BodyTooLargeError at the first byte over `limit`, so that a small bomb costs no memory.
     """
     out: list[bytes] = []
     size = 0

@@ -1,15 +1,11 @@
-"""The HTTP server: granian's, on a listening socket that all workers share.
+"""The HTTP server: granian, on a listening socket that all workers share.
 
-It speaks HTTP/1.1 and HTTP/2, does TLS, bounds headers and connections, and closes a connection that sends no request
-for `ingest.header_timeout_ms`. On the shared socket no worker has a queue of its own: what one worker, stopped or
-crashed, has not accepted the others do.
+Granian speaks HTTP/1.1 and HTTP/2, does TLS, limits headers and connections, and closes a connection that sends no
+request for `ingest.header_timeout_ms`. The workers share one accept queue: connections that a stopped or crashed worker
+has not accepted go to the others.
 """
 
-import asyncio
-import contextlib
-import ctypes
 import socket
-import struct
 from typing import TYPE_CHECKING, Any
 
 from granian._granian import SocketHolder
@@ -26,24 +22,16 @@ if TYPE_CHECKING:
     from ingest.webhook import Webhook
 
 BACKLOG = 4096
-"""Connections that the kernel holds until one is accepted; it takes no more than net.core.somaxconn."""
+"""Length of the accept queue. The kernel caps it at net.core.somaxconn."""
 
 HEADER_BYTES = 65_536
-"""About the most bytes of a request's line and headers, give or take one read; beyond, the answer is 431."""
-
-_POLL_S = 0.005
-_SETTLE_S = 0.5
-"""Time for the handshakes that had begun to end and their requests to arrive: two round trips around the world."""
-
-_SO_ATTACH_FILTER = 26
-_TCP_INFO_QUEUED = struct.Struct("24xI")
-"""`tcpi_unacked` of struct tcp_info: of a listening socket, the connections not accepted yet."""
+"""The most bytes of a request's line and headers, give or take one read; beyond it granian answers 431."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, to be made before the workers and handed to them.
+    """Return a listening socket. Make it before the workers and hand it to them.
 
-    Raises ConfigurationError where the address is not to be had.
+    Raises ConfigurationError if the address is not available.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -61,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(Granian):
-    """Granian in this process's event loop."""
+    """Granian in the event loop of this process."""
 
     def __init__(
         self,
@@ -70,7 +58,7 @@ class Server(Granian):
         settings: IngestSettings,
         connections: int,
     ) -> None:
-        """`connections`: as many are open at most; the rest wait."""
+        """Serve `webhook` on `listener`. `connections` is the most that are open; others wait in the accept queue."""
         host, port = listener.getsockname()[:2]
         self._listener = listener
         super().__init__(
@@ -94,42 +82,6 @@ class Server(Granian):
         )
 
     def _init_shared_socket(self) -> None:
-        """In place of granian's own, which makes a socket for each worker: one that stops would reset its queue."""
+        """Replace granian's method, which opens a socket per worker: a worker that stops would reset its own queue."""
         holder: Any = SocketHolder
         self._shd = holder(self._listener.dup().detach(), False, BACKLOG)
-
-    async def accept_the_last(self) -> None:
-        """Let no new connection begin, and return once those that had begun are accepted and have sent their request.
-
-        To stop without this closes connections that the kernel, or granian, has accepted and no one has read from.
-        """
-        _drop_syns(self._listener)
-        await asyncio.sleep(_SETTLE_S)
-        while self.queued():  # noqa: ASYNC110 (the kernel tells nobody)
-            await asyncio.sleep(_POLL_S)
-
-    def queued(self) -> int:
-        """How many connections wait to be accepted, by any worker; 0 if the system does not tell."""
-        if not hasattr(socket, "TCP_INFO"):
-            return 0
-        info = self._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_QUEUED.size)
-        queued: int = _TCP_INFO_QUEUED.unpack(info)[0]
-        return queued
-
-
-def _drop_syns(listener: socket.socket) -> None:
-    """Have the kernel ignore new connections: whoever tries finds the port closed a second later.
-
-    A listening socket cannot be told to stop and yet keep its queue; a packet filter can: it drops segments with SYN
-    alone and lets the handshakes that had begun go on. Where there are no such filters, nothing changes.
-    """
-    program = struct.pack(
-        "HBBI" * 4,
-        *(0x30, 0, 0, 13),  # load the byte of TCP flags
-        *(0x45, 0, 1, 0x02),  # SYN set?
-        *(0x06, 0, 0, 0),  # drop
-        *(0x06, 0, 0, 0xFFFFFFFF),  # keep all of it
-    )
-    code = ctypes.create_string_buffer(program, len(program))
-    with contextlib.suppress(OSError):
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(code)))

@@ -1,7 +1,7 @@
-"""The ingest service put together: processes, their event loop, and how they end.
+"""The ingest service: its worker processes, their event loop, reload and shutdown.
 
 listen ── worker ── Server ── Webhook ── Publisher ── raw topic
-             └── every 50 ms: expire what is due, reload what changed, end when told to
+             └── every 50 ms: expire what is late, reload what changed, stop when told to
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import uvloop
 
 from ingest import certificate, tracing
 from ingest.connections import Connections
+from ingest.graceful_shutdown import accept_queue_length, drain_accept_queue
 from ingest.publisher import Publisher, new_producer
 from ingest.server import Server, listen
 from ingest.webhook import Webhook
@@ -31,27 +32,27 @@ from runtime.supervisor import Worker, supervise
 log = structlog.get_logger()
 
 TICK_S = 0.05
-"""How exact deadlines are."""
+"""Interval of the housekeeping, and so the precision of deadlines."""
 
 FILE_CHECK_S = 1.0
 HEALTH_CHECK_S = 1.0
 LIVENESS_TIMEOUT_S = 30.0
 CERTIFICATE_WARNING = timedelta(days=14)
 STOP_MARGIN_S = 5.0
-"""Beyond drain delay and drain time-out, before a worker is killed."""
+"""Seconds after drain delay and drain timeout, before a worker is killed."""
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; gives the exit code.
+    """Serve until SIGTERM or SIGINT, and return the exit code.
 
-    Raises ConfigurationError and DependencyError where the service cannot begin.
+    Raises ConfigurationError and DependencyError if the service cannot start.
     """
     settings = for_service(settings, "ingest")
     ingest = settings.ingest
     logs.configure(settings.log, service="ingest")
     _check_sources(settings)
     _check_certificate(ingest)
-    new_producer(settings)  # let go at once: librdkafka refuses here what it would refuse in each worker
+    new_producer(settings)  # dropped at once: what librdkafka would refuse in each worker, it refuses here
     check_topics(settings, [settings.topics.raw])
     with listen(ingest.host, ingest.port) as listener:
         log.info("listening", host=ingest.host, port=listener.getsockname()[1], tls=ingest.tls_certificate is not None)
@@ -63,13 +64,13 @@ def run(settings: Settings) -> int:
             admin=(ingest.admin_host, ingest.admin_port),
             stop_timeout_s=(ingest.drain_delay_ms + ingest.drain_timeout_ms) / 1000 + STOP_MARGIN_S,
             liveness_timeout_s=LIVENESS_TIMEOUT_S,
-            # Kafka may be away when a worker that crashed begins anew: others go on answering 503 meanwhile.
+            # Kafka may be away when a crashed worker restarts; the other workers answer 503 meanwhile.
             passing=[DependencyError.exit_code],
         )
 
 
 def run_worker(listener: socket.socket, worker: Worker) -> None:
-    """One process: serve on `listener` until the worker is to stop."""
+    """Serve on `listener`, as one process, until the worker is told to stop."""
     uvloop.run(_Service(listener, worker).run())
 
 
@@ -79,10 +80,10 @@ class _Service:
         self._worker = worker
         self._settings = worker.settings
         self._file = settings_file(worker.settings)
-        self._file_state = _state(self._file)
+        self._file_version = _version(self._file)
         self._reload_now = False
         self._unreadable = False
-        """Whether the file could not be read, which may pass: no descriptor was left, or its disk was away."""
+        """Whether the last read of the file failed for a cause that may pass: no descriptor was left, or no disk."""
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -91,40 +92,40 @@ class _Service:
         await publisher.warm_up()
         self._webhook = webhook = Webhook(settings, publisher)
         gc.collect()
-        gc.freeze()  # what is here now stays; only what requests make is worth collecting
+        gc.freeze()  # objects made so far live on; collect only those that requests make
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        spans = tracing.provider()
-        traced = tracing.TracingMiddleware(webhook, spans) if spans else None
+        provider = tracing.make_provider()
+        traced = tracing.TracingMiddleware(webhook, provider) if provider else None
         self._connections = Connections(settings.ingest.max_connections, warn=self._worker.index == 0)
-        self._server = server = Server(traced or webhook, self._listener, settings.ingest, self._connections.limit)
-        if self._worker.index == 0 and (ends := _certificate_ends(settings.ingest)) is not None:
-            metrics.INGEST_CERTIFICATE_EXPIRY.labels().set(ends.timestamp())
+        server = Server(traced or webhook, self._listener, settings.ingest, self._connections.limit)
+        if self._worker.index == 0 and (expiry := _certificate_expiry(settings.ingest)) is not None:
+            metrics.INGEST_CERTIFICATE_EXPIRY.labels().set(expiry.timestamp())
         serving = asyncio.create_task(server.serve())
-        health = asyncio.create_task(self._tell_health())
-        tending = asyncio.create_task(self._tend())
+        readiness = asyncio.create_task(self._report_readiness())
+        housekeeping = asyncio.create_task(self._keep_house())
         stop = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait([serving, health, tending, stop], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([serving, readiness, housekeeping, stop], return_when=asyncio.FIRST_COMPLETED)
             if not stop.done():
                 raise RuntimeError("the server ended by itself")
-            health.cancel()
+            readiness.cancel()
             await self._drain(server, serving)
             if traced:
                 await asyncio.to_thread(traced.close)
         finally:
-            for task in (health, tending, stop):
+            for task in (readiness, housekeeping, stop):
                 task.cancel()
 
     async def _drain(self, server: Server, serving: "asyncio.Task[None]") -> None:
-        """Not ready; wait; stop accepting; every accepted request gets its answer; flush."""
+        """Become not ready, wait, stop accepting, answer every accepted request, and flush the producer."""
         ingest = self._settings.ingest
         self._worker.ready(False, "draining")
-        self._webhook.draining = True
+        self._webhook.start_draining()
         log.info("draining", delay_ms=ingest.drain_delay_ms)
         await asyncio.sleep(ingest.drain_delay_ms / 1000)
         try:
             async with asyncio.timeout(ingest.drain_timeout_ms / 1000):
-                await server.accept_the_last()
+                await drain_accept_queue(self._listener)
                 server.stop()  # type: ignore[no-untyped-call]
                 await serving
         except TimeoutError:
@@ -133,49 +134,49 @@ class _Service:
         metrics.flush()
         log.info("drained")
 
-    async def _tend(self) -> None:
+    async def _keep_house(self) -> None:
         loop = asyncio.get_running_loop()
-        look_at = loop.time() + FILE_CHECK_S
+        next_file_check = loop.time() + FILE_CHECK_S
         while True:
             await asyncio.sleep(TICK_S)
             now = loop.time()
             self._worker.beat()
             if self._worker.stopping.is_set():
                 self._stop.set()
-            self._connections.look(self._server.queued())
+            self._connections.note_queue(accept_queue_length(self._listener))
             self._publisher.expire(now)
-            self._publisher.tend()
+            self._publisher.run_maintenance()
             metrics.flush()
-            self._webhook.reader.expire(now)
-            if now >= look_at or self._reload_now:
-                look_at = now + FILE_CHECK_S
-                state = _state(self._file)
-                asked = self._reload_now or state != self._file_state
+            self._webhook.expire_reads(now)
+            if now >= next_file_check or self._reload_now:
+                next_file_check = now + FILE_CHECK_S
+                version = _version(self._file)
+                asked = self._reload_now or version != self._file_version
                 if asked or self._unreadable:
-                    self._reload_now, self._file_state = False, state
+                    self._reload_now, self._file_version = False, version
                     self._reload(asked=asked)
 
-    async def _tell_health(self) -> None:
+    async def _report_readiness(self) -> None:
         while True:
-            accepted = self._connections.accepted(self._server.queued)
-            healthy = await self._publisher.healthy()
-            self._worker.ready(*(healthy if accepted[0] else accepted))
+            accepting = self._connections.check(partial(accept_queue_length, self._listener))
+            healthy = await self._publisher.check_health()
+            self._worker.ready(*(healthy if accepting[0] else accepting))
             await asyncio.sleep(HEALTH_CHECK_S)
 
     def _reload_soon(self) -> None:
         self._reload_now = True
 
     def _reload(self, *, asked: bool) -> None:
-        """Take the sources anew; all else needs a restart. What cannot be read leaves the old ones in force.
+        """Reload the sources; other settings need a restart. If that fails, the old sources stay in force.
 
-        A file that cannot be read is tried again until it can, and that is logged if it was asked for.
+        A file that cannot be read is tried again every second. The failure is logged only if `asked`.
         """
         try:
             settings = reload(self._settings)
             _check_sources(settings)
-            self._webhook.sources = self._webhook.load_sources(settings)
-        except Exception as error:  # whatever is in a file must not end the service
-            # Messages of our own quote no values; others might.
+            self._webhook.replace_sources(settings)
+        except Exception as error:  # nothing in a file may end the service
+            # Our own messages quote no values; others may.
             reason = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
             self._unreadable = any(isinstance(one, OSError) for one in (error, error.__context__))
             metrics.INGEST_RELOADS.labels("failed").inc()
@@ -196,24 +197,26 @@ def _check_sources(settings: Settings) -> None:
 
 
 def _check_certificate(ingest: IngestSettings) -> None:
-    """Raises ConfigurationError where it cannot be served. One that nobody takes any more is said, and served."""
-    ends = _certificate_ends(ingest)
-    if ends is None or (left := ends - datetime.now(UTC)) > CERTIFICATE_WARNING:
+    """Check the TLS certificate. Serve an expired one all the same, but log it. Raises ConfigurationError."""
+    expiry = _certificate_expiry(ingest)
+    if expiry is None or (left := expiry - datetime.now(UTC)) > CERTIFICATE_WARNING:
         return
     if left <= timedelta(0):
-        log.error("the TLS certificate has expired: to every webhook that is an hour's wait", expired=ends.isoformat())
+        log.error(
+            "the TLS certificate has expired: each webhook stalls Customer.io for an hour", expired=expiry.isoformat()
+        )
     else:
-        log.warning("the TLS certificate ends soon, and another is read at a restart only", ends=ends.isoformat())
+        log.warning("the TLS certificate ends soon: replace it and restart ingest", ends=expiry.isoformat())
 
 
-def _certificate_ends(ingest: IngestSettings) -> datetime | None:
+def _certificate_expiry(ingest: IngestSettings) -> datetime | None:
     if ingest.tls_certificate is None or ingest.tls_key is None:
         return None
-    return certificate.expiry(ingest.tls_certificate, ingest.tls_key)
+    return certificate.read_expiry(ingest.tls_certificate, ingest.tls_key)
 
 
-def _state(file: Path | None) -> tuple[int, int, int] | None:
-    """What changes when a file is written or replaced."""
+def _version(file: Path | None) -> tuple[int, int, int] | None:
+    """Return values that change when a file is written or replaced; None if there is no file."""
     try:
         stat = file.stat() if file else None
     except OSError:

@@ -1,4 +1,4 @@
-"""W3C trace context: the `traceparent` header, passed on only where it is one."""
+"""The `traceparent` header of W3C Trace Context, passed on if it is valid: https://www.w3.org/TR/trace-context/."""
 
 import re
 from contextvars import ContextVar
@@ -7,12 +7,12 @@ _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{1
 _VERSION_00_LENGTH = 55
 
 
-of_span: ContextVar[str | None] = ContextVar("of_span", default=None)
-"""That of the span of this request, where requests are traced (`ingest.tracing`): it goes before the header's."""
+current_span: ContextVar[str | None] = ContextVar("current_span", default=None)
+"""The traceparent of the request's own span if requests are traced (`ingest.tracing`). It replaces the header's."""
 
 
-def valid(header: str) -> bool:
-    """Later versions may append fields after a dash; version 00 may not."""
+def is_valid(header: str) -> bool:
+    """Return whether the header is valid. Later versions may append fields after a dash; version 00 may not."""
     if _FORM.match(header) is None:
         return False
     rest = header[_VERSION_00_LENGTH:]

@@ -1,12 +1,14 @@
-"""OpenTelemetry, where it is wanted: a span for each request, whose context goes on in the record's `traceparent`.
+"""Optional OpenTelemetry tracing: a span for each request, whose context goes on in the record's `traceparent`.
 
-Wanted is where OpenTelemetry's own variable says where to: OTEL_EXPORTER_OTLP_ENDPOINT, or …_TRACES_ENDPOINT. The rest
-of OTEL_… (sampling, the service's name, batching) is read by its SDK, which the extra `tracing` brings. Without all
-that, a valid `traceparent` of the request goes on as it came, and nothing here is imported.
+Tracing is on if OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set. The SDK, which the extra
+`tracing` installs, reads the other OTEL_… variables (sampling, the service's name, batching). If tracing is off, a
+valid `traceparent` of the request goes on unchanged, and OpenTelemetry is not imported.
+
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -24,49 +26,51 @@ log = structlog.get_logger()
 VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
-def provider() -> "TracerProvider | None":
-    """What exports spans; None where that is not wanted, or cannot be had, which is said in the log."""
+def make_provider() -> "TracerProvider | None":
+    """Return what exports spans; None if tracing is off or OpenTelemetry is missing, which is logged."""
     if not any(os.environ.get(name) for name in VARIABLES):
         return None
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 (an extra)
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 (an extra)
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 (an extra)
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 (an extra)
     except ImportError:
         log.warning("no tracing: OpenTelemetry is not installed", hint="pip install 'sternpost[tracing]'")
         return None
     name = os.environ.get("OTEL_SERVICE_NAME", "sternpost-ingest")
-    made = TracerProvider(resource=Resource.create({"service.name": name}))
-    made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return made
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
 
 
 class TracingMiddleware:
-    """The webhook with a span around each request."""
+    """The webhook application with a span around each request."""
 
     def __init__(self, webhook: "Webhook", provider: "TracerProvider") -> None:
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        """Wrap `webhook`; `provider` exports the spans."""
+        from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 (an extra)
 
         self._webhook = webhook
         self._provider = provider
         self._tracer = provider.get_tracer("sternpost.ingest")
-        self._propagator = TraceContextTextMapPropagator()
+        self._propagator = tracecontext.TraceContextTextMapPropagator()
 
     async def __rsgi__(self, scope: "Scope", protocol: "HTTPProtocol") -> None:
-        from opentelemetry.trace import SpanKind, set_span_in_context
+        """Answer one request within a span."""
+        from opentelemetry.trace import SpanKind, set_span_in_context  # noqa: PLC0415 (an extra)
 
-        given: Any = scope.headers.get("traceparent")
+        given = scope.headers.get("traceparent")
         parent = self._propagator.extract({"traceparent": given} if given else {})
         with self._tracer.start_span("webhook", parent, SpanKind.SERVER) as span:
             carrier: dict[str, str] = {}
             self._propagator.inject(carrier, set_span_in_context(span))
-            traceparent.of_span.set(carrier.get("traceparent"))
-            source, answer = await self._webhook.handle(scope, protocol)
-            span.set_attribute("http.response.status_code", answer.status)
+            traceparent.current_span.set(carrier.get("traceparent"))
+            source, response = await self._webhook.handle(scope, protocol)
+            span.set_attribute("http.response.status_code", response.status)
             span.set_attribute("sternpost.source", source.name)
-            span.set_attribute("sternpost.outcome", answer.outcome)
+            span.set_attribute("sternpost.outcome", response.outcome)
 
     def close(self) -> None:
-        """Exports what is left, as far as that is possible."""
+        """Export the remaining spans if the collector can be reached."""
         self._provider.shutdown()

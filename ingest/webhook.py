@@ -1,18 +1,20 @@
-"""`POST /v1/webhook`: from a request to its answer, from top to bottom in the order things are checked.
+"""`POST /v1/webhook`: from a request to its response.
+
+The checks, in this order, and the status if one fails:
 
 other path                                          404
 other method                                        405
 no or unknown write key                             401
-source signs: signature missing, malformed, old     401   before the body is read
-body longer than the limit, by its length or so far 413
-body cut short, or too slow                         408
-too many bytes of bodies on their way in            503
-source signs: no key of the source made it          401
-too much waits for Kafka                            503
-Kafka has not acknowledged by the deadline          503   and may do so later: a retry is told by its event id
-Kafka refused it                                    503
-a fault of ours                                     503
-Kafka acknowledged                                  200   whatever the body is
+signature missing, malformed or expired             401   before the body is read; if the source has signing keys
+body over the limit, by Content-Length or as read   413
+body truncated or too slow                          408
+too many bytes of bodies being received             503
+signature not made by a key of the source           401
+too many bodies wait for acknowledgement            503
+no acknowledgement by the deadline                  503   it may still come: a retry is deduplicated by event id
+Kafka refused the record                            503
+an internal error                                   503
+acknowledged by Kafka                               200   whatever the body holds
 """
 
 import asyncio
@@ -26,7 +28,7 @@ import structlog
 from ingest import traceparent, write_key
 from ingest.path import is_endpoint
 from ingest.publisher import Headers as RecordHeaders
-from ingest.publisher import Outcome, Publisher, TooManyInFlightError
+from ingest.publisher import Publisher, PublishOutcome, TooManyInFlightError
 from ingest.request_body import (
     BodyReader,
     BodyTimeoutError,
@@ -54,21 +56,21 @@ LONGEST_CONTENT_TYPE = 1024
 
 
 class Webhook:
-    """The application: called by the server for each request."""
+    """The RSGI application: the server calls it for each request."""
 
     def __init__(self, settings: Settings, publisher: Publisher) -> None:
+        """Prepare sources and responses. `publisher` writes the bodies."""
         ingest = settings.ingest
-        self.answers = Responses(ingest.retry_after_s)
-        self.sources = self.load_sources(settings)
-        self.reader = BodyReader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000, ingest.max_in_flight_bytes)
-        self._answer_to = {
-            Outcome.WRITTEN: self.answers.ok,
-            Outcome.LATE: self.answers.late,
-            Outcome.REFUSED: self.answers.refused,
-            Outcome.FULL: self.answers.busy,
+        self._responses = Responses(ingest.retry_after_s)
+        self._sources = self._make_sources(settings)
+        self._body_reader = BodyReader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000, ingest.max_in_flight_bytes)
+        self._response_to = {
+            PublishOutcome.WRITTEN: self._responses.ok,
+            PublishOutcome.LATE: self._responses.late,
+            PublishOutcome.REFUSED: self._responses.refused,
+            PublishOutcome.FULL: self._responses.busy,
         }
-        self.draining = False
-        """Answers ask the client to close the connection."""
+        self._draining = False
         self._publisher = publisher
         self._time = asyncio.get_running_loop().time
         self._limit = ingest.max_body_bytes
@@ -76,69 +78,84 @@ class Webhook:
         self._tolerance_s = ingest.signature_tolerance_s
         self._body_bytes = metrics.buffered_histogram(metrics.INGEST_BODY_BYTES)
 
-    def load_sources(self, settings: Settings) -> Sources:
-        """Sources that count the outcomes there are."""
-        return Sources(settings.sources, (answer.outcome for answer in self.answers.all))
+    def replace_sources(self, settings: Settings) -> None:
+        """Take the sources, with their keys, from `settings`. Requests in progress keep the old ones."""
+        self._sources = self._make_sources(settings)
+
+    def start_draining(self) -> None:
+        """Ask clients, in each response from now on, to close the connection."""
+        self._draining = True
+
+    def expire_reads(self, now: float) -> None:
+        """End the reads of bodies that take too long. `now` is the event loop's time."""
+        self._body_reader.expire(now)
+
+    def _make_sources(self, settings: Settings) -> Sources:
+        return Sources(settings.sources, (response.outcome for response in self._responses.all))
 
     async def __rsgi__(self, scope: "Scope", protocol: "HTTPProtocol") -> None:
+        """Answer one request."""
         await self.handle(scope, protocol)
 
     async def handle(self, scope: "Scope", protocol: "HTTPProtocol") -> tuple[Source, Response]:
-        """Answers the request; whose it was, and the answer."""
-        sources = self.sources
-        source, answer = sources.nobody, self.answers.internal_error
-        headers = scope.headers  # kept: each look at it copies them all
+        """Answer a request. Return its source and the response, for tracing."""
+        sources = self._sources
+        source, response = sources.nobody, self._responses.internal_error
+        headers = scope.headers  # kept in a variable because each access copies them all
         try:
             source, refusal = self._admit(scope, headers, sources)
-            answer = refusal or await self._take(scope, headers, protocol, source)
+            response = refusal or await self._receive(scope, headers, protocol, source)
         except Exception as error:
-            log.error("request failed", error=type(error).__name__, at=_place(error))  # noqa: TRY400
-        source.requests[answer.outcome].inc()
-        protocol.response_bytes(answer.status, answer.closing if self.draining else answer.headers, answer.body)
-        if answer is not self.answers.ok and _may_have_more(headers):
-            await self.reader.discard(protocol)
-        return source, answer
+            log.error("request failed", error=type(error).__name__, at=_location(error))  # noqa: TRY400
+        source.requests[response.outcome].inc()
+        sent = response.closing_headers if self._draining else response.headers
+        protocol.response_bytes(response.status, sent, response.body)
+        if response is not self._responses.ok and _sends_body(headers):
+            await self._body_reader.discard(protocol)
+        return source, response
 
     def _admit(self, scope: "Scope", headers: "RequestHeaders", sources: Sources) -> tuple[Source, Response | None]:
-        """Whose request it is, and the answer where it is refused without its body."""
-        answers, header = self.answers, headers.get
+        """Return the request's source, and the response if it is refused before its body is read."""
+        responses, header = self._responses, headers.get
         if not is_endpoint(scope.path):
-            return sources.nobody, answers.not_found
+            return sources.nobody, responses.not_found
         if scope.method != "POST":
-            return sources.nobody, answers.wrong_method
-        source = sources.find(write_key.presented(scope.query_string, header("authorization")))
+            return sources.nobody, responses.wrong_method
+        source = sources.find(write_key.extract_write_key(scope.query_string, header("authorization")))
         if source is None:
-            return sources.nobody, answers.unknown_key
+            return sources.nobody, responses.unknown_key
         if source.signers:
             given = header(signature.TIMESTAMP_HEADER), header(signature.SIGNATURE_HEADER)
-            if (fault := signature.fault(*given, time.time(), self._tolerance_s)) is not None:
-                source.signature_failed(fault)
-                return source, answers.bad_signature
+            if (fault := signature.find_header_fault(*given, time.time(), self._tolerance_s)) is not None:
+                source.count_signature_failure(fault)
+                return source, responses.bad_signature
         return source, None
 
-    async def _take(
+    async def _receive(
         self, scope: "Scope", headers: "RequestHeaders", protocol: "HTTPProtocol", source: Source
     ) -> Response:
-        answers, header, begun = self.answers, headers.get, self._time()
+        responses, header, begun = self._responses, headers.get, self._time()
         try:
             http2 = scope.http_version == "2"
-            received = await self.reader.read(protocol, header("content-length"), begun, http2=http2)
+            received = await self._body_reader.read(protocol, header("content-length"), begun, http2=http2)
             body = received
             if (coding := header("content-encoding")) is not None and coding.strip().lower() in ("gzip", "x-gzip"):
                 unpacked = gunzip(received, self._limit)
                 body = received if unpacked is None else unpacked
         except BodyTooLargeError:
-            return answers.too_large
+            return responses.too_large
         except IncompleteBodyError:
-            return answers.incomplete
+            return responses.incomplete
         except BodyTimeoutError:
-            return answers.too_slow
+            return responses.too_slow
         except ReceiveBufferFullError:
-            return answers.busy
+            return responses.busy
         timestamp = header(signature.TIMESTAMP_HEADER)
-        if source.signers and not self._signed(source, timestamp, header(signature.SIGNATURE_HEADER), received, body):
-            source.signature_failed("mismatch")
-            return answers.bad_signature
+        if source.signers and not self._is_signed(
+            source, timestamp, header(signature.SIGNATURE_HEADER), received, body
+        ):
+            source.count_signature_failure("mismatch")
+            return responses.bad_signature
         self._body_bytes.observe(len(body))
         try:
             written = self._publish(
@@ -146,18 +163,20 @@ class Webhook:
                 body,
                 timestamp,
                 header("content-type"),
-                traceparent.of_span.get() or header("traceparent"),
+                traceparent.current_span.get() or header("traceparent"),
                 begun,
             )
         except TooManyInFlightError:
-            return answers.busy
-        return self._answer_to[await written]
+            return responses.busy
+        return self._response_to[await written]
 
-    def _signed(self, source: Source, timestamp: str, given: str, received: bytes, body: bytes) -> bool:
-        """The signature is over the bytes as received. A sender that compresses after signing, as middleware does,
-        is believed as well: without a signing key nobody makes a signature of either."""
-        return signature.matches(source.signers, timestamp, given, received) or (
-            body is not received and signature.matches(source.signers, timestamp, given, body)
+    def _is_signed(self, source: Source, timestamp: str, given: str, received: bytes, body: bytes) -> bool:
+        """Return whether the signature is valid for the body as received or as decompressed.
+
+        A sender's middleware may compress after signing. Nobody can sign either form without a signing key.
+        """
+        return signature.is_valid(source.signers, timestamp, given, received) or (
+            body is not received and signature.is_valid(source.signers, timestamp, given, body)
         )
 
     def _publish(
@@ -168,7 +187,7 @@ class Webhook:
         content_type: str | None,
         trace: str | None,
         begun: float,
-    ) -> "asyncio.Future[Outcome]":
+    ) -> "asyncio.Future[PublishOutcome]":
         identity = identify(body)
         headers: RecordHeaders = [
             (record.SOURCE, source.name_bytes),
@@ -178,23 +197,26 @@ class Webhook:
             headers.append((record.REQUEST_TIMESTAMP, timestamp.encode()))
         if content_type is not None and not is_json(content_type) and len(content_type) <= LONGEST_CONTENT_TYPE:
             headers.append((record.CONTENT_TYPE, content_type.encode()))
-        if trace is not None and traceparent.valid(trace):
+        if trace is not None and traceparent.is_valid(trace):
             headers.append((record.TRACEPARENT, trace.encode()))
         now_ms = time.time_ns() // 1_000_000
         return self._publisher.publish(identity.person, body, headers, now_ms, begun + self._deadline_s)
 
 
-def _may_have_more(headers: "RequestHeaders") -> bool:
-    """Of its body. A client that asked for leave first (`Expect: 100-continue`) does not send after a refusal."""
+def _sends_body(headers: "RequestHeaders") -> bool:
+    """Return whether more of the body may come. With `Expect: 100-continue` a client sends none after a refusal.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1
+    """
     return "expect" not in headers and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0")
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type is `application/json`, with parameters or without."""
+    """Return whether a Content-Type is `application/json`, with or without parameters."""
     return content_type == "application/json" or content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def _place(error: BaseException) -> str:
-    """Where it was raised. Its message may quote what the request held, so that is not logged."""
+def _location(error: BaseException) -> str:
+    """Return the file and line that raised an error. Its message may quote the request, so it is not logged."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{PurePath(frame.filename).name}:{frame.lineno}"

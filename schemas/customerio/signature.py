@@ -10,10 +10,10 @@ _HEX_DIGITS = 64
 _MOST_TIMESTAMP_DIGITS = 19
 
 
-def fault(timestamp: str | None, signature: str | None, now_s: float, tolerance_s: int) -> str | None:
-    """What is wrong before the body is known: `missing`, `malformed` or `expired`; None where nothing is.
+def find_header_fault(timestamp: str | None, signature: str | None, now_s: float, tolerance_s: int) -> str | None:
+    """Return what is wrong with the two headers: `missing`, `malformed`, `expired`, or None.
 
-    A tolerance of 0 lets every time pass.
+    `expired` means more than `tolerance_s` seconds from now, in either direction; a tolerance of 0 accepts any time.
     """
     if not timestamp or not signature:
         return "missing"
@@ -25,12 +25,12 @@ def fault(timestamp: str | None, signature: str | None, now_s: float, tolerance_
 
 
 def signer(key: bytes) -> hmac.HMAC:
-    """A key made ready for `matches`, which costs more than signing a body does."""
+    """Prepare a signing key for `is_valid`. This costs more than signing a body does."""
     return hmac.new(key, b"v0:", "sha256")
 
 
-def matches(signers: Iterable[hmac.HMAC], timestamp: str, signature: str, body: bytes) -> bool:
-    """Whether one of the keys made this signature. All are tried, so the time taken does not tell which."""
+def is_valid(signers: Iterable[hmac.HMAC], timestamp: str, signature: str, body: bytes) -> bool:
+    """Return whether one of the keys made this signature. All are tried, so the time taken does not tell which."""
     prefix = timestamp.encode() + b":"
     given = signature.lower().encode()
     matched = False
@@ -43,5 +43,5 @@ def matches(signers: Iterable[hmac.HMAC], timestamp: str, signature: str, body: 
 
 
 def is_timestamp(text: str) -> bool:
-    """Unix seconds in ASCII digits."""
+    """Return whether the text is Unix seconds in ASCII digits."""
     return text.isdecimal() and text.isascii() and len(text) <= _MOST_TIMESTAMP_DIGITS

@@ -7,8 +7,8 @@ import os
 import pytest
 from confluent_kafka import KafkaError
 
-from ingest import ack_signal
-from ingest.publisher import Outcome, Publisher, TooManyInFlightError
+from ingest import delivery_report_fd
+from ingest.publisher import Publisher, PublishOutcome, TooManyInFlightError
 from runtime import metrics
 from runtime.errors import DependencyError
 from runtime.kafka.range_consumer import read
@@ -25,7 +25,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
     )
 
 
-def publish(publisher: Publisher, value: bytes = b"body", due: float = NEVER) -> "asyncio.Future[Outcome]":
+def publish(publisher: Publisher, value: bytes = b"body", due: float = NEVER) -> "asyncio.Future[PublishOutcome]":
     return publisher.publish("key", value, [("source", b"test")], 1_700_000_000_000, due)
 
 
@@ -43,12 +43,12 @@ def test_an_acknowledgement_after_the_deadline_harms_nothing(settings: Settings)
         now = asyncio.get_running_loop().time()
         given_up, waited_for = publish(publisher, due=now), publish(publisher, due=now + 60)
         publisher.expire(now)
-        assert given_up.result() is Outcome.LATE
-        assert await waited_for is Outcome.WRITTEN
+        assert given_up.result() is PublishOutcome.LATE
+        assert await waited_for is PublishOutcome.WRITTEN
         await publisher.close(10)
-        publisher.tend()
+        publisher.run_maintenance()
         assert late() == before + 1
-        assert await publish(publisher) is Outcome.WRITTEN
+        assert await publish(publisher) is PublishOutcome.WRITTEN
 
     asyncio.run(run())
 
@@ -56,13 +56,13 @@ def test_an_acknowledgement_after_the_deadline_harms_nothing(settings: Settings)
 def test_without_a_descriptor_acknowledgements_are_polled_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ack_signal, "descriptor", lambda _: None)
+    monkeypatch.setattr(delivery_report_fd, "open_fd", lambda _: None)
 
     async def run() -> None:
         publisher = Publisher(settings)
         await publisher.warm_up()
         for _ in range(3):
-            assert await publish(publisher) is Outcome.WRITTEN
+            assert await publish(publisher) is PublishOutcome.WRITTEN
 
     asyncio.run(run())
 
@@ -74,11 +74,11 @@ def test_bounds_count_what_waits_and_no_more(settings: Settings) -> None:
         waiting = [publish(publisher) for _ in range(3)]
         with pytest.raises(TooManyInFlightError):
             publish(publisher)
-        assert await asyncio.gather(*waiting) == [Outcome.WRITTEN] * 3
+        assert await asyncio.gather(*waiting) == [PublishOutcome.WRITTEN] * 3
         waiting = [publish(publisher, bytes(90)), publish(publisher, bytes(10))]
         with pytest.raises(TooManyInFlightError):
             publish(publisher, b"x")
-        assert await asyncio.gather(*waiting) == [Outcome.WRITTEN] * 2
+        assert await asyncio.gather(*waiting) == [PublishOutcome.WRITTEN] * 2
 
     asyncio.run(run())
 
@@ -87,12 +87,12 @@ def test_producers_that_fail_for_good_are_replaced_one_after_the_other(settings:
     """With a pause, since brokers may refuse each; and none stays behind with its threads and connections."""
 
     async def fail(publisher: Publisher) -> None:
-        library, handle = ack_signal._library(), ack_signal.handle(publisher._producer)
+        library, handle = delivery_report_fd._library(), delivery_report_fd.handle(publisher._producer)
         assert library is not None
         library.rd_kafka_test_fatal_error.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
         library.rd_kafka_test_fatal_error(handle, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, b"as brokers may cause it")
-        assert await publish(publisher) is Outcome.REFUSED
-        publisher.tend()
+        assert await publish(publisher) is PublishOutcome.REFUSED
+        publisher.run_maintenance()
 
     async def run() -> None:
         publisher = Publisher(settings)
@@ -101,8 +101,8 @@ def test_producers_that_fail_for_good_are_replaced_one_after_the_other(settings:
         await asyncio.sleep(0)  # it is handed to librdkafka at the end of this pass of the event loop
         first = id(publisher._producer)
         await fail(publisher)
-        assert await stuck in (Outcome.REFUSED, Outcome.WRITTEN)
-        assert await publish(publisher) is Outcome.WRITTEN
+        assert await stuck in (PublishOutcome.REFUSED, PublishOutcome.WRITTEN)
+        assert await publish(publisher) is PublishOutcome.WRITTEN
         second = id(publisher._producer)
         assert second != first
         threads = len(os.listdir("/proc/self/task"))
@@ -111,7 +111,7 @@ def test_producers_that_fail_for_good_are_replaced_one_after_the_other(settings:
         for _ in range(4):
             publisher._replace_at = 0
             await fail(publisher)
-            assert await publish(publisher) is Outcome.WRITTEN
+            assert await publish(publisher) is PublishOutcome.WRITTEN
         async with asyncio.timeout(30):
             # Some may be the executor's own; a producer has three.
             while len(os.listdir("/proc/self/task")) > threads + 4:  # noqa: ASYNC110 (nobody tells)
@@ -137,7 +137,7 @@ def test_a_body_that_names_nobody_goes_to_the_same_partition_each_time(settings:
         publisher = Publisher(settings)
         await publisher.warm_up()
         for body in bodies + bodies:
-            assert await publisher.publish(None, body, [], 1_700_000_000_000, NEVER) is Outcome.WRITTEN
+            assert await publisher.publish(None, body, [], 1_700_000_000_000, NEVER) is PublishOutcome.WRITTEN
         await publisher.close(10)
 
     asyncio.run(run())

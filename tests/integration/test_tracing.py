@@ -60,9 +60,9 @@ def test_a_request_has_a_span_whose_context_goes_on_in_the_record(
 
 
 def test_without_a_collector_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest.tracing import VARIABLES, provider
+    from ingest.tracing import VARIABLES, make_provider
 
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert not any(name in os.environ for name in VARIABLES)
-    assert provider() is None
+    assert make_provider() is None

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ingest import service
-from ingest.certificate import expiry
+from ingest.certificate import read_expiry
 from runtime.errors import ConfigurationError
 from runtime.settings.model import IngestSettings
 from tests.support.certificate import make
@@ -19,7 +19,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_the_end_of_a_certificate_is_read(files: tuple[Path, Path]) -> None:
-    assert expiry(*files) == datetime(2100, 1, 2, tzinfo=UTC)
+    assert read_expiry(*files) == datetime(2100, 1, 2, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("fault", ["missing", "garbage", "swapped", "another key", "a password"])
@@ -37,7 +37,7 @@ def test_what_cannot_be_served_is_said_with_its_settings(files: tuple[Path, Path
         case _:
             _, key = make(tmp_path, ends=datetime(2100, 1, 2, tzinfo=UTC), password=b"secret")
     with pytest.raises(ConfigurationError, match=r"ingest\.tls_certificate.*ingest\.tls_key"):
-        expiry(certificate, key)
+        read_expiry(certificate, key)
 
 
 @pytest.mark.parametrize(("days", "level"), [(15, None), (13, "warning"), (-1, "error")])

@@ -15,7 +15,7 @@ def sign(key: bytes, timestamp: str, body: bytes) -> str:
 
 
 def matches(keys: list[bytes], timestamp: str, given_signature: str, body: bytes) -> bool:
-    return signature.matches([signature.signer(key) for key in keys], timestamp, given_signature, body)
+    return signature.is_valid([signature.signer(key) for key in keys], timestamp, given_signature, body)
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def matches(keys: list[bytes], timestamp: str, given_signature: str, body: bytes
     ],
 )
 def test_faults_seen_before_the_body(timestamp: str | None, given_signature: str | None, fault: str | None) -> None:
-    assert signature.fault(timestamp, given_signature, NOW, tolerance_s=300) == fault
+    assert signature.find_header_fault(timestamp, given_signature, NOW, tolerance_s=300) == fault
 
 
 def test_a_tolerance_of_zero_lets_every_time_pass() -> None:
-    assert signature.fault("1", "0" * 64, NOW, tolerance_s=0) is None
+    assert signature.find_header_fault("1", "0" * 64, NOW, tolerance_s=0) is None
 
 
 @given(body=st.binary(), keys=st.lists(st.binary(min_size=1), min_size=1, max_size=3), which=st.integers(0, 2))

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from ingest.write_key import presented
+from ingest.write_key import extract_write_key
 
 
 def basic(credentials: str) -> str:
@@ -56,4 +56,4 @@ def basic(credentials: str) -> str:
     ],
 )
 def test_the_write_key_that_a_request_came_with(query: str, authorization: str | None, key: bytes | None) -> None:
-    assert presented(query, authorization) == key
+    assert extract_write_key(query, authorization) == key

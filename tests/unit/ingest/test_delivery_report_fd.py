@@ -5,7 +5,7 @@ import sys
 import pytest
 from confluent_kafka import Producer
 
-from ingest import ack_signal
+from ingest import delivery_report_fd
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "message.timeout.ms": 50, "log_level": 0}
 
@@ -15,7 +15,7 @@ def test_the_descriptor_tells_of_a_report_once() -> None:
     """Where this fails after an update of confluent_kafka: look whether Producer still begins with its handle, and
     update the size it is known by; without, everything works, by polling."""
     producer = Producer(NOWHERE)
-    event = ack_signal.descriptor(producer)
+    event = delivery_report_fd.open_fd(producer)
     assert event is not None
     reports: list[object] = []
     for round_ in (1, 2):
@@ -28,5 +28,5 @@ def test_the_descriptor_tells_of_a_report_once() -> None:
 
 
 def test_an_unknown_producer_has_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ack_signal, "_PRODUCER_BYTES", 1)
-    assert ack_signal.descriptor(Producer(NOWHERE)) is None
+    monkeypatch.setattr(delivery_report_fd, "_PRODUCER_BYTES", 1)
+    assert delivery_report_fd.open_fd(Producer(NOWHERE)) is None

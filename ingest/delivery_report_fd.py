@@ -1,9 +1,11 @@
-"""A file descriptor that wakes the event loop when a producer has acknowledgements to report.
+"""A file descriptor that becomes readable when a producer has delivery reports for `poll`.
 
-librdkafka has that (`rd_kafka_queue_io_event_enable`), confluent_kafka has no way to it; so it is called in the
-librdkafka that confluent_kafka brought along, with the handle that its Producer holds first of all. Where either is not
-as it was when this was written there is no descriptor, and whoever asked polls instead: that costs 6 to 31 % more CPU
-per webhook and up to a millisecond (docs/performance.md).
+librdkafka offers this (`rd_kafka_queue_io_event_enable`), but confluent_kafka does not pass it on. So it is called in
+the librdkafka that confluent_kafka ships, with the handle that the Producer object holds in its first field. If the
+library or the object differs from what is expected here, there is no descriptor and the caller polls instead, which
+costs 6 to 31 % more CPU per webhook and up to a millisecond of latency (docs/performance.md).
+
+https://docs.confluent.io/platform/current/clients/librdkafka/html/rdkafka_8h.html
 """
 
 import ctypes
@@ -16,15 +18,16 @@ import confluent_kafka
 from confluent_kafka import Producer
 
 _PRODUCER_BYTES = 176
-"""Size of the Producer object that was looked into: an object of another size may be laid out in another way."""
+"""Size of the Producer object whose layout is known here. An object of another size may be laid out differently."""
 
-_ONE = (1).to_bytes(8, sys.byteorder)  # what an eventfd takes to become readable
+_ONE = (1).to_bytes(8, sys.byteorder)  # makes an eventfd readable
 
 
-def descriptor(producer: Producer) -> int | None:
-    """Readable once there is something for `producer.poll` to report; to be read with `os.eventfd_read`.
+def open_fd(producer: Producer) -> int | None:
+    """Return an eventfd that is readable when `producer.poll` has something to report; None if that is impossible.
 
-    librdkafka's threads write to it for as long as there is the producer: close it after that, or not at all.
+    Read it with `os.eventfd_read`. librdkafka's threads write to it while the producer lives: close it after the
+    producer is gone, or not at all.
     """
     library = _library()
     known = handle(producer)
@@ -34,12 +37,12 @@ def descriptor(producer: Producer) -> int | None:
     event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     library.rd_kafka_queue_io_event_enable(queue, event, _ONE, len(_ONE))
     library.rd_kafka_queue_destroy(queue)
-    producer.poll(0)  # only what comes to an empty queue is told of
+    producer.poll(0)  # librdkafka signals only what arrives in an empty queue
     return event
 
 
 def handle(producer: Producer) -> int | None:
-    """librdkafka's own; None where it is not to be found."""
+    """Return the address of librdkafka's own producer; None if it cannot be found."""
     if Producer.__basicsize__ != _PRODUCER_BYTES:
         return None
     return ctypes.c_void_p.from_address(id(producer) + object.__basicsize__).value
@@ -47,7 +50,7 @@ def handle(producer: Producer) -> int | None:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """The librdkafka that this process already runs, and no second one."""
+    """Return the librdkafka that this process has loaded already; never load a second one."""
     if sys.platform != "linux":
         return None
     folder = Path(confluent_kafka.__file__).parent.with_name("confluent_kafka.libs")
