@@ -13,7 +13,11 @@ ALERTS: list[dict[str, Any]] = [
     for group in yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text("utf-8"))["groups"]
     for rule in group["rules"]
 ]
-CASES: list[dict[str, Any]] = yaml.safe_load((ROOT / "deploy/prometheus/alerts_test.yaml").read_text("utf-8"))["tests"]
+CASES: list[dict[str, Any]] = [
+    case
+    for file in sorted((ROOT / "deploy/prometheus").glob("alerts*_test.yaml"))
+    for case in yaml.safe_load(file.read_text("utf-8"))["tests"]
+]
 BOTH = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 
 
