@@ -100,6 +100,7 @@ def test_the_debug_twin_is_the_same_and_a_shell(images: Images) -> None:
 
 @pytest.mark.timeout(1800)
 def test_built_again_from_nothing_it_has_the_same_digest(images: Images) -> None:
+    images.podman("image", "prune", "--force")  # the layers of the first build, which the second would take
     build(images, f"{images.name}-again", "--no-cache")
     again = images.inspect(images.tag.replace(images.name, f"{images.name}-again"))
     assert again["RootFS"]["Layers"] == images.inspect()["RootFS"]["Layers"]
