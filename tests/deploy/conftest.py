@@ -2,8 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.image import Images, prepare
-from tests.deploy.tools import outcome, tool
+from tests.deploy.image import Images, prepare, remove
 
 
 @pytest.fixture(scope="session")
@@ -11,5 +10,4 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
     """The image and its -debug twin, built once a session and removed at its end."""
     images = prepare(tmp_path_factory.mktemp("image"))
     yield images
-    tags = images.podman("images", "--format={{.Repository}}:{{.Tag}}", "--filter=reference=*sternpost-test-*")
-    outcome(tool("podman"), "rmi", "--force", *tags.split(), environment=images.environment)
+    remove(images)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.tools import DEPLOY, absent, outcome, run, tool
+from tests.deploy.tools import DEPLOY, ROOT, absent, outcome, run, tool
 
 CONTAINERS_CONF = """\
 [engine]
@@ -19,6 +21,14 @@ events_logger = "file"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 """
+
+STORAGE_CONF = """\
+[storage]
+driver = "overlay"
+graphroot = "{folder}/storage"
+runroot = "{folder}/run"
+"""
+"""Storage of the tests' own: nothing that was built before, and nothing that stays."""
 
 BUILD_TIMEOUT_S = 900.0
 
@@ -40,7 +50,10 @@ class Images:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {"CONTAINERS_CONF": str(self.folder / "containers.conf")}
+        return {
+            "CONTAINERS_CONF": str(self.folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
+        }
 
     def podman(self, *arguments: object, timeout_s: float = 120) -> str:
         return run(tool("podman"), *arguments, environment=self.environment, timeout_s=timeout_s)
@@ -88,22 +101,19 @@ def prepare(folder: Path) -> Images:
         tool(name)
     if os.geteuid() != 0:
         absent("root, which mmdebstrap and buildah's chroot isolation need,")
-    (folder / "containers.conf").write_text(CONTAINERS_CONF)
-    images = Images(folder, f"localhost/sternpost-test-{folder.name}", "", "")
-    run(
-        DEPLOY.parent / "tests/deploy/stand_in_bases.sh",
-        folder / "bases",
-        environment=images.environment,
-        timeout_s=600,
-    )
-    build(images, images.name)
-    tags = images.podman("images", "--format={{.Tag}}", images.name).split()
-    plain = next(tag for tag in tags if not tag.endswith("-debug"))
-    return Images(folder, images.name, f"{images.name}:{plain}", f"{images.name}:{plain}-debug")
+    return build(folder, folder / "bases")
 
 
-def build(images: Images, name: str, *options: str) -> None:
-    """Run deploy/build-image over the bases that were made."""
+def build(folder: Path, bases: Path) -> Images:
+    """Run deploy/build-image in storage of its own below `folder`, over the bases that are made in `bases`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "containers.conf").write_text(CONTAINERS_CONF, "utf-8")
+    (folder / "storage.conf").write_text(STORAGE_CONF.format(folder=folder), "utf-8")
+    name = "localhost/sternpost"
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert version is not None
+    images = Images(folder, name, f"{name}:{version[1]}", f"{name}:{version[1]}-debug")
+    run(ROOT / "tests/deploy/stand_in_bases.sh", bases, environment=images.environment, timeout_s=BUILD_TIMEOUT_S)
     run(
         DEPLOY / "build-image",
         name,
@@ -114,9 +124,15 @@ def build(images: Images, name: str, *options: str) -> None:
             "RUNTIME_IMAGE": "localhost/sternpost-stand-in:runtime",
             "BUSYBOX_IMAGE": "localhost/sternpost-stand-in:busybox",
             # The host's certificates, since package registries may be reached through a proxy that has its own.
-            "BUILD_OPTIONS": " ".join(
-                ["--isolation=chroot", "--network=host", "--volume=/etc/ssl/certs:/etc/ssl/certs:ro", *options]
-            ),
+            "BUILD_OPTIONS": "--isolation=chroot --network=host --volume=/etc/ssl/certs:/etc/ssl/certs:ro",
         },
         timeout_s=BUILD_TIMEOUT_S,
     )
+    return images
+
+
+def remove(images: Images) -> None:
+    """Give back the space: hundreds of megabytes."""
+    outcome(tool("podman"), "rm", "--all", "--force", "--time=1", environment=images.environment)
+    outcome(tool("podman"), "rmi", "--all", "--force", environment=images.environment, timeout_s=300)
+    shutil.rmtree(images.folder, ignore_errors=True)

@@ -3,16 +3,16 @@
 #
 # The packages are those that the real images are made of: debian:trixie-slim with python3-venv already in it, and the
 # list of distroless' python3-debian13 (https://github.com/GoogleContainerTools/distroless/blob/main/python3/config.bzl).
-# What they do not stand in for is the registry's digest and signature.
+# What they do not stand in for is the registry's digest and signature. What the folder given has already is taken.
 set -euo pipefail
 folder=$1
 mkdir -p "$folder"
 
-mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' \
+[ -e "$folder/build.tar" ] || mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' \
   --include=ca-certificates,python3,python3-venv trixie "$folder/build.tar"
 
 # Without maintainer scripts, as distroless does it: unpacked packages, and the files that their scripts would make.
-mmdebstrap --quiet --variant=extract \
+[ -e "$folder/runtime.tar" ] || mmdebstrap --quiet --variant=extract \
   --include=base-files,netbase,tzdata,media-types,ca-certificates \
   --include=libc6,libssl3t64,libgcc-s1,libgomp1,libstdc++6 \
   --include=libbz2-1.0,libdb5.3t64,libexpat1,liblzma5,libsqlite3-0,libuuid1,libncursesw6,libtinfo6,zlib1g \
@@ -27,7 +27,7 @@ mmdebstrap --quiet --variant=extract \
   --extract-hook='find "$1"/usr/share/doc -type f ! -name copyright -delete' \
   trixie "$folder/runtime.tar"
 
-mmdebstrap --quiet --variant=extract --include=busybox-static \
+[ -e "$folder/busybox.tar" ] || mmdebstrap --quiet --variant=extract --include=busybox-static \
   --extract-hook='mkdir "$1"/busybox && cp "$1"/usr/bin/busybox "$1"/busybox/ && for name in $("$1"/busybox/busybox --list); do [ "$name" = busybox ] || ln -s busybox "$1/busybox/$name"; done' \
   trixie "$folder/busybox.tar"
 
