@@ -27,7 +27,8 @@ from runtime.kafka.admin import check_topics
 from runtime.kafka.config import for_service
 from runtime.settings.loader import reload, settings_file
 from runtime.settings.model import IngestSettings, Settings
-from runtime.supervisor import Worker, supervise
+from runtime.supervisor import supervise
+from runtime.worker import Worker
 
 log = structlog.get_logger()
 

@@ -18,9 +18,10 @@ from processor.offset_reset import how_to_reset
 from processor.pipeline.records import RawRecord
 from processor.unassigned_partitions import UnassignedPartitions
 from runtime import metrics
-from runtime.errors import ClientUnusableError, DependencyError, InstanceFencedError, ProcessorHaltedError
+from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.config import record_limits
+from runtime.kafka.errors import AUTHORIZATION_ERRORS, access_denied
 from runtime.settings.model import Settings
 
 log = structlog.get_logger()
@@ -39,7 +40,6 @@ TIMEOUT_S = 30.0
 LAG_TIMEOUT_S = 0.5
 """Longest that a lag is waited for."""
 
-_REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 _FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 
@@ -47,6 +47,7 @@ _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCA
 class KafkaGroupConsumer:
     def __init__(self, settings: Settings, instance_id: str, listener: RebalanceListener) -> None:
         processor = settings.processor
+        self._settings = settings
         self._topic = settings.topics.raw
         self._max_records, self._max_bytes = processor.batch_max_records, processor.batch_max_bytes
         self._listener = listener
@@ -196,10 +197,8 @@ class KafkaGroupConsumer:
         # An error that is fatal to a consumer is reported once, as _FATAL, with the reason only in its text.
         if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and _FENCED in error.str()):
             return InstanceFencedError(error.str())
-        if code in _REFUSED:
-            return DependencyError(
-                f"the brokers do not let us read {self._topic}: {error.str()}; grant it, or check kafka.properties"
-            )
+        if code in AUTHORIZATION_ERRORS:
+            return access_denied(self._settings, error, f"read {self._topic}")
         if error.fatal() or code == KafkaError._FATAL or code in _OUT_OF_RANGE:
             return ClientUnusableError(error.name())
         return None

@@ -30,13 +30,14 @@ from runtime.errors import (
     InstanceFencedError,
     ProcessorHaltedError,
 )
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
+from runtime.kafka.admin import KafkaAdmin, check_topics
 from runtime.kafka.config import for_service, record_limits
 from runtime.kafka.errors import why_unreachable
 from runtime.kafka.transactional_producer import check_client
 from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings.model import Settings
-from runtime.supervisor import Worker, supervise
+from runtime.supervisor import supervise
+from runtime.worker import Worker
 from schemas.track_event import load_schema
 
 log = structlog.get_logger()
@@ -185,13 +186,4 @@ class _States:
 
 def _topic_id(settings: Settings) -> str:
     """The cluster's own id of the raw topic: another one once it was deleted and made again."""
-    from confluent_kafka import KafkaException, TopicCollection
-
-    raw = settings.topics.raw
-    topics = TopicCollection([raw])
-    try:
-        asked = KafkaAdmin(settings).ask(lambda admin: admin.describe_topics(topics, request_timeout=ADMIN_TIMEOUT_S))
-        described = asked[raw].result()
-    except KafkaException as error:
-        raise DependencyError(f"the topic {raw} cannot be described: {error.args[0].str()}") from None
-    return str(described.topic_id)
+    return str(KafkaAdmin(settings).describe_topic(settings.topics.raw).topic_id)

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import TopicPartition
-
 from processor.pipeline.dedup_key import received_at_ms
 from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord, headers_of
 from runtime import metrics
+from runtime.kafka.group_offsets import TopicPartition
 from runtime.kafka.transactional_producer import TransactionalProducer
 from runtime.settings.model import Settings
 from schemas import record_headers

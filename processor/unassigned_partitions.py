@@ -10,11 +10,10 @@ import time
 from concurrent.futures import Future
 
 import structlog
-from confluent_kafka import ConsumerGroupState, KafkaException, TopicCollection
 
 from processor.daemon_future import run_in_daemon_thread
 from runtime.errors import SternpostError
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.kafka.admin import ConsumerGroupState, KafkaAdmin
 from runtime.settings.model import Settings
 
 log = structlog.get_logger()
@@ -50,15 +49,11 @@ class UnassignedPartitions:
 
     def _find(self) -> list[int] | None:
         group, topic = self._settings.processor.group_id, self._settings.topics.raw
-        topics, groups = TopicCollection([topic]), [group]
+        admin = KafkaAdmin(self._settings)
         try:
-            admin = KafkaAdmin(self._settings)
-            described = admin.ask(lambda client: client.describe_topics(topics, request_timeout=ADMIN_TIMEOUT_S))
-            members = admin.ask(lambda client: client.describe_consumer_groups(groups, request_timeout=ADMIN_TIMEOUT_S))
-            partitions, group_members = described[topic].result().partitions, members[group].result()
-        except (KafkaException, SternpostError) as error:
-            reason = error.args[0].name() if isinstance(error, KafkaException) else str(error)
-            log.warning("cannot see whether every partition has a member", reason=reason)
+            partitions, group_members = admin.describe_topic(topic).partitions, admin.describe_group(group)
+        except SternpostError as error:
+            log.warning("cannot see whether every partition has a member", reason=str(error))
             return None
         if group_members.state is not ConsumerGroupState.STABLE:  # a rebalance is under way, and a look will follow it
             return []

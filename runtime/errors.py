@@ -9,6 +9,7 @@ SternpostError
  │                                    other credentials
  ├── DependencyError                  Kafka, the registry or a download is missing          69 EX_UNAVAILABLE
  │    │                               something or refuses us
+ │    ├── KafkaRequestError           the brokers do not answer, or refuse what was asked
  │    ├── RegistryUnavailableError    the registry does not answer for now: the only one
  │    │                               of these that may pass by itself
  │    ├── RegistryRefusedError        the registry answers, and does not do what was asked
@@ -53,6 +54,20 @@ class DependencyError(SternpostError):
     """Something outside (a broker, a topic, the registry, a download) is missing or refuses us."""
 
     exit_code = 69
+
+
+class KafkaRequestError(DependencyError):
+    """The brokers do not answer, or refuse what was asked."""
+
+    def __init__(self, problem: str, remedy: str = "", *, name: str = "", detail: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.name = name
+        """The error as librdkafka names it: `TOPIC_ALREADY_EXISTS`, `_TIMED_OUT`; empty if there is none.
+
+        https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka.h (rd_kafka_resp_err_t)
+        """
+        self.detail = detail or problem
+        """The broker's own sentence."""
 
 
 class RegistryMisconfiguredError(ConfigurationError):

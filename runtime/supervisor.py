@@ -1,23 +1,37 @@
-"""One service on one machine: a parent that keeps N worker processes, and the admin listener, going.
+"""One service on one machine: a parent that keeps N worker processes, and the admin listener, running.
 
     parent ── admin listener: /healthz /readyz /metrics
       ├── worker 0 ── the service
       └── worker 1 ── the service
 
-A worker that crashes is started again, after a pause that doubles; one that stops itself with a SternpostError ends
-the service with that error's exit code, since starting it again would not help. SIGTERM and SIGINT reach the workers
-as a request to stop; so does the parent's death, by the end of the pipe between them, so none is ever left behind.
-SIGHUP is passed on.
+What restarts what
+
+| what ends                                     | what happens                                                         |
+| a membership or producer within a processor's | the worker makes both again, after 0.5 to 10 s                       |
+| worker (`ClientUnusableError`)                | (`run_worker` in processor/service.py); its process stays            |
+| a worker process: a crash, a kill, exit code 1| the supervisor starts it again, after 1 to 30 s                      |
+| a worker process, by its own SternpostError   | the service ends with that error's exit code: starting again would   |
+|                                               | not help. Only a code in `passing`, once a worker was ready, is      |
+|                                               | treated as a crash                                                   |
+| the parent                                    | every worker sees the pipe to it close, finishes and ends            |
+| the service                                   | systemd, Kubernetes or a person starts it again                      |
+
+There are two restarts because they cost differently. A broker that is away for a while breaks clients, not processes:
+making only the clients again keeps the compiled pipeline, the schema and the open state, and the other workers
+undisturbed. A fault of ours (a crash, memory, a native library) may have left anything behind in the process, so only a
+new process will do.
+
+SIGTERM and SIGINT reach the workers as a request to stop. SIGHUP is passed on.
 """
 
 import contextlib
+import enum
 import multiprocessing
 import os
-import resource
 import signal
-import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -25,128 +39,246 @@ from typing import Any
 
 import structlog
 
-from runtime import logs, metrics, systemd
+from runtime import admin_listener, logs, metrics, systemd
 from runtime.errors import SternpostError
 from runtime.heartbeat import Heartbeat
 from runtime.settings.model import Settings
+from runtime.worker import Target, run_process
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STABLE_AFTER_S = 60.0
 """A worker that ran this long before it crashed is started again with the first pause."""
 
-Target = Callable[["Worker"], None]
+log = structlog.get_logger()
+
 _spawn = multiprocessing.get_context("spawn")  # a fork would copy threads and librdkafka handles half-alive
 
 
-class Worker:
-    """A worker process's own end: what it is to do, whether it is to stop, how it is."""
+class WorkerState(enum.Enum):
+    """Where a worker process is in its life."""
 
-    def __init__(self, index: int, settings: Settings, pipe: "Connection[Any, Any]", heartbeat: Heartbeat) -> None:
-        self.index = index
-        """0 … workers - 1, the same after a restart."""
-        self.settings = settings
-        self.stopping = threading.Event()
-        """Set once the worker is to finish what it has in hand and return."""
-        self._pipe = pipe
-        self._heartbeat = heartbeat
-        self._said: tuple[bool, str] | None = None
-        self.orphaned = False
-        """Whether the parent is gone."""
-
-    def ready(self, ready: bool, reason: str = "") -> None:
-        """Says whether this worker can do its work now; the service is ready while all of its workers are."""
-        if self._said != (ready, reason):
-            self._said = (ready, reason)
-            with contextlib.suppress(OSError):  # the parent is gone: `stopping` tells
-                self._pipe.send((ready, reason))
-
-    def beat(self) -> None:
-        """Says that the worker's loop goes round; without a beat for `liveness_timeout_s` it counts as hung."""
-        self._heartbeat.beat()
-        logs.count_dropped()
-
-    def watch(self) -> None:
-        """Sets `stopping` on SIGTERM and when the parent goes; Ctrl-C is the parent's to pass on."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a service that reloads takes it over
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-        signal.signal(signal.SIGTERM, lambda *_: self.stopping.set())
-        threading.Thread(target=self._await_parents_death, daemon=True, name="parent-watch").start()
-
-    def _await_parents_death(self) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            self._pipe.recv()
-        self.orphaned = True
-        self.stopping.set()
+    WAITING = "waiting"
+    """It is to be started at `start_at`."""
+    RUNNING = "running"
+    ENDED = "ended"
+    """It is not started again unless someone calls `restart_later`."""
 
 
-class _Slot:
-    """The parent's end of one worker: its process now, and those before it."""
+class WorkerProcess:
+    """The supervisor's side of one worker: its process now, and those before it."""
 
     def __init__(self, index: int, service: str, target: Target, settings: Settings) -> None:
         self.index = index
-        self.arguments = (service, target, index, settings)
         self.heartbeat = Heartbeat()
-        self.pause_s = FIRST_PAUSE_S
         self.start_at: float | None = 0.0
-        """When to start it next; None while it runs or is not to run again."""
+        """When to start it next, as `time.monotonic()`; None while it runs or is not to run again."""
         self.ready, self.reason = False, "starting"
         self.process: BaseProcess | None = None
-        self.pipe: Connection[Any, Any] | None = None
+        self._pipe: Connection[Any, Any] | None = None
+        self._arguments = (service, target, index, settings)
+        self._started_at = 0.0
+        self._pause_s = FIRST_PAUSE_S
+
+    @property
+    def state(self) -> WorkerState:
+        """Where it is in its life."""
+        if self.process is not None:
+            return WorkerState.RUNNING
+        return WorkerState.WAITING if self.start_at is not None else WorkerState.ENDED
 
     def start(self) -> None:
-        """Raises OSError if the system has no process, memory or descriptor left for it."""
-        self.started_at = time.monotonic()
+        """Start the process. Raises OSError if the system has no process, memory or descriptor left for it."""
+        self._started_at = time.monotonic()
         self.heartbeat.beat()
         self.start_at = None
         self.ready, self.reason = False, "starting"
         ours, theirs = _spawn.Pipe()
-        process = _spawn.Process(target=_run, args=(*self.arguments, theirs, self.heartbeat), daemon=False)
-        # Both are inherited: no Ctrl-C, and no hang-up of the terminal, before the worker can handle it.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        process = _spawn.Process(target=run_process, args=(*self._arguments, theirs, self.heartbeat), daemon=False)
         try:
-            process.start()
+            with _signals_held_back():
+                process.start()
         except OSError:
             ours.close()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-            signal.signal(signal.SIGINT, before)
             theirs.close()
-        self.pipe, self.process = ours, process
+        self._pipe, self.process = ours, process
 
     def restart_later(self, now: float) -> None:
-        """After a pause, which doubles up to LONGEST_PAUSE_S."""
-        if now - self.started_at > STABLE_AFTER_S:
-            self.pause_s = FIRST_PAUSE_S
-        self.start_at = now + self.pause_s
-        self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
+        """Set `start_at` after a pause, which doubles up to LONGEST_PAUSE_S."""
+        if now - self._started_at > STABLE_AFTER_S:
+            self._pause_s = FIRST_PAUSE_S
+        self.start_at = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
-    def read(self) -> None:
-        """Takes what the worker said of itself."""
+    def read_reports(self) -> None:
+        """Take over what the worker reported about itself."""
         try:
-            while self.pipe is not None and self.pipe.poll():
-                self.ready, self.reason = self.pipe.recv()
+            while self._pipe is not None and self._pipe.poll():
+                self.ready, self.reason = self._pipe.recv()
         except (EOFError, OSError):
-            self.pipe = None
+            self._pipe = None
+
+    def is_hung(self, now: float, liveness_timeout_s: float) -> bool:
+        """Return whether it runs and has not given a sign of life for so long."""
+        return self.state is WorkerState.RUNNING and now - self.heartbeat.last() > liveness_timeout_s
 
     def signal(self, number: int) -> None:
+        """Send a signal to the process, if it is running."""
         if self.process is not None and self.process.exitcode is None and self.process.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, number)
 
-    def ended(self) -> tuple[int, int] | None:
-        """Its process id and exit code, once; a negative code is the signal that ended it."""
+    def take_exit(self) -> tuple[int, int] | None:
+        """Return process id and exit code, once, if the process has ended; a negative code is the signal's."""
         if self.process is None or self.process.exitcode is None:
             return None
         pid, code = self.process.pid or 0, self.process.exitcode
         self.process.close()
         self.process, self.ready, self.reason = None, False, f"ended with {code}"
-        if self.pipe is not None:
-            self.pipe.close()
-            self.pipe = None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
         return pid, code
+
+    def waitables(self) -> list[Any]:
+        """Return what becomes ready when the process ends or reports something."""
+        sentinel = [] if self.process is None else [self.process.sentinel]
+        return [*sentinel, *([self._pipe] if self._pipe else [])]
+
+
+class Supervisor:
+    """The parent's loop."""
+
+    def __init__(
+        self,
+        service: str,
+        target: Target,
+        workers: int,
+        settings: Settings,
+        *,
+        stop_timeout_s: float,
+        liveness_timeout_s: float,
+        passing: Collection[int] = (),
+    ) -> None:
+        """See `supervise`."""
+        self.workers = [WorkerProcess(index, service, target, settings) for index in range(workers)]
+        self.stop_at: float | None = None
+        """When workers that are still running are killed, as `time.monotonic()`; None until asked to stop."""
+        self.exit_code = 0
+        self._stop_timeout_s = stop_timeout_s
+        self._liveness_timeout_s = liveness_timeout_s
+        self._restarted_codes = frozenset(passing)
+        self._been_ready = False
+        self._wake_read, self._wake_write = os.pipe()
+        self._notifier = systemd.Notifier()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service was asked to stop."""
+        return self.stop_at is not None
+
+    @property
+    def running(self) -> list[WorkerProcess]:
+        """The workers whose process is running."""
+        return [worker for worker in self.workers if worker.state is WorkerState.RUNNING]
+
+    def alive(self) -> tuple[bool, str]:
+        """Return whether no worker is hung, or which one is."""
+        now = time.monotonic()
+        hung = [worker.index for worker in self.workers if worker.is_hung(now, self._liveness_timeout_s)]
+        return (False, f"no heartbeat from worker {hung[0]}") if hung else (True, "")
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether every worker is ready, or what each of the others waits for."""
+        if self.stopping:
+            return False, "stopping"
+        waiting = [
+            f"worker {worker.index}: {worker.reason or 'not ready'}" for worker in self.workers if not worker.ready
+        ]
+        return not waiting, "; ".join(waiting)
+
+    def stop(self) -> None:
+        """Ask every worker to stop, once."""
+        if self.stop_at is None:
+            self.stop_at = time.monotonic() + self._stop_timeout_s
+            for worker in self.workers:
+                worker.signal(signal.SIGTERM)
+
+    def handle_signals(self) -> None:
+        """Have SIGTERM and SIGINT stop the service, and SIGHUP passed on to the workers."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
+
+    def run(self) -> int:
+        """Keep the workers running until the service is to end; return its exit code."""
+        while True:
+            now = time.monotonic()
+            for worker in self.workers:
+                self._tend(worker, now)
+            if self.stopping and not self.running:
+                return self.exit_code
+            ready, reason = self.ready()
+            self._notifier.tell(ready=ready, reason=reason, stopping=self.stopping)
+            self._kill_if_overdue(now)
+            self._wait(now)
+
+    def _tend(self, worker: WorkerProcess, now: float) -> None:
+        """Take note of what happened to a worker, and start it if it is due."""
+        worker.read_reports()
+        self._been_ready = self._been_ready or worker.ready
+        if (ended := worker.take_exit()) is not None:
+            self._on_exit(worker, *ended, now)
+        if not self.stopping and worker.start_at is not None and now >= worker.start_at:
+            try:
+                worker.start()
+            except OSError as error:
+                log.error("worker not started", worker=worker.index, error=str(error))  # noqa: TRY400
+                worker.reason = f"not started: {error}"
+                worker.restart_later(now)
+            if self.stop_at is not None:  # asked for while it had no process id yet
+                worker.signal(signal.SIGTERM)
+
+    def _on_exit(self, worker: WorkerProcess, pid: int, code: int, now: float) -> None:
+        """Decide what the end of a worker means: see the table above."""
+        log_at = log.info if self.stopping and code == 0 else log.error
+        log_at("worker ended", worker=worker.index, exit_code=code)
+        metrics.mark_process_dead(pid)
+        if self.stopping:
+            self.exit_code = self.exit_code or max(0, code)
+        elif code in _final_codes() and not (code in self._restarted_codes and self._been_ready):
+            self.exit_code = code
+            self.stop()
+        else:
+            worker.restart_later(now)
+
+    def _kill_if_overdue(self, now: float) -> None:
+        if self.stop_at is None or now <= self.stop_at:
+            return
+        log.error("killing workers that did not stop in time", workers=[worker.index for worker in self.running])
+        for worker in self.running:
+            worker.signal(signal.SIGKILL)
+        self.stop_at = now + self._stop_timeout_s
+        self.exit_code = self.exit_code or 1
+
+    def _wait(self, now: float) -> None:
+        """Wait for a signal, a worker's end or report, or the next deadline."""
+        deadlines = [worker.start_at for worker in self.workers if worker.start_at is not None and not self.stopping]
+        if self.stop_at is not None:
+            deadlines.append(self.stop_at)
+        timeout_s = max(0.0, min(deadlines) - now) if deadlines else None
+        waited = [self._wake_read, *(waitable for worker in self.running for waitable in worker.waitables())]
+        if self._wake_read in wait(waited, timeout_s):
+            os.read(self._wake_read, 4096)
+
+    def _on_stop_signal(self, _: int, __: FrameType | None) -> None:
+        self.stop()
+        os.write(self._wake_write, b"\0")
+
+    def _on_hangup(self, number: int, _: FrameType | None) -> None:
+        for worker in self.workers:
+            worker.signal(number)
 
 
 def supervise(
@@ -160,129 +292,51 @@ def supervise(
     liveness_timeout_s: float = 60.0,
     passing: Collection[int] = (),
 ) -> int:
-    """Runs `target` in `workers` processes until SIGTERM or SIGINT, and gives the exit code.
+    """Run `target` in `workers` processes until SIGTERM or SIGINT; return the exit code.
 
     `target` is a module-level function, called in each process with its Worker; it returns once `stopping` is set.
-    Workers still there `stop_timeout_s` after the request to stop are killed. `admin` is host and port of the
-    admin listener. A worker that ends with one of the codes `passing` is started again where one was ready before.
+    Workers that are still running `stop_timeout_s` after the request to stop are killed. `admin` is the host and port
+    of the admin listener. A worker that ends with one of the codes `passing` is started again if one was ready before.
     """
-    from runtime import admin_listener
-
-    log = structlog.get_logger()
-    wake_read, wake_write = os.pipe()
-    stop_at: list[float] = []
-    slots = [_Slot(index, service, target, settings) for index in range(workers)]
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if not stop_at:
-            stop_at.append(time.monotonic() + stop_timeout_s)
-            for slot in slots:
-                slot.signal(signal.SIGTERM)
-        os.write(wake_write, b"\0")
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        for slot in slots:
-            slot.signal(number)
-
-    def alive() -> tuple[bool, str]:
-        now = time.monotonic()
-        hung = [s.index for s in slots if s.process and now - s.heartbeat.last() > liveness_timeout_s]
-        return (False, f"no heartbeat from worker {hung[0]}") if hung else (True, "")
-
-    def ready() -> tuple[bool, str]:
-        if stop_at:
-            return False, "stopping"
-        waiting = [f"worker {s.index}: {s.reason or 'not ready'}" for s in slots if not s.ready]
-        return not waiting, "; ".join(waiting)
-
+    supervisor = Supervisor(
+        service,
+        target,
+        workers,
+        settings,
+        stop_timeout_s=stop_timeout_s,
+        liveness_timeout_s=liveness_timeout_s,
+        passing=passing,
+    )
     logs.take_over_streams()
     metrics.enable_multiprocess()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    signal.signal(signal.SIGHUP, pass_on)
-    listener = admin_listener.serve(*admin, ready=ready, alive=alive)
+    supervisor.handle_signals()
+    listener = admin_listener.serve(*admin, ready=supervisor.ready, alive=supervisor.alive)
     log.info("started", workers=workers, admin_port=listener.port, pid=os.getpid())
-    code, been_ready = 0, False
-    notifier = systemd.Notifier()
     try:
-        while True:
-            now = time.monotonic()
-            for slot in slots:
-                slot.read()
-                been_ready = been_ready or slot.ready
-                if (ended := slot.ended()) is not None:
-                    pid, worker_code = ended
-                    log_at = log.info if stop_at and worker_code == 0 else log.error
-                    log_at("worker ended", worker=slot.index, exit_code=worker_code)
-                    metrics.mark_process_dead(pid)
-                    if stop_at:
-                        code = code or max(0, worker_code)
-                    elif worker_code in _final_codes() and not (worker_code in passing and been_ready):
-                        code = worker_code
-                        stop(signal.SIGTERM, None)
-                    else:
-                        slot.restart_later(now)
-                if not stop_at and slot.start_at is not None and now >= slot.start_at:
-                    try:
-                        slot.start()
-                    except OSError as error:
-                        log.error("worker not started", worker=slot.index, error=str(error))  # noqa: TRY400
-                        slot.reason = f"not started: {error}"
-                        slot.restart_later(now)
-                    if stop_at:  # asked for while it had no process id yet
-                        slot.signal(signal.SIGTERM)
-            running = [slot for slot in slots if slot.process is not None]
-            if stop_at and not running:
-                return code
-            is_ready, reason = ready()
-            notifier.tell(ready=is_ready, reason=reason, stopping=bool(stop_at))
-            if stop_at and now > stop_at[0]:
-                log.error("killing workers that did not stop in time", workers=[slot.index for slot in running])
-                for slot in running:
-                    slot.signal(signal.SIGKILL)
-                stop_at[0] = now + stop_timeout_s
-                code = code or 1
-            deadlines = [s.start_at for s in slots if s.start_at is not None and not stop_at] + stop_at[:1]
-            timeout = max(0.0, min(deadlines) - now) if deadlines else None
-            waited: list[Any] = [wake_read]
-            for slot in running:
-                waited += [slot.process.sentinel, *([slot.pipe] if slot.pipe else [])]  # type: ignore[union-attr]
-            if wake_read in wait(waited, timeout):
-                os.read(wake_read, 4096)
+        return supervisor.run()
     finally:
         listener.close()
 
 
-def raise_file_limit() -> None:
-    """Lets the process open as many files as it may: thousands of connections, and files of each partition's state, are
-    more than the 1,024 of most shells and services."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Keep Ctrl-C and a terminal's hang-up from a process that is being started, which cannot handle them yet.
+
+    Both are inherited by it.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        signal.signal(signal.SIGINT, before)
+
+
+def _subclasses(kind: type[SternpostError]) -> set[type[SternpostError]]:
+    return {kind}.union(*(_subclasses(below) for below in kind.__subclasses__()))
 
 
 def _final_codes() -> set[int]:
-    """Exit codes after which starting the worker again would not help: those of our own errors but the plain 1."""
-    return {error.exit_code for error in SternpostError.__subclasses__()} - {1}
-
-
-def _run(service: str, target: Target, index: int, settings: Settings, pipe: Any, heartbeat: Heartbeat) -> None:
-    """A worker process."""
-    raise_file_limit()
-    metrics.open_counters()
-    worker = Worker(index, settings, pipe, heartbeat)
-    worker.watch()
-    logs.configure(settings.log, service=service, worker=index)
-    logs.take_over_streams()
-    log = structlog.get_logger()
-    try:
-        target(worker)
-    except SternpostError as error:
-        log.error("stopped", error=str(error))  # noqa: TRY400 (a message for people, not a fault of ours)
-        raise SystemExit(error.exit_code) from None
-    except Exception:
-        log.exception("crashed")
-        raise SystemExit(1) from None
-    finally:
-        logs.count_dropped()
-        if worker.orphaned:
-            metrics.remove_shared_folder()
+    """Return the exit codes after which starting the worker again would not help: our errors' but the plain 1."""
+    return {error.exit_code for error in _subclasses(SternpostError)} - {1}

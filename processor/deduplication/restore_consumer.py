@@ -8,16 +8,13 @@ from processor.deduplication.state_store import DISORDER_MS
 from processor.pipeline.records import Headers, RawRecord
 from runtime.errors import ClientUnusableError
 from runtime.kafka.clients import make_consumer
-from runtime.kafka.errors import TIMEOUT_ERRORS
+from runtime.kafka.errors import PASSING_ERRORS
 from runtime.settings.model import Settings
 
 CHUNK = 10_000
 """Records read at a time."""
 
 TIMEOUT_S = 30.0
-
-_TRANSIENT = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *TIMEOUT_ERRORS)
-"""Errors that the client goes on after by itself: of a consumer's errors, `retriable()` is never true."""
 
 _NOWHERE = 1 << 63
 
@@ -53,7 +50,7 @@ class KafkaRestoreConsumer:
         for message in self._connected().consume(CHUNK, timeout_s):
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                if error.code() not in _TRANSIENT:
+                if error.code() not in PASSING_ERRORS:
                     raise ClientUnusableError(error.name())
                 continue
             partition: int = message.partition()  # type: ignore[assignment]
@@ -106,7 +103,7 @@ class KafkaRestoreConsumer:
                     return int(message.timestamp()[1])
                 if error.code() == KafkaError._PARTITION_EOF:
                     return None
-                if error.code() not in _TRANSIENT:
+                if error.code() not in PASSING_ERRORS:
                     break
         raise ClientUnusableError(f"the record at {self._topic}[{partition}]@{offset} cannot be read")
 

@@ -1,42 +1,175 @@
-"""Topics, groups and offsets, by one client that is kept until its answers are there."""
+"""Topics, configurations, groups, offsets and ACLs, by one client that is kept until its answers are there."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    IsolationLevel,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ClusterMetadata,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+)
 
-from runtime.errors import DependencyError
+from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.clients import make_admin
 from runtime.kafka.errors import failures_of, unreachable
+from runtime.kafka.retry import TIMEOUT_S, gather_results
 from runtime.settings.model import Settings
 
-ADMIN_TIMEOUT_S = 15
+__all__ = [
+    "AclBinding",
+    "AclOperation",
+    "AclPermissionType",
+    "ClusterMetadata",
+    "ConsumerGroupState",
+    "KafkaAdmin",
+    "NewTopic",
+    "ResourcePatternType",
+    "ResourceType",
+    "check_topics",
+    "cluster_metadata",
+    "missing_topics",
+]
+
+ADMIN_TIMEOUT_S = TIMEOUT_S
 
 FIRST_TRY_S = 0.25
-"""Tries double in length: between two, a client tells why brokers cannot be reached."""
+"""Each further try takes twice as long: between two, a client says why brokers are unreachable."""
+
+FROM_BEGINNING, FROM_END = -2, -1
+"""librdkafka's logical offsets."""
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 
 class KafkaAdmin:
-    """An AdminClient. librdkafka fails what a client has not answered once that client is collected, so `ask` returns
-    only when all is answered."""
+    """The admin client.
+
+    librdkafka fails every request of a client that was collected before it was answered; so each method returns only
+    when its answers are there. Each raises KafkaRequestError if the brokers refuse, and DependencyError with the reason
+    if none can be reached.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ConfigurationError."""
+        """Make the client, without connecting. Raises ConfigurationError."""
         self._settings = settings
         self._client = make_admin(settings)
 
     def metadata(self, topic: str | None = None, timeout_s: float | None = None) -> ClusterMetadata:
-        """Brokers and topics, or the one topic. Raises DependencyError with the reason if no broker answers."""
+        """Return the brokers and all topics, or one topic."""
         return cluster_metadata(self._settings, self._client, topic, timeout_s)
 
+    def create_topics(self, topics: Sequence[NewTopic], *, validate_only: bool = False) -> dict[str, KafkaRequestError]:
+        """Create topics, or only ask whether they could be; return those that were refused, by name."""
+        limits = {"operation_timeout": TIMEOUT_S, "request_timeout": TIMEOUT_S}
+        asked = self.ask(lambda client: client.create_topics(list(topics), **limits, validate_only=validate_only))
+        return self._refused(asked)
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        """Delete topics."""
+        limits = {"operation_timeout": TIMEOUT_S, "request_timeout": TIMEOUT_S}
+        self._results(self.ask(lambda client: client.delete_topics(list(names), **limits)))
+
+    def create_partitions(self, topic: str, total: int) -> None:
+        """Increase the topic's number of partitions to `total`."""
+        limits = {"operation_timeout": TIMEOUT_S, "request_timeout": TIMEOUT_S}
+        self._results(self.ask(lambda client: client.create_partitions([NewPartitions(topic, total)], **limits)))
+
+    def describe_topic(self, topic: str, *, authorized_operations: bool = False) -> Any:
+        """Return the topic's confluent_kafka.TopicDescription: id, partitions, rights of this user."""
+        topics = TopicCollection([topic])
+        asked = self.ask(
+            lambda client: client.describe_topics(
+                topics, include_authorized_operations=authorized_operations, request_timeout=TIMEOUT_S
+            )
+        )
+        return self._results(asked)[topic]
+
+    def describe_configs(
+        self, kind: ResourceType, names: Iterable[str]
+    ) -> tuple[dict[str, dict[str, str]], dict[str, KafkaRequestError]]:
+        """Return the configurations that the cluster tells, by resource name, and the refusals for the others."""
+        told: dict[str, dict[str, str]] = {}
+        refused: dict[str, KafkaRequestError] = {}
+        for name in names:  # one a call: the client takes one broker at a time
+            try:
+                [entries] = self._results(self.ask(self._config_request(ConfigResource(kind, name)))).values()
+            except KafkaRequestError as error:
+                refused[name] = error
+            else:
+                told[name] = {key: str(entry.value) for key, entry in entries.items() if entry.value is not None}
+        return told, refused
+
+    def describe_group(self, group: str) -> Any:
+        """Return the group's confluent_kafka.ConsumerGroupDescription."""
+        try:
+            return gather_results(
+                lambda wait_s: self.ask(lambda client: client.describe_consumer_groups([group], request_timeout=wait_s))
+            )[group]
+        except KafkaException as error:
+            raise unreachable(self._settings, error) from None
+
+    def offsets(self, topic: str, wanted: Mapping[int, int], *, stable: bool = True) -> dict[int, int]:
+        """Return an offset for each partition, by what `wanted` has for it.
+
+        FROM_BEGINNING; FROM_END, which is the last stable offset if `stable`, else the high watermark; or a time in
+        milliseconds since the Unix epoch, for the first record then or later: -1 if there is none so late.
+        """
+        if not wanted:
+            return {}
+        level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+        asked = {TopicPartition(topic, partition): _offset_spec(at) for partition, at in wanted.items()}
+        try:
+            found = gather_results(
+                lambda wait_s: self.ask(
+                    lambda client: client.list_offsets(asked, isolation_level=level, request_timeout=wait_s)
+                )
+            )
+        except KafkaException as error:
+            raise unreachable(self._settings, error) from None
+        return {at.partition: result.offset for at, result in found.items()}
+
+    def create_acls(self, bindings: Sequence[AclBinding]) -> None:
+        """Add ACLs; those that are there already stay."""
+        self._results(self.ask(lambda client: client.create_acls(list(bindings), request_timeout=TIMEOUT_S)))
+
+    def describe_acls(self) -> list[AclBinding]:
+        """Return all ACLs; none if no authorizer is on, which the client does not tell from an error."""
+        everything = AclBindingFilter(
+            ResourceType.ANY,
+            None,  # type: ignore[arg-type]
+            ResourcePatternType.ANY,
+            None,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        asked = self.ask(lambda client: {"acls": client.describe_acls(everything, request_timeout=TIMEOUT_S)})
+        found: list[AclBinding] = self._results(asked)["acls"]
+        return found
+
     def ask(self, question: Callable[[AdminClient], Mapping[K, "Future[T]"]]) -> dict[K, "Future[T]"]:
-        """The answers to a question, all of them there: `ask(lambda client: client.delete_topics(["a"]))`.
+        """Return a request's answers once all of them are there. Prefer the methods above.
 
         Raises DependencyError with the reason if no broker can be reached. What brokers refuse is in the futures.
         """
@@ -51,6 +184,33 @@ class KafkaAdmin:
         self._client.poll(0)
         return answers
 
+    def _results(self, answers: Mapping[K, "Future[T]"]) -> dict[K, T]:
+        try:
+            return {of: answer.result() for of, answer in answers.items()}
+        except KafkaException as error:
+            raise unreachable(self._settings, error) from None
+
+    def _refused(self, answers: Mapping[K, "Future[Any]"]) -> dict[K, KafkaRequestError]:
+        refused: dict[K, KafkaRequestError] = {}
+        for of, answer in answers.items():
+            try:
+                answer.result()
+            except KafkaException as error:
+                refused[of] = unreachable(self._settings, error)
+        return refused
+
+    @staticmethod
+    def _config_request(resource: ConfigResource) -> Callable[[AdminClient], dict[ConfigResource, "Future[Any]"]]:
+        return lambda client: client.describe_configs([resource], request_timeout=TIMEOUT_S)
+
+
+def _offset_spec(at: int) -> OffsetSpec:
+    if at == FROM_BEGINNING:
+        return OffsetSpec.earliest()  # type: ignore[no-untyped-call, no-any-return]
+    if at == FROM_END:
+        return OffsetSpec.latest()  # type: ignore[no-untyped-call, no-any-return]
+    return OffsetSpec.for_timestamp(at)  # type: ignore[no-any-return]
+
 
 def cluster_metadata(
     settings: Settings,
@@ -60,10 +220,10 @@ def cluster_metadata(
     *,
     poll: bool = True,
 ) -> ClusterMetadata:
-    """`list_topics` of any client, ended as soon as it is known why no broker can be reached. Raises DependencyError.
+    """Return the cluster's metadata, through any client.
 
-    `timeout_s`: ADMIN_TIMEOUT_S unless told. `poll` serves the client's callbacks in this thread; without, another
-    thread has to.
+    `timeout_s` is ADMIN_TIMEOUT_S by default. `poll` serves the client's callbacks in this thread; without it, another
+    thread has to. Raises DependencyError as soon as it is known why no broker can be reached.
     """
     begun = time.monotonic()
     deadline = begun + (ADMIN_TIMEOUT_S if timeout_s is None else timeout_s)
@@ -87,13 +247,16 @@ def cluster_metadata(
 
 
 def missing_topics(settings: Settings, names: Iterable[str]) -> list[str]:
-    """Those of the topics that the cluster does not have. Raises DependencyError if no broker answers."""
+    """Return those of the topics that the cluster does not have. Raises DependencyError if no broker answers."""
     found = KafkaAdmin(settings).metadata().topics
     return [name for name in names if name not in found]
 
 
 def check_topics(settings: Settings, names: Iterable[str]) -> None:
-    """Raises DependencyError, saying which command makes them, if a topic is missing or no broker answers."""
+    """Check that the topics exist.
+
+    Raises DependencyError if one is missing, naming the command that creates it, or if no broker answers.
+    """
     if missing := missing_topics(settings, names):
         raise DependencyError(
             f"Kafka at {settings.kafka.bootstrap_servers} has no topic {' and no '.join(missing)}; "

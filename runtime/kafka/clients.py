@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, libversion, version
 from confluent_kafka.admin import AdminClient
 
 from runtime.errors import ConfigurationError
@@ -55,6 +55,12 @@ def make_producer(
     `make_consumer`.
     """
     return _make(Producer, settings, producer_config(settings, fixed, defaults), on_error)
+
+
+def client_version() -> tuple[str, tuple[int, int]]:
+    """Return the client libraries' versions as text, and librdkafka's major and minor number."""
+    text, number = libversion()
+    return f"confluent-kafka {version()}, librdkafka {text}", (number >> 24, (number >> 16) & 0xFF)
 
 
 def _make(kind: type[Client], settings: Settings, config: dict[str, Any], on_error: OnError | None = None) -> Client:

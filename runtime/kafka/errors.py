@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 
-from runtime.errors import DependencyError
+from runtime.errors import KafkaRequestError
 from runtime.settings.model import Settings
 
 LEADERSHIP_ERRORS = (
@@ -31,6 +31,9 @@ TIMEOUT_ERRORS = (
     *LEADERSHIP_ERRORS,
 )
 """Only a part of the cluster answers."""
+
+TIMEOUT_NAMES = frozenset(KafkaError(code).name() for code in TIMEOUT_ERRORS)
+"""The same, as `KafkaRequestError.name` has them."""
 
 CONNECTION_ERRORS = (
     KafkaError._TRANSPORT,
@@ -152,35 +155,49 @@ def why_unreachable(settings: Settings) -> str:
     return str(failure) if failure else ""
 
 
-def unreachable(settings: Settings, error: BaseException) -> DependencyError:
-    """The error for a cluster that does not answer, or does not let us, from what a client raised."""
-    servers = settings.kafka.bootstrap_servers
+def unreachable(settings: Settings, error: BaseException) -> KafkaRequestError:
+    """Return the error for brokers that do not answer or refuse what was asked, from what a client raised."""
     reason = error.args[0] if isinstance(error, KafkaException) and error.args else None
+    servers = settings.kafka.bootstrap_servers
     if not isinstance(reason, KafkaError):
-        return DependencyError(f"Kafka at {servers} does not answer ({error}); check kafka.bootstrap_servers")
-    detail = reason.str()
+        return KafkaRequestError(f"Kafka at {servers} does not answer ({error})", "check kafka.bootstrap_servers")
+    return request_error(settings, reason)
+
+
+def request_error(settings: Settings, reason: KafkaError) -> KafkaRequestError:
+    """Return the error for what a broker or librdkafka said."""
+    servers, name, detail = settings.kafka.bootstrap_servers, reason.name(), reason.str()
     if reason.code() in AUTHORIZATION_ERRORS:
         return access_denied(settings, reason)
     failures = failures_of(servers)
     why = failures.reason() if reason.code() in (*CONNECTION_ERRORS, *TIMEOUT_ERRORS) else None
     if why is not None and failures.are_everywhere():
-        return DependencyError(f"no Kafka broker at {servers} answers ({why})")
+        return KafkaRequestError(f"no Kafka broker at {servers} answers ({why})", name=name, detail=detail)
     if reason.code() in TIMEOUT_ERRORS:
-        return DependencyError(
+        return KafkaRequestError(
             f"Kafka at {servers} does not answer in time ({why or detail}): brokers are down, or have only just come "
-            "back; `sternpost doctor` says which"
+            "back",
+            "`sternpost doctor` says which",
+            name=name,
+            detail=detail,
         )
-    return DependencyError(
-        f"no Kafka broker at {servers} answers ({why or detail}); check kafka.bootstrap_servers, and kafka.properties "
-        "if the cluster wants TLS or SASL"
+    if reason.code() > 0:  # a broker's answer; librdkafka's own errors are negative
+        return KafkaRequestError(f"Kafka at {servers} refused the request ({detail})", name=name, detail=detail)
+    return KafkaRequestError(
+        f"no Kafka broker at {servers} answers ({why or detail})",
+        "check kafka.bootstrap_servers, and kafka.properties if the cluster wants TLS or SASL",
+        name=name,
+        detail=detail,
     )
 
 
-def access_denied(settings: Settings, reason: KafkaError, what: str = "do that") -> DependencyError:
+def access_denied(settings: Settings, reason: KafkaError, what: str = "do that") -> KafkaRequestError:
     """Return the error for a right that this user lacks. `what` completes "does not let this user …"."""
-    return DependencyError(
+    return KafkaRequestError(
         f"Kafka at {settings.kafka.bootstrap_servers} does not let this user {what} ({reason.str()})",
         "`sternpost acls` prints the rights that each role needs",
+        name=reason.name(),
+        detail=reason.str(),
     )
 
 

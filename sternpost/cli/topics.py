@@ -46,7 +46,7 @@ def create(settings: Settings, as_json: bool) -> None:
         click.echo(f"{name}: {'created' if name in created else 'exists; `sternpost topics check` checks it'}")
 
 
-@command.command()
+@command.command("grow")
 @click.option(
     "--partitions", type=click.IntRange(1), required=True, help="Number of partitions that each topic is to have."
 )

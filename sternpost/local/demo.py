@@ -128,7 +128,7 @@ def run(settings: Settings, url: str) -> Outcome:
 
 def _await_processor(settings: Settings) -> None:
     """Waits until the group has committed the end of every raw partition, and what it wrote can be read."""
-    from sternpost.operations.committed_offsets import processor_offsets
+    from sternpost.operations.status.consumer_group import processor_offsets
 
     topics = settings.topics
     ends = {span.partition: span.end for span in range_consumer.readable_ranges(settings, topics.raw)}

@@ -3,14 +3,19 @@
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from runtime.errors import DependencyError
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.errors import DependencyError, KafkaRequestError
+from runtime.kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    KafkaAdmin,
+    ResourcePatternType,
+    ResourceType,
+)
+from runtime.kafka.range_consumer import READER_GROUP
 from runtime.settings.model import Settings
-
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AclBinding
 
 
 class Role(StrEnum):
@@ -46,9 +51,6 @@ INTERNAL_TOPICS = ("__transaction_state", "__consumer_offsets")
 
 DOCTOR_TOPICS = "sternpost-doctor-"
 """What the names of the topics begin with that `doctor` makes for a moment, to ask the brokers the time."""
-
-READER_GROUP = "sternpost-reader"
-"""The commands that read without being a member still ask for this group's coordinator."""
 
 
 def grants(settings: Settings, role: Role, replay_topics: Sequence[str] = ()) -> list[Grant]:
@@ -114,33 +116,19 @@ def commands(settings: Settings, grants: Sequence[Grant], principal: str) -> lis
 
 
 def create(settings: Settings, grants: Sequence[Grant], principal: str) -> None:
-    """Gives these grants; those that are there stay. Raises DependencyError, also where no authorizer is on."""
-    from confluent_kafka import KafkaError, KafkaException
-
-    wanted = bindings(grants, principal)
-    asked = KafkaAdmin(settings).ask(lambda client: client.create_acls(wanted, request_timeout=ADMIN_TIMEOUT_S))
-    for future in asked.values():
-        try:
-            future.result()
-        except KafkaException as error:
-            code = error.args[0].code()
-            hint = {
-                KafkaError.SECURITY_DISABLED: "set authorizer.class.name on the brokers first",
-                KafkaError.CLUSTER_AUTHORIZATION_FAILED: "creating ACLs takes a user that may Alter the cluster",
-            }.get(code, "check kafka.properties")
-            raise DependencyError(f"the ACLs could not be created: {error.args[0].str()}; {hint}") from None
+    """Create ACLs for these grants; existing ones stay. Raises DependencyError, also if no authorizer is on."""
+    try:
+        KafkaAdmin(settings).create_acls(bindings(grants, principal))
+    except KafkaRequestError as error:
+        hint = {
+            "SECURITY_DISABLED": "set authorizer.class.name on the brokers first",
+            "CLUSTER_AUTHORIZATION_FAILED": "creating ACLs takes a user that may Alter the cluster",
+        }.get(error.name, "check kafka.properties")
+        raise DependencyError(f"the ACLs could not be created: {error.detail}; {hint}") from None
 
 
-def bindings(grants: Sequence[Grant], principal: str) -> "list[AclBinding]":
+def bindings(grants: Sequence[Grant], principal: str) -> list[AclBinding]:
     """In the client's form, one an operation."""
-    from confluent_kafka.admin import (
-        AclBinding,
-        AclOperation,
-        AclPermissionType,
-        ResourcePatternType,
-        ResourceType,
-    )
-
     types: dict[str, Any] = {
         "topic": ResourceType.TOPIC,
         "group": ResourceType.GROUP,

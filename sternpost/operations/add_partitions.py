@@ -6,11 +6,10 @@ deduplication is by partition, so a second try in a new one is not recognised. H
 """
 
 import time
-from functools import partial
 
-from runtime.errors import CheckFailedError, DependencyError
+from runtime.errors import CheckFailedError, DependencyError, KafkaRequestError
 from runtime.kafka import range_consumer
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, check_topics
+from runtime.kafka.admin import KafkaAdmin, check_topics
 from runtime.settings.model import Settings
 from sternpost.operations.status import consumer_group, service
 
@@ -21,9 +20,6 @@ def increase_partitions(settings: Settings, partitions: int, *, force: bool) -> 
     The topic of events first, and dead letters before raw: what comes of a new raw partition finds one there. Raises
     CheckFailedError where something is on its way, unless `force`, and DependencyError.
     """
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient, NewPartitions
-
     topics = settings.topics
     ordered = [topics.events, topics.dead_letters, topics.raw]
     check_topics(settings, ordered)
@@ -38,20 +34,11 @@ def increase_partitions(settings: Settings, partitions: int, *, force: bool) -> 
     admin = KafkaAdmin(settings)
     grown = {name: number for name, number in have.items() if number < partitions}
     for name in grown:
-        wanted = [NewPartitions(name, partitions)]
         try:
-            admin.ask(
-                partial(
-                    AdminClient.create_partitions,
-                    new_partitions=wanted,
-                    request_timeout=ADMIN_TIMEOUT_S,
-                    operation_timeout=ADMIN_TIMEOUT_S,
-                )
-            )[name].result()
-        except KafkaException as error:
+            admin.create_partitions(name, partitions)
+        except KafkaRequestError as error:
             raise DependencyError(
-                f"{name} could not be given {partitions} partitions: {error.args[0].str()}; run it again once that is "
-                "mended"
+                f"{name} could not be given {partitions} partitions: {error.detail}; run it again once that is fixed"
             ) from None
     return grown
 

@@ -5,39 +5,12 @@ Redpanda lists neither `min.insync.replicas` nor others that it has no use for
 offers keep what they manage to themselves. So what is not told is no value, and never an error.
 """
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, ResourceType
-
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
+from runtime.errors import KafkaRequestError
 
 Configs = Mapping[str, str]
 """Those that are told, by name."""
-
-
-def describe(
-    admin: KafkaAdmin, kind: ResourceType, names: Iterable[str]
-) -> tuple[dict[str, Configs], dict[str, KafkaError]]:
-    """The configurations by the resource's name, and why there is none for the others."""
-    asked: dict[str, Future[dict[str, ConfigEntry]]] = {}
-    for name in names:  # one a call: the client takes one broker at a time
-        [asked[name]] = admin.ask(partial(_describe, resources=[ConfigResource(kind, name)])).values()
-    told: dict[str, Configs] = {}
-    refused: dict[str, KafkaError] = {}
-    for name, future in asked.items():
-        try:
-            told[name] = {key: str(entry.value) for key, entry in future.result().items() if entry.value is not None}
-        except KafkaException as error:
-            refused[name] = error.args[0]
-    return told, refused
-
-
-def _describe(client: AdminClient, resources: list[ConfigResource]) -> Mapping[ConfigResource, Future[Any]]:
-    return client.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_S)
 
 
 def whole(configs: Configs, key: str) -> int | None:
@@ -48,11 +21,6 @@ def whole(configs: Configs, key: str) -> int | None:
         return None
 
 
-def does_not_tell(reason: KafkaError) -> bool:
-    """Whether the cluster has no answer to the question, rather than none for this user or none just now."""
-    return reason.code() in (
-        KafkaError.UNSUPPORTED_VERSION,
-        KafkaError._UNSUPPORTED_FEATURE,
-        KafkaError.INVALID_REQUEST,
-        KafkaError.POLICY_VIOLATION,
-    )
+def does_not_tell(reason: KafkaRequestError) -> bool:
+    """Return whether the cluster has no answer to the question, rather than none for this user or none just now."""
+    return reason.name in ("UNSUPPORTED_VERSION", "_UNSUPPORTED_FEATURE", "INVALID_REQUEST", "POLICY_VIOLATION")

@@ -8,12 +8,9 @@ setting alone if it refuses.
 
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import NewTopic
-
-from runtime.errors import DependencyError
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
-from runtime.kafka.errors import TIMEOUT_ERRORS, unreachable
+from runtime.errors import DependencyError, KafkaRequestError
+from runtime.kafka.admin import KafkaAdmin, NewTopic
+from runtime.kafka.errors import TIMEOUT_NAMES
 from runtime.settings.model import Settings
 
 CLUSTER_DEFAULT = -1
@@ -46,29 +43,25 @@ def create(settings: Settings, wanted: Sequence[NewTopic]) -> list[str]:
 
 def _submit(
     admin: KafkaAdmin, topics: Sequence[NewTopic], *, validate_only: bool = False
-) -> list[tuple[NewTopic, KafkaError]]:
-    """Those that the cluster refuses. One that is there already is not among them."""
-    limits = {"operation_timeout": ADMIN_TIMEOUT_S, "request_timeout": ADMIN_TIMEOUT_S}
-    asked = admin.ask(lambda client: client.create_topics(list(topics), **limits, validate_only=validate_only))
-    refused = []
-    for topic in topics:
-        try:
-            asked[topic.topic].result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                refused.append((topic, error.args[0]))
-    return refused
+) -> list[tuple[NewTopic, KafkaRequestError]]:
+    """Create topics and return those that the cluster refuses; one that exists already is not among them."""
+    refused = admin.create_topics(topics, validate_only=validate_only)
+    return [
+        (topic, refused[topic.topic])
+        for topic in topics
+        if topic.topic in refused and refused[topic.topic].name != "TOPIC_ALREADY_EXISTS"
+    ]
 
 
-def _refused(settings: Settings, admin: KafkaAdmin, topic: NewTopic, reason: KafkaError) -> DependencyError:
+def _refused(settings: Settings, admin: KafkaAdmin, topic: NewTopic, reason: KafkaRequestError) -> DependencyError:
     """The error that names the setting at fault, as far as the cluster lets us find it."""
-    if reason.name().endswith("AUTHORIZATION_FAILED") or reason.code() in TIMEOUT_ERRORS:
-        return unreachable(settings, KafkaException(reason))
+    if reason.name.endswith("AUTHORIZATION_FAILED") or reason.name in TIMEOUT_NAMES:
+        return reason
     problem = f"the cluster does not create the topic {topic.topic}"
-    said = reason.str().rstrip(".")
-    if reason.code() == KafkaError.INVALID_REPLICATION_FACTOR:
+    said = reason.detail.rstrip(".")
+    if reason.name == "INVALID_REPLICATION_FACTOR":
         return _replication(settings, admin, f"{problem} ({said})")
-    if reason.code() == KafkaError.INVALID_PARTITIONS:
+    if reason.name == "INVALID_PARTITIONS":
         return DependencyError(f"{problem} with {topic.num_partitions} partitions ({said})", "change topics.partitions")
     bare = NewTopic(topic.topic, topic.num_partitions, topic.replication_factor)
     if not _takes(admin, bare):

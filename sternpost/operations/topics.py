@@ -4,9 +4,8 @@ import time
 from enum import StrEnum
 from typing import NamedTuple
 
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, missing_topics
+from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, ResourceType, missing_topics
 from runtime.kafka.config import topic_configs
-from runtime.kafka.errors import unreachable
 from runtime.settings.model import Settings
 from sternpost.operations import described_configs, topic_creation
 
@@ -57,9 +56,7 @@ def create(settings: Settings) -> list[str]:
 
 def remove(settings: Settings) -> None:
     """Deletes the topics, and all that is in them."""
-    limits = {"operation_timeout": ADMIN_TIMEOUT_S, "request_timeout": ADMIN_TIMEOUT_S}
-    for future in KafkaAdmin(settings).ask(lambda client: client.delete_topics(names(settings), **limits)).values():
-        future.result()
+    KafkaAdmin(settings).delete_topics(names(settings))
 
 
 def check(settings: Settings) -> list[Finding]:
@@ -67,16 +64,13 @@ def check(settings: Settings) -> list[Finding]:
 
     Raises DependencyError if no broker answers, or this user may not see the topics' configuration.
     """
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import ResourceType
-
     admin = KafkaAdmin(settings)
     found = admin.metadata().topics
     there = [name for name in names(settings) if name in found]
-    told, refused = described_configs.describe(admin, ResourceType.TOPIC, there)
+    told, refused = admin.describe_configs(ResourceType.TOPIC, there)
     for reason in refused.values():
         if not described_configs.does_not_tell(reason):
-            raise unreachable(settings, KafkaException(reason))
+            raise reason
 
     findings = [
         Finding(name, "it does not exist", "`sternpost topics create`") for name in names(settings) if name not in found
@@ -133,9 +127,7 @@ def _replica_findings(settings: Settings, name: str, replicas: int | None) -> li
 def retention_ms(settings: Settings, topic: str) -> int | None:
     """How long brokers keep the topic's records, counted from each record's own time; -1 for ever. None where they do
     not tell: the topic is missing, this user may not see its settings, or this cluster does not list it."""
-    from confluent_kafka.admin import ResourceType
-
-    told, _ = described_configs.describe(KafkaAdmin(settings), ResourceType.TOPIC, [topic])
+    told, _ = KafkaAdmin(settings).describe_configs(ResourceType.TOPIC, [topic])
     return described_configs.whole(told.get(topic, {}), "retention.ms")
 
 

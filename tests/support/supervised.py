@@ -8,7 +8,8 @@ from pathlib import Path
 from runtime.errors import DependencyError, ProcessorHaltedError
 from runtime.logs import configure
 from runtime.settings.model import LogFormat, LogSettings, Settings
-from runtime.supervisor import Worker, supervise
+from runtime.supervisor import supervise
+from runtime.worker import Worker
 
 FOLDER = Path(os.environ.get("SUPERVISED_FOLDER", "."))
 

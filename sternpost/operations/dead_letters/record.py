@@ -4,9 +4,7 @@ import base64
 import sys
 from typing import Any, NamedTuple
 
-from confluent_kafka import Message
-
-from runtime.kafka.range_consumer import headers_of
+from runtime.kafka.range_consumer import Message, headers_of
 from schemas import record_headers
 from schemas.customerio.timestamps import iso
 

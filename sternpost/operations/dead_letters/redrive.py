@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from confluent_kafka import Message
-
 from processor.messages import raw_records
 from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline
@@ -16,6 +14,7 @@ from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.config import record_limits
+from runtime.kafka.range_consumer import Message
 from runtime.settings.model import Settings
 from schemas import record_headers
 from sternpost.operations.dead_letters.index import DeadLetterIndex

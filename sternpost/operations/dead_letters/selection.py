@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from confluent_kafka import Message
-
 from runtime.errors import CheckFailedError
 from runtime.kafka import range_consumer
-from runtime.kafka.range_consumer import OffsetRange
+from runtime.kafka.range_consumer import Message, OffsetRange
 from runtime.settings.model import Settings
 from sternpost.operations.dead_letters.index import DeadLetterIndex
 from sternpost.operations.dead_letters.record import (

@@ -1,16 +1,14 @@
 """The brokers: reachable, of a version that will do, and set up for transactions that survive a lost broker."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from runtime.errors import DependencyError
-from runtime.kafka.admin import KafkaAdmin
+from runtime.kafka.admin import ClusterMetadata, KafkaAdmin, ResourceType
+from runtime.kafka.clients import client_version
 from runtime.settings.model import Settings
 from sternpost.operations import described_configs, topics
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
-
-if TYPE_CHECKING:
-    from confluent_kafka.admin import ClusterMetadata
 
 OLDEST_LIBRDKAFKA = (2, 10)
 """Before it, a commit during a rebalance could lose the assignment."""
@@ -24,12 +22,12 @@ Configs = dict[int, described_configs.Configs]
 Say = Callable[[str, str, str], Check]
 
 
-def metadata(settings: Settings) -> "ClusterMetadata":
+def metadata(settings: Settings) -> ClusterMetadata:
     """Raises DependencyError where no broker answers."""
     return KafkaAdmin(settings).metadata()
 
 
-def check(settings: Settings, found: "ClusterMetadata", configs: Configs, problem: str) -> Iterator[Check]:
+def check(settings: Settings, found: ClusterMetadata, configs: Configs, problem: str) -> Iterator[Check]:
     """Everything about the brokers; `found` is what `metadata` gave, the rest what `broker_configs` did."""
     yield _clients()
     yield from _brokers(found, configs)
@@ -64,27 +62,20 @@ def check_topics(settings: Settings) -> Iterator[Check]:
 
 
 def _clients() -> Check:
-    from confluent_kafka import libversion, version
-
-    text, number = libversion()
-    have = (number >> 24, (number >> 16) & 0xFF)
-    detail = f"confluent-kafka {version()}, librdkafka {text}"
-    if have < OLDEST_LIBRDKAFKA:
+    detail, librdkafka = client_version()
+    if librdkafka < OLDEST_LIBRDKAFKA:
         return fault("client version", detail, "install confluent-kafka 2.10 or later")
     return ok("client version", detail)
 
 
 def broker_configs(settings: Settings, brokers: list[int]) -> tuple[Configs, str]:
     """Each broker's own answer, empty where it gives none, and what the last of those said instead."""
-    from confluent_kafka.admin import ResourceType
-
-    admin = KafkaAdmin(settings)
-    told, refused = described_configs.describe(admin, ResourceType.BROKER, [str(broker) for broker in brokers])
-    problem = next((reason.str() for reason in reversed(refused.values())), "this cluster does not tell them")
+    told, refused = KafkaAdmin(settings).describe_configs(ResourceType.BROKER, [str(broker) for broker in brokers])
+    problem = next((reason.detail for reason in reversed(refused.values())), "this cluster does not tell them")
     return {broker: told.get(str(broker), {}) for broker in brokers}, problem
 
 
-def _brokers(found: "ClusterMetadata", configs: Configs) -> Iterator[Check]:
+def _brokers(found: ClusterMetadata, configs: Configs) -> Iterator[Check]:
     silent = sorted(broker for broker, config in configs.items() if not config)
     cluster_id = cast("str | None", found.cluster_id) or "without an id"
     where = ", ".join(str(broker) for broker in sorted(found.brokers))
@@ -114,7 +105,7 @@ def _version(configs: Configs, problem: str) -> Check:
     return ok("broker version", f"protocol {old}")
 
 
-def _internal_topics(settings: Settings, found: "ClusterMetadata") -> Iterator[Check]:
+def _internal_topics(settings: Settings, found: ClusterMetadata) -> Iterator[Check]:
     """Where the transactions and the group's offsets are kept."""
     wanted = settings.topics.wanted_replicas
     for name, holds, setting in (
@@ -177,7 +168,7 @@ def _untold(name: str, what: str) -> Check:
     return skipped(name, f"this cluster does not tell {what}", "see the cluster's own documentation or console")
 
 
-def _replicas(settings: Settings, found: "ClusterMetadata") -> Iterator[Check]:
+def _replicas(settings: Settings, found: ClusterMetadata) -> Iterator[Check]:
     ours = [found.topics[name] for name in topics.names(settings) if name in found.topics]
     leaderless: list[str] = []
     missing: dict[int, list[str]] = {}

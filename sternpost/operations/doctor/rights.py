@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from runtime.errors import DependencyError
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin
-from runtime.kafka.errors import unreachable
+from runtime.errors import DependencyError, KafkaRequestError
+from runtime.kafka.admin import KafkaAdmin
 from runtime.settings.model import Settings
 from sternpost.operations import acls
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
@@ -38,37 +37,13 @@ def check(settings: Settings, role: acls.Role | None, configs: Configs) -> Itera
 
 
 def _authorizer(settings: Settings, configs: Configs) -> Check:
-    from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import (
-        AclBindingFilter,
-        AclOperation,
-        AclPermissionType,
-        ResourcePatternType,
-        ResourceType,
-    )
-
-    any_acl = AclBindingFilter(
-        ResourceType.ANY,
-        None,  # type: ignore[arg-type]
-        ResourcePatternType.ANY,
-        None,  # type: ignore[arg-type]
-        None,  # type: ignore[arg-type]
-        AclOperation.ANY,
-        AclPermissionType.ANY,
-    )
     try:
-        [asked] = (
-            KafkaAdmin(settings)
-            .ask(lambda client: {any_acl: client.describe_acls(any_acl, request_timeout=ADMIN_TIMEOUT_S)})
-            .values()
-        )
-        found = asked.result()
-    except KafkaException as error:
-        reason = error.args[0]
-        if reason.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
-            return skipped("authorizer", f"one is on; this user may not see its ACLs ({reason.str()})")
-        if reason.code() != KafkaError.SECURITY_DISABLED:
-            return skipped("authorizer", f"whether one is on cannot be seen: {reason.str()}")
+        found = KafkaAdmin(settings).describe_acls()
+    except KafkaRequestError as error:
+        if error.name == "CLUSTER_AUTHORIZATION_FAILED":
+            return skipped("authorizer", f"one is on; this user may not see its ACLs ({error.detail})")
+        if error.name != "SECURITY_DISABLED":
+            return skipped("authorizer", f"whether one is on cannot be seen: {error.detail}")
         found = []
     if found:
         return ok("authorizer", f"one is on, with {len(found)} ACLs")
@@ -86,17 +61,7 @@ def _authorizer(settings: Settings, configs: Configs) -> Check:
 
 def _allowed(settings: Settings, topic: str) -> set[str] | None:
     """The operations; None if the cluster does not tell. Raises DependencyError if the topic may not be seen."""
-    from confluent_kafka import KafkaException, TopicCollection
-
-    asked = KafkaAdmin(settings).ask(
-        lambda client: client.describe_topics(
-            TopicCollection([topic]), include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_S
-        )
-    )
-    try:
-        operations = asked[topic].result().authorized_operations
-    except KafkaException as error:
-        raise unreachable(settings, error) from None
+    operations = KafkaAdmin(settings).describe_topic(topic, authorized_operations=True).authorized_operations
     if operations is None:
         return None
     return {"".join(word.capitalize() for word in operation.name.split("_")) for operation in operations}

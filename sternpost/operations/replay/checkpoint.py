@@ -2,13 +2,10 @@
 
 import hashlib
 
-from confluent_kafka import KafkaException, TopicPartition
-
-from runtime.errors import DependencyError
-from runtime.kafka.clients import make_consumer
+from runtime.errors import DependencyError, KafkaRequestError
+from runtime.kafka.group_offsets import GroupOffsets, TopicPartition
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
-from sternpost.operations.committed_offsets import committed_offsets
 
 
 def replay_name(settings: Settings, target: str, *parts: str) -> str:
@@ -28,22 +25,20 @@ class ReplayCheckpoint:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.name = name
-        self._settings = settings
         self._topic = settings.topics.raw
         self._ends: dict[int, int] = {}
-        # It never subscribes: offsets can be committed for a group without members.
-        self._consumer = make_consumer(settings, {"group.id": name})
+        self._group = GroupOffsets(settings, name)
 
     def close(self) -> None:
-        """Close the consumer."""
-        self._consumer.close()
+        """Close the Kafka client."""
+        self._group.close()
 
     def find(self, partitions: list[int]) -> list[OffsetRange] | None:
         """Return what is left of each range, finished ranges included; None if this replay was never begun.
 
         Raises DependencyError.
         """
-        found = committed_offsets(self._settings, self._consumer, self._topic, partitions)
+        found = self._group.committed(self._topic, partitions)
         ranges = [OffsetRange(partition, at.offset, int(at.metadata or -1)) for partition, at in found.items()]
         self._ends = {offset_range.partition: offset_range.end for offset_range in ranges}
         return ranges or None
@@ -53,10 +48,10 @@ class ReplayCheckpoint:
         starts = self._ends | {offset_range.partition: offset_range.start for offset_range in ranges}
         self._ends |= {offset_range.partition: offset_range.end for offset_range in ranges}
         try:
-            self._consumer.commit(offsets=self.offsets(starts), asynchronous=False)
-        except KafkaException as error:
+            self._group.commit(self.offsets(starts))
+        except KafkaRequestError as error:
             raise DependencyError(
-                f"the progress of the replay cannot be committed for the group {self.name}: {error.args[0].str()}; "
+                f"the progress of the replay cannot be committed for the group {self.name}: {error.detail}; "
                 "`sternpost acls` prints the rights that it needs"
             ) from None
 
@@ -74,4 +69,4 @@ class ReplayCheckpoint:
     @property
     def group_metadata(self) -> object:
         """The consumer group's metadata, which `send_offsets_to_transaction` takes."""
-        return self._consumer.consumer_group_metadata()
+        return self._group.metadata

@@ -1,13 +1,13 @@
 """The consumer group as the brokers see it, and how far it is behind."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from runtime.errors import KafkaRequestError
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import KafkaAdmin
-from runtime.kafka.errors import unreachable
-from runtime.kafka.retry import gather_results
+from runtime.kafka.group_offsets import GroupOffsets
 from runtime.settings.model import Settings
-from sternpost.operations.committed_offsets import processor_offsets
 
 
 class Member(NamedTuple):
@@ -57,18 +57,13 @@ class Group(NamedTuple):
 
 def describe(settings: Settings) -> Group:
     """Raises DependencyError where the brokers do not tell."""
-    from confluent_kafka import KafkaError, KafkaException
-
     name = settings.processor.group_id
-    admin = KafkaAdmin(settings)
     try:
-        found = gather_results(
-            lambda wait_s: admin.ask(lambda client: client.describe_consumer_groups([name], request_timeout=wait_s))
-        )[name]
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+        found = KafkaAdmin(settings).describe_group(name)
+    except KafkaRequestError as error:
+        if error.name == "GROUP_ID_NOT_FOUND":
             return Group(name, "dead", [])
-        raise unreachable(settings, error) from None
+        raise
     members = [
         Member(
             member.group_instance_id,
@@ -97,3 +92,13 @@ def partitions(settings: Settings, now_ms: int) -> list[Partition]:
         lag_seconds = max(0.0, (now_ms - first.timestamp()[1]) / 1000) if first is not None else None
         found.append(Partition(number, span.start, span.end, high[number], offsets.get(number), lag, lag_seconds))
     return found
+
+
+def processor_offsets(settings: Settings, partitions: Iterable[int]) -> dict[int, int]:
+    """Return the offset that the processor's group has committed for each partition of the raw topic, if it has one.
+
+    Raises DependencyError.
+    """
+    with GroupOffsets(settings, settings.processor.group_id) as group:
+        found = group.committed(settings.topics.raw, partitions)
+    return {partition: at.offset for partition, at in found.items()}

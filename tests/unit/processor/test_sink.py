@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from processor.pipeline.dedup_key import identify
 from processor.pipeline.records import DeadLetter, Event
 from processor.transaction_sink import KafkaTransactionSink, dead_letter_headers
-from runtime.errors import ClientUnusableError, DependencyError, ProducerFencedError, TransactionAbortedError
+from runtime.errors import ClientUnusableError, KafkaRequestError, ProducerFencedError, TransactionAbortedError
 from runtime.settings.model import Settings
 from schemas.error_codes import ErrorCode, Stage
 from tests.support.raw_records import raw
@@ -96,8 +96,8 @@ def test_reports_of_an_aborted_transaction_are_not_the_next_ones(made: list[Scri
         (error(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, abort=True, fatal=True), ClientUnusableError),
         (error(KafkaError._STATE), ClientUnusableError),
         (error(KafkaError.UNKNOWN), ClientUnusableError),
-        (error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True), DependencyError),
-        (error(KafkaError.GROUP_AUTHORIZATION_FAILED, abort=True), DependencyError),
+        (error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True), KafkaRequestError),
+        (error(KafkaError.GROUP_AUTHORIZATION_FAILED, abort=True), KafkaRequestError),
     ],
     ids=lambda value: value.args[0].name() if isinstance(value, KafkaException) else value.__name__,
 )
