@@ -10,8 +10,8 @@ from benchmarks.process_tree import ProcessTree
 from benchmarks.result import Result
 from runtime.kafka import range_consumer
 from sternpost.local import ports
-from sternpost.local.customerio_simulator import signature
 from sternpost.local.process import Process
+from sternpost.operations.signed_webhook import signature
 
 PATH = f"/v1/webhook?writeKey={WRITE_KEY}"
 WARM_UP_S = 2

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from sternpost.cli.output import pluralize, text
 from sternpost.operations.status.dead_letters import MOST
-from sternpost.operations.status.service import Service
+from sternpost.operations.status.service import ServiceStatus
 from sternpost.operations.status.snapshot import Snapshot
 
 MOST_KINDS = 10
@@ -83,7 +83,7 @@ def _rest(snapshot: Snapshot) -> RenderableType:
     return rows
 
 
-def _service(service: Service) -> tuple[str, str]:
+def _service(service: ServiceStatus) -> tuple[str, str]:
     if not service.reachable:
         return f"{service.address}: {service.reason}", "dim"
     if not service.ready:

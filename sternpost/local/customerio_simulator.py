@@ -1,15 +1,15 @@
 """Acts as Customer.io: signs payloads, posts them one after the other, and keeps its rules for retries."""
 
-import hashlib
-import hmac
 import http.client
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-TIMEOUT_S = 4.0
+from sternpost.operations import signed_webhook
+from sternpost.operations.signed_webhook import TIMEOUT_S
+
 STALLING = frozenset({400, 401, 402, 403, 404, 405, 410, 429, 500, 502, 521})
 """After one of these, or a connection that breaks, Customer.io waits an hour before it tries again."""
 STALL_S = 3_600.0
@@ -46,11 +46,6 @@ class Report:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
 
-def signature(signing_key: str, timestamp: int, body: bytes) -> str:
-    """`X-CIO-Signature`: hex HMAC-SHA256 over `v0:<timestamp>:<body>`."""
-    return hmac.new(signing_key.encode(), b"v0:%d:%b" % (timestamp, body), hashlib.sha256).hexdigest()
-
-
 class WebhookFeed:
     """One reporting webhook: its events go out in order, each waiting for those before it."""
 
@@ -70,7 +65,7 @@ class WebhookFeed:
             raise ValueError(f"not an http:// or https:// address: {url!r}")
         connection = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = connection(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        self._path = f"{parts.path or '/v1/webhook'}?writeKey={quote(write_key, safe='')}"
+        self._path = f"{parts.path or '/v1/webhook'}?{signed_webhook.query(write_key)}"
         self._signing_key = signing_key
         self._stall_s, self._give_up_s, self._sleep = stall_s, give_up_s, sleep
         self.report = Report()
@@ -115,15 +110,8 @@ class WebhookFeed:
             self._sleep(rest)
 
     def _try(self, body: bytes) -> str:
-        headers = {"Content-Type": "application/json"}
-        if self._signing_key:
-            timestamp = int(time.time())
-            headers |= {
-                "X-CIO-Timestamp": str(timestamp),
-                "X-CIO-Signature": signature(self._signing_key, timestamp, body),
-            }
         try:
-            self._connection.request("POST", self._path, body, headers)
+            self._connection.request("POST", self._path, body, signed_webhook.headers(self._signing_key, body))
             answer = self._connection.getresponse()
             answer.read()
         except TimeoutError:

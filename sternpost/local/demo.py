@@ -171,5 +171,5 @@ def _read(settings: Settings, outcome: Outcome) -> None:
     for message in range_consumer.read(settings, topics.dead_letters):
         outcome.dead_lettered[(dict(range_consumer.headers_of(message))[ERROR_CODE] or b"").decode()] += 1
     outcome.raw = sum(1 for _ in range_consumer.read(settings, topics.raw))
-    said = service.ask("processor", settings.processor.admin_host, settings.processor.admin_port)
+    said = service.fetch_status("processor", settings.processor.admin_host, settings.processor.admin_port)
     outcome.deduplicated = int(said.totals.get("sternpost_processor_duplicates_total", 0))

@@ -228,7 +228,7 @@ def _await_ready(process: Process, host: str, port: int) -> None:
 
     def ready() -> bool:
         nonlocal reason
-        said = service.ask(process.name, host, port)
+        said = service.fetch_status(process.name, host, port)
         reason = said.reason
         return said.ready
 

@@ -44,7 +44,7 @@ def increase_partitions(settings: Settings, partitions: int, *, force: bool) -> 
 
 
 def _check_quiet(settings: Settings) -> None:
-    ingest = service.ask("ingest", settings.ingest.admin_host, settings.ingest.admin_port)
+    ingest = service.fetch_status("ingest", settings.ingest.admin_host, settings.ingest.admin_port)
     if ingest.reachable:
         raise CheckFailedError(
             f"ingest is at work ({ingest.address}): a person's events would come into two partitions. Stop every "

@@ -1,45 +1,51 @@
-"""The webhook endpoint: who is let in, who is not, and whether an event comes through."""
+"""Check the webhook endpoint: whom it accepts and refuses, and whether an event comes through."""
 
-import http.client
 import secrets
 import ssl
 import time
 from collections.abc import Iterator
-from urllib.parse import quote, urlsplit
 
+import httpx2
 import orjson
 
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings, SourceSettings
-from sternpost.local.customerio_simulator import TIMEOUT_S, signature
+from sternpost.operations import signed_webhook
 from sternpost.operations.doctor.check import Check, fault, ok, skipped
 
 ARRIVAL_S = 20.0
+"""How long an event may take to a topic."""
 PERSON = "sternpost-doctor"
-"""Whom the test event is about."""
+"""The person of the test event."""
 
 
 def check(settings: Settings, url: str, *, send: bool) -> Iterator[Check]:
-    """With `send`, one signed event a source goes the whole way, sinks included."""
+    """Check the endpoint at `url`; with `send`, send a signed event for each key, which reaches sinks too."""
     try:
         status = post(url, secrets.token_hex(8), None, b"{}")
-    except (OSError, http.client.HTTPException) as error:
-        unknown = isinstance(error, ssl.SSLCertVerificationError)
-        mend = "give --url with the name in its certificate" if unknown else "start `sternpost ingest`, or give --url"
-        yield fault("endpoint", f"{url} does not answer ({error})", mend)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        fix = (
+            "give --url with the name in its certificate"
+            if _is_certificate_error(error)
+            else "start `sternpost ingest`, or give --url"
+        )
+        yield fault("endpoint", f"{url} does not answer ({_reason(error)})", fix)
         return
     if status == 503:
-        yield fault("endpoint", "it answers 503: it is draining, or Kafka is away", "see its log, and /readyz")
+        yield fault("endpoint", "it answers 503: it is draining, or does not reach Kafka", "see its log and /readyz")
         return
     if status != 401:
-        yield fault("endpoint", f"it answers {status} to an unknown write key, and not 401", "is --url the endpoint?")
+        yield fault("endpoint", f"it answers {status} to an unknown write key, not 401", "is --url the endpoint?")
         return
-    yield ok("endpoint", f"{url} answers, and turns an unknown write key away")
+    yield ok("endpoint", f"{url} answers, and refuses an unknown write key")
     if not settings.sources:
         yield skipped("sources", "none is configured here", "set sources, as ingest has them")
     for source in settings.sources:
-        yield from _source(settings, url, source, send=send)
+        try:
+            yield from _source(settings, url, source, send=send)
+        except httpx2.HTTPError as error:
+            yield fault(f"source {source.name}", f"{url} stopped answering ({_reason(error)})", "see ingest's log")
 
 
 def _source(settings: Settings, url: str, source: SourceSettings, *, send: bool) -> Iterator[Check]:
@@ -50,13 +56,13 @@ def _source(settings: Settings, url: str, source: SourceSettings, *, send: bool)
         if status != 401:
             yield fault(
                 name,
-                f"a wrong signature is answered with {status}, and not 401",
+                f"a wrong signature is answered with {status}, not 401",
                 "ingest does not know this source's signing keys: give it the same settings, and SIGHUP it",
             )
             return
     if not send:
         guarded = "its signature is checked" if source.signing_keys else "it needs no signature"
-        yield skipped(name, f"{guarded}; whether an event comes through was not tried", "--send tries it")
+        yield skipped(name, f"{guarded}; whether an event comes through was not checked", "--send checks it")
         return
     yield from _round_trip(settings, url, source)
 
@@ -88,12 +94,12 @@ def _round_trip(settings: Settings, url: str, source: SourceSettings) -> Iterato
         if not _arrives(settings, topic, before[topic], event_id):
             yield fault(
                 name,
-                f"an event was acknowledged, and did not come to {topic} within {ARRIVAL_S:.0f} s",
-                f"is `sternpost {service}` on this cluster, with these topics? `sternpost status` shows how far it is",
+                f"an event was acknowledged, but did not reach {topic} within {ARRIVAL_S:.0f} s",
+                f"is `sternpost {service}` on this cluster, with these topics? `sternpost status` shows its lag",
             )
             return
     keys = len(source.write_keys) * len(signing_keys)
-    yield ok(name, f"an event sent with each of {keys} pairs of keys came through, once (its id is {event_id})")
+    yield ok(name, f"an event sent with each of {keys} pairs of keys came through once (its id is {event_id})")
 
 
 def _arrives(settings: Settings, topic: str, before: list[OffsetRange], event_id: str) -> bool:
@@ -110,18 +116,26 @@ def _arrives(settings: Settings, topic: str, before: list[OffsetRange], event_id
 
 
 def post(url: str, write_key: str, signing_key: str | None, body: bytes) -> int:
-    """The answer's status. Raises OSError or HTTPException where there is none."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-    fields = {"Content-Type": "application/json"}
-    if signing_key is not None:
-        now = int(time.time())
-        fields |= {"X-CIO-Timestamp": str(now), "X-CIO-Signature": signature(signing_key, now, body)}
-    try:
-        connection.request("POST", f"{parts.path}?writeKey={quote(write_key, safe='')}", body, fields)
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
-    finally:
-        connection.close()
+    """Post a body, signed if there is a signing key, and return the status. Raises HTTPError and InvalidURL."""
+    target = httpx2.URL(url).copy_with(query=signed_webhook.query(write_key).encode())
+    # No proxy from the environment: a proxy's answer says nothing about the endpoint.
+    response = httpx2.post(
+        target,
+        content=body,
+        headers=signed_webhook.headers(signing_key, body),
+        timeout=signed_webhook.TIMEOUT_S,
+        verify=ssl.create_default_context(),
+        trust_env=False,
+    )
+    return response.status_code
+
+
+def _is_certificate_error(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,28 +1,28 @@
-"""What a service says of itself on its admin port."""
+"""What a service reports on its admin port."""
 
-import http.client
-import urllib.error
-import urllib.request
-from collections.abc import Iterable
+import http
 from typing import Any, NamedTuple
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 TIMEOUT_S = 2.0
 
 
-class Service(NamedTuple):
-    """One answer; `sternpost_` metrics added up over their labels, or by a label's value."""
+class ServiceStatus(NamedTuple):
+    """The answer of one service."""
 
     name: str
     address: str
     reachable: bool
     ready: bool
     reason: str
-    """Why it is not ready or not reachable; `catching up on partitions …` for one."""
+    """Why it is not ready or not reachable, such as `catching up on partitions …`."""
     totals: dict[str, float]
-    """By metric's name; histograms by `…_count` and `…_sum`."""
+    """The `sternpost_` metrics by name, added up over their labels; histograms as `…_count` and `…_sum`."""
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the answer as JSON for scripts."""
         return {
             "address": self.address,
             "reachable": self.reachable,
@@ -32,36 +32,31 @@ class Service(NamedTuple):
         }
 
 
-def ask(name: str, host: str, port: int) -> Service:
-    """Asks `/readyz` and `/metrics`. Never raises; a service that does not answer is told apart by `reachable`."""
+def fetch_status(name: str, host: str, port: int) -> ServiceStatus:
+    """Get `/readyz` and `/metrics` from the address that the service listens on. It raises nothing."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (where it listens, not where we do)
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     try:
-        status, reason = _get(f"{address}/readyz")
-        _, metrics = _get(f"{address}/metrics")
-    except (OSError, http.client.HTTPException) as error:
-        why = getattr(error, "reason", error)
-        return Service(name, address, False, False, f"no answer ({why})", {})
-    ready = status == http.HTTPStatus.OK
-    return Service(name, address, True, ready, "" if ready else reason.strip(), totals(metrics.splitlines()))
+        with httpx2.Client(base_url=address, timeout=TIMEOUT_S, trust_env=False) as client:
+            readiness, metrics = client.get("/readyz"), client.get("/metrics")
+        totals = sum_samples(metrics.text)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        return ServiceStatus(name, address, False, False, f"no answer ({str(error) or type(error).__name__})", {})
+    except ValueError:  # another program listens there
+        return ServiceStatus(name, address, False, False, "no answer (/metrics is not in Prometheus' text format)", {})
+    ready = readiness.status_code == http.HTTPStatus.OK
+    return ServiceStatus(name, address, True, ready, "" if ready else readiness.text.strip(), totals)
 
 
-def totals(exposition: Iterable[str]) -> dict[str, float]:
-    """Sums of the samples by name, without buckets and what is not ours."""
+def sum_samples(exposition: str) -> dict[str, float]:
+    """Add up the `sternpost_` samples by name, without buckets and creation times.
+
+    `exposition` is in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/). Raises
+    ValueError if it is not.
+    """
     sums: dict[str, float] = {}
-    for line in exposition:
-        if line.startswith("sternpost_"):
-            series, _, value = line.rpartition(" ")
-            name = series.partition("{")[0]
-            if not name.endswith(("_bucket", "_created")):
-                sums[name] = sums.get(name, 0.0) + float(value)
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            if sample.name.startswith("sternpost_") and not sample.name.endswith(("_bucket", "_created")):
+                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
     return sums
-
-
-def _get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http:// is written above)
-            return answer.status, answer.read().decode("utf-8", "replace")
-    except urllib.error.HTTPError as answer:
-        with answer:
-            return answer.code, answer.read().decode("utf-8", "replace")

@@ -49,7 +49,7 @@ class Snapshot:
     throughput: Throughput | None
     dead_letters: dead_letters.DeadLetterCounts
     schema: Schema
-    services: list[service.Service]
+    services: list[service.ServiceStatus]
 
     @property
     def lag(self) -> int:
@@ -120,7 +120,7 @@ class StatusCollector:
             dead_letters=letters,
             schema=self._schema(),
             services=[
-                service.ask(name, section.admin_host, section.admin_port)
+                service.fetch_status(name, section.admin_host, section.admin_port)
                 for name, section in (("ingest", settings.ingest), ("processor", settings.processor))
             ],
         )

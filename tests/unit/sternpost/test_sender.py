@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sternpost.local.customerio_simulator import STALL_S, WebhookFeed, signature
+from sternpost.local.customerio_simulator import STALL_S, WebhookFeed
+from sternpost.operations.signed_webhook import signature
 from tests.support.receiver import Receiver, receiving
 
 

@@ -1,4 +1,4 @@
-from sternpost.operations.status.service import totals
+from sternpost.operations.status.service import sum_samples
 
 
 def test_samples_are_added_up_over_labels_without_buckets() -> None:
@@ -11,4 +11,4 @@ sternpost_b_seconds_bucket{le="1"} 9.0
 sternpost_b_seconds_count 4.0
 python_info 1.0
 """
-    assert totals(exposition.splitlines()) == {"sternpost_a_total": 5.0, "sternpost_b_seconds_count": 4.0}
+    assert sum_samples(exposition) == {"sternpost_a_total": 5.0, "sternpost_b_seconds_count": 4.0}
