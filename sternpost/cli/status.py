@@ -35,10 +35,10 @@ def command(settings: Settings, watch: bool, interval_s: float | None, count: in
     """
     out = console()
     collector = StatusCollector(settings)
-    snapshot = collector.look()
+    snapshot = collector.collect()
     if not watch:
         time.sleep(interval_s or 1.0)
-        snapshot = collector.look()
+        snapshot = collector.collect()
         if as_json:
             parameters.echo_json(snapshot.as_json())
         else:
@@ -71,6 +71,6 @@ def _next(collector: StatusCollector, interval_s: float, tell: Callable[[Excepti
     while True:
         time.sleep(interval_s)
         try:
-            return collector.look()
+            return collector.collect()
         except DependencyError as error:
             tell(error)

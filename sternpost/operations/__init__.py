@@ -1,1 +1,1 @@
-"""What operators do with a pipeline: what a command does, without its arguments and its output."""
+"""What the commands do, without their arguments and output: typed functions that a web page can call too."""

@@ -1,4 +1,7 @@
-"""What each role may do on the cluster, and no more: for Kafka's own authorizer."""
+"""The rights that each role needs on the cluster, for Kafka's own authorizer.
+
+https://kafka.apache.org/documentation/#security_authz
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ from runtime.settings.model import Settings
 
 
 class Role(StrEnum):
-    """Who connects; each may have a user of its own."""
+    """What connects to the cluster; each role may have a user of its own."""
 
     INGEST = "ingest"
     """`sternpost ingest`"""
@@ -30,7 +33,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     """`sternpost status`, `tail`, `dead-letters list/show/export`, `replay --dry-run`"""
     OPERATOR = "operator"
-    """what a viewer may, `dead-letters redrive`, `replay --to-topic` and `--live`"""
+    """All of a viewer's rights, and `dead-letters redrive`, `replay --to-topic` and `--live`"""
 
 
 class Grant(NamedTuple):
@@ -42,19 +45,19 @@ class Grant(NamedTuple):
     operations: tuple[str, ...]
     """As in Kafka's AclOperation: `Read`, `DescribeConfigs` …"""
     prefixed: bool = False
-    """Whether `name` is the beginning of the names meant."""
+    """Whether the grant is for all names that begin with `name`."""
 
 
 CLUSTER = "kafka-cluster"
 INTERNAL_TOPICS = ("__transaction_state", "__consumer_offsets")
-"""Whose replication `doctor` looks at."""
+"""Topics whose replication `doctor` checks."""
 
 DOCTOR_TOPICS = "sternpost-doctor-"
-"""What the names of the topics begin with that `doctor` makes for a moment, to ask the brokers the time."""
+"""The prefix of the temporary topics by which `doctor` reads the brokers' clocks."""
 
 
 def grants(settings: Settings, role: Role, replay_topics: Sequence[str] = ()) -> list[Grant]:
-    """What the role needs. `replay_topics` are those that an operator may write replays to."""
+    """Return the rights that the role needs. An operator may also write replays to `replay_topics`."""
     topics, group = settings.topics, settings.processor.group_id
     every = (topics.raw, topics.events, topics.dead_letters)
     viewer = [
@@ -98,7 +101,7 @@ def grants(settings: Settings, role: Role, replay_topics: Sequence[str] = ()) ->
 
 
 def commands(settings: Settings, grants: Sequence[Grant], principal: str) -> list[str]:
-    """The calls of Kafka's own `kafka-acls` that give these grants, for a shell."""
+    """Return the shell commands that give these grants with Kafka's own `kafka-acls`."""
     lines = []
     for grant in grants:
         resource = ["--cluster"] if grant.resource == "cluster" else [_OPTIONS[grant.resource], grant.name]
@@ -128,7 +131,7 @@ def create(settings: Settings, grants: Sequence[Grant], principal: str) -> None:
 
 
 def bindings(grants: Sequence[Grant], principal: str) -> list[AclBinding]:
-    """In the client's form, one an operation."""
+    """Return the ACLs of these grants, one for each operation."""
     types: dict[str, Any] = {
         "topic": ResourceType.TOPIC,
         "group": ResourceType.GROUP,

@@ -1,8 +1,8 @@
-"""More partitions for topics that have records.
+"""Add partitions to topics that have records.
 
-People move: which partition a key belongs to depends on how many there are. A person's later events go to another
-partition than the earlier ones, so order between the two holds only if the earlier ones are processed first; and
-deduplication is by partition, so a second try in a new one is not recognised. Hence nothing may be on its way.
+The partition of a key depends on the number of partitions, so a person's later events may go to another partition than
+the earlier ones. Their order then holds only if the earlier ones are processed first. Deduplication is by partition, so
+a repeated webhook in another partition is not recognised. Both ingest and processor must therefore be idle.
 """
 
 import time
@@ -15,10 +15,10 @@ from sternpost.operations.status import consumer_group, service
 
 
 def increase_partitions(settings: Settings, partitions: int, *, force: bool) -> dict[str, int]:
-    """Gives each of the topics that many partitions, and tells how many those had that had fewer.
+    """Give each topic that many partitions, and return how many each of the changed topics had before.
 
-    The topic of events first, and dead letters before raw: what comes of a new raw partition finds one there. Raises
-    CheckFailedError where something is on its way, unless `force`, and DependencyError.
+    The raw topic is last, so that the other topics are ready for the records of its new partitions. Raises
+    CheckFailedError if ingest is running or records are unprocessed, unless `force` is set, and DependencyError.
     """
     topics = settings.topics
     ordered = [topics.events, topics.dead_letters, topics.raw]
@@ -26,8 +26,8 @@ def increase_partitions(settings: Settings, partitions: int, *, force: bool) -> 
     have = {name: len(range_consumer.topic_partitions(settings, name)) for name in ordered}
     if more := [name for name, number in have.items() if number > partitions]:
         raise DependencyError(
-            f"{more[0]} has {have[more[0]]} partitions already, and Kafka takes none away; fewer can only be had by "
-            "topics with new names"
+            f"{more[0]} has {have[more[0]]} partitions already, and Kafka cannot remove partitions; to have fewer, "
+            "use topics with new names"
         )
     if not force:
         _check_quiet(settings)
@@ -47,12 +47,12 @@ def _check_quiet(settings: Settings) -> None:
     ingest = service.fetch_status("ingest", settings.ingest.admin_host, settings.ingest.admin_port)
     if ingest.reachable:
         raise CheckFailedError(
-            f"ingest is at work ({ingest.address}): a person's events would come into two partitions. Stop every "
+            f"ingest is running ({ingest.address}): a person's events would go to two partitions. Stop every "
             "ingest, or take the risk with --force"
         )
     behind = sum(partition.lag for partition in consumer_group.partitions(settings, time.time_ns() // 1_000_000))
     if behind:
         raise CheckFailedError(
-            f"{behind} records of {settings.topics.raw} are not processed: later events of their people could overtake "
-            "them. Let the processors finish (`sternpost status`), or take the risk with --force"
+            f"{behind} records of {settings.topics.raw} are not processed: later events of the same people could "
+            "overtake them. Let the processors finish (`sternpost status`), or take the risk with --force"
         )

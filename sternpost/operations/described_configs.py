@@ -1,8 +1,8 @@
-"""What a cluster tells of its configuration: some tell all of it, some a part, and some nothing.
+"""Configurations as clusters describe them: some describe all of it, some a part, and some nothing.
 
-Redpanda lists neither `min.insync.replicas` nor others that it has no use for
+Redpanda does not list `min.insync.replicas` and others that it does not use
 (https://github.com/redpanda-data/redpanda/issues/978, https://github.com/sauljabin/kaskade/issues/35), and managed
-offers keep what they manage to themselves. So what is not told is no value, and never an error.
+services hide what they manage. So a value that is not described is unknown, and not an error.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from runtime.errors import KafkaRequestError
 
 Configs = Mapping[str, str]
-"""Those that are told, by name."""
+"""The values that are described, by name."""
 
 
-def whole(configs: Configs, key: str) -> int | None:
-    """A whole number; None if it is not told, or is none."""
+def int_or_none(configs: Configs, key: str) -> int | None:
+    """Return a value as an integer; None if it is not described, or is not an integer."""
     try:
         return int(configs[key])
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""Registers the events' Avro schema, and checks it."""
+"""Register the events' Avro schema, and check it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,15 +11,17 @@ from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, load_schema
 
 
 class Checked(NamedTuple):
+    """The result of `check`."""
+
     registered: Registered | None
     findings: list[str]
-    """What is wrong, each with its mend."""
+    """What is wrong, and how to fix it."""
     notes: list[str]
     """What could not be checked."""
 
 
 def register(settings: Settings, warn: Callable[[str], None] = lambda _: None) -> Registered:
-    """Registers the newest version under the events topic's subject; does nothing if it is there.
+    """Register the newest version under the events topic's subject, unless it is registered already.
 
     `warn` is told what was not done, and does not keep the schema from being used. Raises CheckFailedError if it is
     incompatible with what is there, and the registry's errors.
@@ -33,7 +35,7 @@ def register(settings: Settings, warn: Callable[[str], None] = lambda _: None) -
 
 
 def check(settings: Settings) -> Checked:
-    """Whether the schema is registered and stays compatible. Raises the registry's errors."""
+    """Check that the schema is registered and that its subject stays compatible. Raises the registry's errors."""
     subject, findings, notes = subject_of(settings.topics.events), broken_promises(SCHEMA_FILES), []
     found: Registered | None = None
     with Registry(settings.schema_registry) as registry:

@@ -1,9 +1,9 @@
-"""Creates topics: all of those asked for or none, and a refusal says which setting to change.
+"""Create topics: all of them or none, and a refusal says which setting to change.
 
-Clusters differ in what they take. Managed ones bound sizes and forbid settings, at their own default even
-(https://github.com/confluentinc/ksql/issues/8479), and `create.topic.policy.class.name` may refuse for any reason, in
-words that need not name a setting. So the cluster is asked first, without creating anything, and once more for each
-setting alone if it refuses.
+Clusters differ in what they accept. Managed ones limit sizes and forbid settings, even at their default
+(https://github.com/confluentinc/ksql/issues/8479). A `create.topic.policy.class.name` may refuse for any reason, with a
+message that need not name a setting. So the cluster validates the topics first, without creating them. If it refuses
+one, it is asked about each setting alone.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,23 @@ from runtime.kafka.errors import TIMEOUT_NAMES
 from runtime.settings.model import Settings
 
 CLUSTER_DEFAULT = -1
-"""As replication factor or number of partitions: the cluster's own (KIP-464)."""
+"""As replication factor or number of partitions, the cluster's default.
+
+https://cwiki.apache.org/confluence/display/KAFKA/KIP-464%3A+Defaults+for+AdminClient%23createTopic
+"""
 
 
 def new_topic(settings: Settings, name: str, config: dict[str, str], partitions: int | None = None) -> NewTopic:
-    """A topic as the settings have it, without what is left to the cluster (`topics.omit_configs`)."""
+    """Return a topic as the settings describe it, without the configuration in `topics.omit_configs`."""
     topics = settings.topics
     kept = {key: value for key, value in config.items() if key not in topics.omit_configs}
     return NewTopic(name, partitions or topics.partitions, topics.replication_factor, config=kept)
 
 
 def create(settings: Settings, wanted: Sequence[NewTopic]) -> list[str]:
-    """Gives the names of those created, not of those that someone else created meanwhile.
+    """Create the topics and return the names of those created; one that exists by then is not among them.
 
-    Raises DependencyError if the cluster refuses one of them, with nothing created as far as it can be foreseen.
+    Raises DependencyError if the cluster refuses one, and then creates none, unless it refuses after it validated all.
     """
     admin = KafkaAdmin(settings)
     for topic, reason in _submit(admin, wanted, validate_only=True):
@@ -54,7 +57,7 @@ def _submit(
 
 
 def _refused(settings: Settings, admin: KafkaAdmin, topic: NewTopic, reason: KafkaRequestError) -> DependencyError:
-    """The error that names the setting at fault, as far as the cluster lets us find it."""
+    """Return the error that names the setting at fault, as far as it can be found."""
     if reason.name.endswith("AUTHORIZATION_FAILED") or reason.name in TIMEOUT_NAMES:
         return reason
     problem = f"the cluster does not create the topic {topic.topic}"
@@ -97,7 +100,7 @@ def _replication(settings: Settings, admin: KafkaAdmin, problem: str) -> Depende
 
 
 def _placement(settings: Settings, admin: KafkaAdmin, topic: NewTopic, problem: str) -> DependencyError:
-    """For a topic that is refused whatever its configuration."""
+    """Return the error for a topic that is refused whatever its configuration."""
     topics = settings.topics
     if _takes(admin, NewTopic(topic.topic, topic.num_partitions, CLUSTER_DEFAULT)):
         return DependencyError(
@@ -116,7 +119,7 @@ def _takes(admin: KafkaAdmin, topic: NewTopic) -> bool:
 
 
 def _setting(settings: Settings, topic: str, key: str) -> str | None:
-    """The setting of ours that a topic's configuration comes from; None if no setting changes it."""
+    """Return our setting that a topic's configuration comes from; None if no setting changes it."""
     topics = settings.topics
     return {
         "max.message.bytes": "ingest.max_body_bytes",

@@ -1,4 +1,4 @@
-"""Creates and checks the three topics."""
+"""Create and check the three topics."""
 
 import time
 from enum import StrEnum
@@ -13,17 +13,19 @@ AT_LEAST = {"max.message.bytes", "min.insync.replicas", "retention.ms"}
 """Settings of a topic that may be higher than ours; the others must be equal."""
 
 UNIMPORTANT = {"compression.type"}
-"""A cluster's owner may have views on these, and nothing here stands on them."""
+"""Settings that a cluster's owner may choose, since nothing here depends on them."""
 
 
 class Severity(StrEnum):
+    """How serious a finding is."""
+
     FAULT = "fault"
     WARNING = "warning"
-    """It may be right: the cluster does not tell, or it was left to it."""
+    """It may be right: the cluster does not tell, or the setting was left to it."""
 
 
 class Finding(NamedTuple):
-    """One thing about a topic that is not as it should be, or not known to be."""
+    """One thing about a topic that is wrong, or that may be."""
 
     topic: str
     problem: str
@@ -32,12 +34,12 @@ class Finding(NamedTuple):
 
 
 def names(settings: Settings) -> list[str]:
-    """The topics, in the order in which events pass them."""
+    """Return the topics in the order in which events pass them."""
     return [settings.topics.raw, settings.topics.events, settings.topics.dead_letters]
 
 
 def create(settings: Settings) -> list[str]:
-    """Creates those topics that are missing, all or none, and gives their names; existing ones are left as they are.
+    """Create the topics that are missing, all or none, and return their names. Existing topics are not changed.
 
     Raises DependencyError if the cluster cannot be reached or refuses, naming the setting to change.
     """
@@ -55,12 +57,12 @@ def create(settings: Settings) -> list[str]:
 
 
 def remove(settings: Settings) -> None:
-    """Deletes the topics, and all that is in them."""
+    """Delete the topics with all of their records."""
     KafkaAdmin(settings).delete_topics(names(settings))
 
 
 def check(settings: Settings) -> list[Finding]:
-    """What is wrong with the topics, or not told of them; an empty list if nothing is.
+    """Return what is wrong with the topics, or unknown about them.
 
     Raises DependencyError if no broker answers, or this user may not see the topics' configuration.
     """
@@ -89,7 +91,7 @@ def _config_findings(settings: Settings, name: str, told: described_configs.Conf
         if key in UNIMPORTANT:
             continue
         should_be = f"{'at least ' if key in AT_LEAST else ''}{wanted}"
-        if key not in told or (key in AT_LEAST and described_configs.whole(told, key) is None):
+        if key not in told or (key in AT_LEAST and described_configs.int_or_none(told, key) is None):
             untold.append(f"{key} (should be {should_be})")
         elif not _is_enough(key, told[key], wanted):
             problem = f"{key} is {told[key]}, and should be {should_be}"
@@ -125,20 +127,23 @@ def _replica_findings(settings: Settings, name: str, replicas: int | None) -> li
 
 
 def retention_ms(settings: Settings, topic: str) -> int | None:
-    """How long brokers keep the topic's records, counted from each record's own time; -1 for ever. None where they do
-    not tell: the topic is missing, this user may not see its settings, or this cluster does not list it."""
+    """Return how long brokers keep a record, in milliseconds from its own timestamp; -1 means for ever.
+
+    Returns None if it is unknown: the topic is missing, this user may not see its settings, or the cluster does not
+    list it.
+    """
     told, _ = KafkaAdmin(settings).describe_configs(ResourceType.TOPIC, [topic])
-    return described_configs.whole(told.get(topic, {}), "retention.ms")
+    return described_configs.int_or_none(told.get(topic, {}), "retention.ms")
 
 
 def kafka_tool(settings: Settings, name: str) -> str:
-    """The beginning of a call of one of Kafka's own tools, for a shell."""
+    """Return the beginning of a shell command with one of Kafka's own tools."""
     secured = " --command-config admin.properties" if settings.kafka.properties else ""
     return f"{name} --bootstrap-server {settings.kafka.bootstrap_servers}{secured}"
 
 
 def alter_command(settings: Settings, topic: str, key: str, value: object) -> str:
-    """The call that sets a topic's setting."""
+    """Return the shell command that sets a topic's setting."""
     tool = kafka_tool(settings, "kafka-configs")
     return f"{tool} --alter --entity-type topics --entity-name {topic} --add-config {key}={value}"
 

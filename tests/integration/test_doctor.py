@@ -76,7 +76,7 @@ def test_all_is_well_and_an_event_comes_through_with_every_key(settings: Setting
     assert (len(raw), len(out)) == (4, 1)
 
     assert unsent.exit_code == 0, unsent.output
-    assert "--send tries it" in unsent.stdout
+    assert "--send checks it" in unsent.stdout
     assert "none is on" in unsent.stdout
     assert len(list(range_consumer.read(settings, settings.topics.raw))) == 4, "without --send nothing is sent"
 

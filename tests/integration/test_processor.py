@@ -241,7 +241,7 @@ def test_dead_letters_and_duplicates(
     said = settings.processor.model_copy(update={"admin_port": first.admin_port})
     looker = StatusCollector(settings.model_copy(update={"processor": said}))
     duplicates = sent - 200 - len({"a", "other", "attempt"}) - len(poison) - len({"large"})
-    until(lambda: looker.look().duplicates == duplicates)
+    until(lambda: looker.collect().duplicates == duplicates)
     first.stop(PATIENCE_S)
     assert first.exit_code == 0, first.output()
 

@@ -94,7 +94,7 @@ def test_the_lag_is_of_the_oldest_record_that_is_not_processed(settings: Setting
     consumer.commit(offsets=[TopicPartition(raw, 0, 2)], asynchronous=False)
     consumer.close()
 
-    snapshot = StatusCollector(settings).look()
+    snapshot = StatusCollector(settings).collect()
     assert snapshot.lag == 1
     assert snapshot.lag_seconds is not None
     assert 60 <= snapshot.lag_seconds < 500
@@ -110,7 +110,7 @@ def test_lag_is_counted_to_the_last_stable_offset(settings: Settings) -> None:
     producer.begin_transaction()
     producer.produce(settings.topics.raw, value=b"open", partition=0)
     producer.flush(30)
-    partition = StatusCollector(settings).look().partitions[0]
+    partition = StatusCollector(settings).collect().partitions[0]
     producer.abort_transaction(30)
     assert (partition.end, partition.high_watermark, partition.lag) == (0, 1, 0)
 
@@ -129,15 +129,15 @@ def test_transaction_markers_and_aborted_records_alone_are_nothing_to_process(se
         {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": settings.processor.group_id}
     )
     looker = StatusCollector(settings)
-    assert [(p.end, p.lag) for p in looker.look().partitions] == [(4, 4), (0, 0)]
+    assert [(p.end, p.lag) for p in looker.collect().partitions] == [(4, 4), (0, 0)]
     consumer.commit(offsets=[TopicPartition(raw, 0, 1)], asynchronous=False)
     consumer.close()
-    snapshot = looker.look()
+    snapshot = looker.collect()
     assert [(p.committed, p.end, p.lag) for p in snapshot.partitions] == [(1, 4, 0), (None, 0, 0)]
     assert (snapshot.lag, snapshot.lag_seconds) == (0, None)
     assert by_lag(settings) == ["0 records behind, and none in danger of retention"]
     write(settings, raw, 1)
-    assert looker.look().lag == 4
+    assert looker.collect().lag == 4
     assert by_lag(settings)[0].startswith("4 records behind")
 
 
@@ -157,12 +157,12 @@ def test_members_and_throughput(settings: Settings) -> None:
     consumer.subscribe([settings.topics.raw])
     write(settings, settings.topics.raw, 5)
     looker = StatusCollector(settings)
-    looker.look()
+    looker.collect()
     try:
         assert len(consumer.consume(5, 60)) == 5
         consumer.commit(asynchronous=False)
         write(settings, settings.topics.raw, 2)
-        snapshot = looker.look()
+        snapshot = looker.collect()
     finally:
         consumer.close()
     assert snapshot.group.state == "stable"
@@ -214,7 +214,7 @@ def test_schema_and_the_newest_events_schema(settings: Settings) -> None:
     registered = registry.register(subject_of(settings.topics.events), load_schema())
     registry.close()
     write(settings, settings.topics.events, 1, value=frame(7) + b"rest")
-    schema = StatusCollector(settings).look().schema
+    schema = StatusCollector(settings).collect().schema
     assert (schema.id, schema.version, schema.newest_event_id, schema.problem) == (registered.id, 1, 7, None)
 
 
@@ -223,7 +223,7 @@ def test_services_say_how_they_are(settings: Settings, make_settings: SettingsMa
     listener = admin_listener.serve("127.0.0.1", 0, ready=lambda: (False, reason), alive=lambda: (True, ""))
     try:
         reachable = make_settings(settings.topics, processor={"admin_port": listener.port, "admin_host": "0.0.0.0"})
-        [processor] = [found for found in StatusCollector(reachable).look().services if found.name == "processor"]
+        [processor] = [found for found in StatusCollector(reachable).collect().services if found.name == "processor"]
     finally:
         listener.close()
     assert (processor.reachable, processor.ready, processor.reason) == (True, False, reason)
@@ -243,13 +243,13 @@ def test_watching_and_the_view_for_people(settings: Settings) -> None:
 
 
 def test_watching_goes_on_while_brokers_are_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    look, looks = StatusCollector.look, iter(range(4))
+    look, looks = StatusCollector.collect, iter(range(4))
 
     def sometimes(looker: StatusCollector) -> Snapshot:
         if next(looks) == 1:
             raise DependencyError("brokers are away")
         return look(looker)
 
-    monkeypatch.setattr(StatusCollector, "look", sometimes)
+    monkeypatch.setattr(StatusCollector, "collect", sometimes)
     assert len(status(settings, "--watch", "--count", "3", "--json")) == 3
     assert next(looks, None) is None

@@ -1,1 +1,1 @@
-"""Examines everything that the pipeline stands on, and says of each fault how to mend it."""
+"""Check everything that the pipeline depends on, and say how to fix each fault."""

@@ -1,4 +1,4 @@
-"""The brokers' clocks held against ours, by records that the brokers date."""
+"""Compare the brokers' clocks with this machine's, by records that the brokers date."""
 
 import contextlib
 import time
@@ -13,11 +13,11 @@ from sternpost.operations.acls import DOCTOR_TOPICS
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 
 WARN_MS, FAULT_MS = 5_000, 300_000
-"""Deduplication and retention go by time, and brokers refuse records dated an hour ahead of them."""
+"""Deduplication and retention depend on time, and brokers refuse records dated an hour ahead of them."""
 
 
 def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
-    """A topic that lives for a moment, with a partition on each broker; transactions are tried on it as well."""
+    """Read the clocks by a temporary topic with a partition on each broker."""
     topic = f"{DOCTOR_TOPICS}{uuid.uuid4().hex[:12]}"
     admin = KafkaAdmin(settings)
     new = NewTopic(

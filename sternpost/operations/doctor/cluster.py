@@ -1,4 +1,4 @@
-"""The brokers: reachable, of a version that will do, and set up for transactions that survive a lost broker."""
+"""Check that the brokers answer, are recent enough, and are configured for transactions that survive a lost broker."""
 
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -14,21 +14,22 @@ OLDEST_LIBRDKAFKA = (2, 10)
 """Before it, a commit during a rebalance could lose the assignment."""
 
 RETRY_DAYS = 7
-"""How long Customer.io sends an event again; a group idle for longer than its offsets are kept starts from scratch."""
+"""How long Customer.io retries (https://docs.customer.io/integrations/api/webhooks). Offsets of a group that was idle
+for so long must still be there, or it starts from the beginning."""
 
 Configs = dict[int, described_configs.Configs]
-"""By broker: the settings that it says it has."""
+"""By broker: its configuration as far as it describes it."""
 
 Say = Callable[[str, str, str], Check]
 
 
 def metadata(settings: Settings) -> ClusterMetadata:
-    """Raises DependencyError where no broker answers."""
+    """Return the cluster's metadata. Raises DependencyError if no broker answers."""
     return KafkaAdmin(settings).metadata()
 
 
 def check(settings: Settings, found: ClusterMetadata, configs: Configs, problem: str) -> Iterator[Check]:
-    """Everything about the brokers; `found` is what `metadata` gave, the rest what `broker_configs` did."""
+    """Check the brokers; `found` comes from `metadata`, `configs` and `problem` from `broker_configs`."""
     yield _clients()
     yield from _brokers(found, configs)
     yield _version(configs, problem)
@@ -48,7 +49,7 @@ def check(settings: Settings, found: ClusterMetadata, configs: Configs, problem:
 
 
 def check_topics(settings: Settings) -> Iterator[Check]:
-    """The three topics, as `sternpost topics check` has it."""
+    """Check the three topics, as `sternpost topics check` does."""
     try:
         findings = topics.check(settings)
     except DependencyError as error:
@@ -69,7 +70,7 @@ def _clients() -> Check:
 
 
 def broker_configs(settings: Settings, brokers: list[int]) -> tuple[Configs, str]:
-    """Each broker's own answer, empty where it gives none, and what the last of those said instead."""
+    """Return each broker's configuration, empty if it does not answer, and the reason of the last that did not."""
     told, refused = KafkaAdmin(settings).describe_configs(ResourceType.BROKER, [str(broker) for broker in brokers])
     problem = next((reason.detail for reason in reversed(refused.values())), "this cluster does not tell them")
     return {broker: told.get(str(broker), {}) for broker in brokers}, problem
@@ -106,7 +107,7 @@ def _version(configs: Configs, problem: str) -> Check:
 
 
 def _internal_topics(settings: Settings, found: ClusterMetadata) -> Iterator[Check]:
-    """Where the transactions and the group's offsets are kept."""
+    """Check the topics in which transactions and committed offsets are kept."""
     wanted = settings.topics.wanted_replicas
     for name, holds, setting in (
         ("__transaction_state", "transactions", "transaction.state.log.replication.factor"),
@@ -131,7 +132,7 @@ def _internal_topics(settings: Settings, found: ClusterMetadata) -> Iterator[Che
 
 
 def _bounds(settings: Settings) -> dict[str, tuple[int, Say]]:
-    """What brokers must at least allow, and how to say that one does not."""
+    """Return the least values that brokers must have, and the severity of a lower one."""
     topics, processor = settings.topics, settings.processor
     return {
         "transaction.state.log.replication.factor": (topics.wanted_replicas, fault),
@@ -147,11 +148,11 @@ def _settings(settings: Settings, configs: Configs) -> Iterator[Check]:
     session_ms = settings.processor.session_timeout_ms
     for broker, config in sorted(configs.items()):
         for name, (wanted, say) in _bounds(settings).items():
-            actual = described_configs.whole(config, name)
+            actual = described_configs.int_or_none(config, name)
             if actual is not None and actual < wanted:
                 detail = f"broker {broker}: {name} is {actual}, and should be at least {wanted}"
                 yield say("broker settings", detail, f"set {name}={wanted} in server.properties")
-        shortest_ms = described_configs.whole(config, "group.min.session.timeout.ms")
+        shortest_ms = described_configs.int_or_none(config, "group.min.session.timeout.ms")
         if shortest_ms is not None and shortest_ms > session_ms:
             yield fault(
                 "broker settings",
@@ -161,7 +162,7 @@ def _settings(settings: Settings, configs: Configs) -> Iterator[Check]:
 
 
 def _is_told(configs: Configs, name: str) -> bool:
-    return any(described_configs.whole(config, name) is not None for config in configs.values())
+    return any(described_configs.int_or_none(config, name) is not None for config in configs.values())
 
 
 def _untold(name: str, what: str) -> Check:

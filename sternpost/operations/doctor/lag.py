@@ -1,4 +1,4 @@
-"""Whether the processor is at work, and so near to what comes in that nothing is lost to retention."""
+"""Check that the processor runs, and is fast enough to process records before retention removes them."""
 
 import time
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 from sternpost.operations.status import consumer_group
 
 SAFE = 0.5
-"""Share of the raw topic's retention that a processor may be behind without a word."""
+"""The share of the raw topic's retention that the processor may be behind without a warning."""
 
 
 def check(settings: Settings) -> Iterator[Check]:
-    """Reads one record of each partition at most: the rest is told by offsets, and the times brokers know them by."""
+    """Check the group and its lag. It reads one record of each partition at most, and else only offsets."""
     try:
         group = consumer_group.describe(settings)
     except DependencyError as error:
@@ -55,8 +55,8 @@ def _late(settings: Settings, kept: list[range_consumer.OffsetRange], positions:
     if raw_ms is not None and raw_ms > 0 and _older_than(settings, kept, positions, int(raw_ms * SAFE)):
         yield warning(
             "lag",
-            f"there are records behind that are older than {SAFE:.0%} of what {raw} keeps: what the processor does not "
-            "come to is lost",
+            f"there are unprocessed records older than {SAFE:.0%} of the retention of {raw}: they are lost if the "
+            "processor does not reach them in time",
             f"start or add processors, and raise retention.ms of {raw} meanwhile",
         )
 

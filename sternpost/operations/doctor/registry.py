@@ -1,4 +1,4 @@
-"""The registry: reachable, with this version's schema, and set to refuse what would break sinks."""
+"""Check that the registry answers, has this version's schema, and refuses schemas that would break sinks."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 
 
 def check(settings: Settings) -> Iterator[Check]:
-    """Asks as the processor and `sternpost schema` do; each failure has the mend of its own kind."""
+    """Ask the registry as the processor and `sternpost schema` do."""
     subject, schema = subject_of(settings.topics.events), load_schema()
     try:
         with Registry(settings.schema_registry) as registry:

@@ -1,4 +1,4 @@
-"""What the user that we are may do, held against what a role needs."""
+"""Check that the user in kafka.properties has the rights that a role needs."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from sternpost.operations.doctor.cluster import Configs
 
 
 def check(settings: Settings, role: acls.Role | None, configs: Configs) -> Iterator[Check]:
-    """Without a role, only whether there is an authorizer at all."""
+    """Check the rights of the role; without a role, only whether there is an authorizer."""
     yield _authorizer(settings, configs)
     if role is None:
         return
@@ -60,7 +60,10 @@ def _authorizer(settings: Settings, configs: Configs) -> Check:
 
 
 def _allowed(settings: Settings, topic: str) -> set[str] | None:
-    """The operations; None if the cluster does not tell. Raises DependencyError if the topic may not be seen."""
+    """Return the operations that the user may do on a topic; None if the cluster does not tell.
+
+    Raises DependencyError if the user may not see the topic.
+    """
     operations = KafkaAdmin(settings).describe_topic(topic, authorized_operations=True).authorized_operations
     if operations is None:
         return None

@@ -1,4 +1,4 @@
-"""Everything, one after the other."""
+"""Run all checks, one after the other."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from sternpost.operations.doctor.check import Check, fault
 
 
 def run_checks(settings: Settings, *, url: str, role: Role | None, send: bool) -> Iterator[Check]:
-    """Each check as soon as it is made. Never raises SternpostError: that, too, is a finding."""
+    """Yield each result as soon as it is there. A SternpostError is a result, and is not raised."""
     try:
         found = cluster.metadata(settings)
         configs, problem = cluster.broker_configs(settings, list(found.brokers))
@@ -21,9 +21,9 @@ def run_checks(settings: Settings, *, url: str, role: Role | None, send: bool) -
         yield from clock.check(settings, sorted(answering))
         yield from lag.check(settings)
     except DependencyError as error:
-        yield fault("brokers", str(error), "mend this first; the rest of the cluster was not examined")
+        yield fault("brokers", str(error), "fix this first; the rest of the cluster was not checked")
     yield from registry.check(settings)
     try:
         yield from endpoint.check(settings, url, send=send)
     except DependencyError as error:
-        yield fault("endpoint", str(error), "mend the cluster first")
+        yield fault("endpoint", str(error), "fix the cluster first")

@@ -1,1 +1,1 @@
-"""How the pipeline is doing, seen from the brokers, and from the services where they can be reached."""
+"""The state of the pipeline, from the brokers and from the services that can be reached."""

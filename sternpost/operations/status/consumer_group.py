@@ -1,4 +1,4 @@
-"""The consumer group as the brokers see it, and how far it is behind."""
+"""The processor's consumer group as the brokers see it, and its lag."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -10,37 +10,38 @@ from runtime.kafka.group_offsets import GroupOffsets
 from runtime.settings.model import Settings
 
 
-class Member(NamedTuple):
+class GroupMember(NamedTuple):
+    """One member of the group."""
+
     instance_id: str | None
     host: str
     partitions: list[int]
 
 
-class Partition(NamedTuple):
+class PartitionStatus(NamedTuple):
     """One partition of the raw topic."""
 
     partition: int
     start: int
-    """Oldest offset kept."""
+    """The oldest offset that is kept."""
     end: int
     """The last stable offset: what read_committed consumers can reach."""
     high_watermark: int
-    """Above `end` where a transaction is open."""
+    """Above `end` while a transaction is open."""
     committed: int | None
-    """The group's next offset; None where it never committed one."""
+    """The offset that the group has committed; None if it never did."""
     lag: int
-    """Offsets not processed, up to the last stable one; 0 if no record is among them, but only transaction markers
-    and aborted records. The processor commits past these too, but may be down."""
+    """Unprocessed offsets up to the last stable one; 0 if they hold only transaction markers and aborted records."""
     lag_seconds: float | None
-    """Age of the oldest record not processed; None where there is none."""
+    """The age of the oldest unprocessed record; None if there is none."""
 
     @property
     def expired(self) -> int:
-        """Records that retention removed before they were processed."""
+        """The number of records that retention removed before they were processed."""
         return max(0, self.start - self.committed) if self.committed is not None else 0
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the partition as JSON for scripts."""
         return {
             **self._asdict(),
             "lag_seconds": None if self.lag_seconds is None else round(self.lag_seconds, 3),
@@ -48,38 +49,40 @@ class Partition(NamedTuple):
         }
 
 
-class Group(NamedTuple):
+class ConsumerGroup(NamedTuple):
+    """The group and its members."""
+
     group_id: str
     state: str
-    """Kafka's word for it: `stable`, `empty` (no members), `dead` (unknown to the cluster) …"""
-    members: list[Member]
+    """Kafka's name of the state: `stable`, `empty` (no members), `dead` (unknown to the cluster) …"""
+    members: list[GroupMember]
 
 
-def describe(settings: Settings) -> Group:
-    """Raises DependencyError where the brokers do not tell."""
+def describe(settings: Settings) -> ConsumerGroup:
+    """Return the group. Raises DependencyError."""
     name = settings.processor.group_id
     try:
         found = KafkaAdmin(settings).describe_group(name)
     except KafkaRequestError as error:
         if error.name == "GROUP_ID_NOT_FOUND":
-            return Group(name, "dead", [])
+            return ConsumerGroup(name, "dead", [])
         raise
     members = [
-        Member(
+        GroupMember(
             member.group_instance_id,
             member.host.removeprefix("/"),
             sorted(at.partition for at in member.assignment.topic_partitions),
         )
         for member in found.members
     ]
-    return Group(name, found.state.name.lower(), sorted(members, key=lambda member: str(member.instance_id)))
+    return ConsumerGroup(name, found.state.name.lower(), sorted(members, key=lambda member: str(member.instance_id)))
 
 
-def partitions(settings: Settings, now_ms: int) -> list[Partition]:
-    """Every partition of the raw topic. Raises DependencyError."""
+def partitions(settings: Settings, now_ms: int) -> list[PartitionStatus]:
+    """Return every partition of the raw topic; `now_ms` is in Unix milliseconds. Raises DependencyError."""
     topic = settings.topics.raw
     numbers = range_consumer.topic_partitions(settings, topic)
-    # Before the last stable offsets: what comes in meanwhile must not look like an open transaction.
+    # Before the last stable offsets: a record that arrives in between must not look like an open transaction.
     high = range_consumer.offsets(settings, topic, dict.fromkeys(numbers, range_consumer.FROM_END), stable=False)
     spans = range_consumer.readable_ranges(settings, topic, numbers)
     offsets = processor_offsets(settings, numbers)
@@ -90,7 +93,7 @@ def partitions(settings: Settings, now_ms: int) -> list[Partition]:
         number, first = span.partition, oldest.get(span.partition)
         lag = unprocessed.offsets if first is not None else 0
         lag_seconds = max(0.0, (now_ms - first.timestamp()[1]) / 1000) if first is not None else None
-        found.append(Partition(number, span.start, span.end, high[number], offsets.get(number), lag, lag_seconds))
+        found.append(PartitionStatus(number, span.start, span.end, high[number], offsets.get(number), lag, lag_seconds))
     return found
 
 

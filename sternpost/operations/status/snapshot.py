@@ -1,4 +1,4 @@
-"""Everything `sternpost status` tells, at one moment."""
+"""Collect everything that `sternpost status` shows."""
 
 import time
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from sternpost.operations.status import consumer_group, dead_letters, service
 DUPLICATES = metrics.PROCESSOR_DUPLICATES.name
 
 
-class Schema(NamedTuple):
-    """The event schema: this version's in the registry, and what events are written with."""
+class SchemaStatus(NamedTuple):
+    """This version's schema in the registry, and the schema of the newest event."""
 
     subject: str
     id: int | None
-    """None where the registry has not got this version's schema, or does not answer."""
+    """None if the registry does not have this version's schema, or does not answer."""
     version: int | None
     newest_event_id: int | None
-    """The schema id of the newest event in the topic; None where there is none."""
+    """The schema id of the newest event in the topic; None if there is no event."""
     problem: str | None
 
 
 class Throughput(NamedTuple):
-    """Raw records a second, over the time between two looks."""
+    """Raw records a second between two snapshots."""
 
     received: float
     processed: float
@@ -40,34 +40,37 @@ class Throughput(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
+    """The state of the pipeline at one time."""
+
     at_ms: int
     """Unix milliseconds."""
     cluster_id: str
     brokers: int
-    group: consumer_group.Group
-    partitions: list[consumer_group.Partition]
+    group: consumer_group.ConsumerGroup
+    partitions: list[consumer_group.PartitionStatus]
     throughput: Throughput | None
     dead_letters: dead_letters.DeadLetterCounts
-    schema: Schema
+    schema: SchemaStatus
     services: list[service.ServiceStatus]
 
     @property
     def lag(self) -> int:
+        """The number of unprocessed offsets in all partitions."""
         return sum(partition.lag for partition in self.partitions)
 
     @property
     def lag_seconds(self) -> float | None:
-        """Of the partition that is furthest behind."""
+        """The age of the oldest unprocessed record, in seconds; None if there is none."""
         return max((p.lag_seconds for p in self.partitions if p.lag_seconds is not None), default=None)
 
     @property
     def duplicates(self) -> int | None:
-        """Raw records that were duplicates, since the processor on this machine started; None if it does not answer."""
+        """Duplicates since the processor on this machine started; None if it does not answer."""
         [processor] = [found for found in self.services if found.name == "processor"]
         return int(processor.totals.get(DUPLICATES, 0)) if processor.reachable else None
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the snapshot as JSON for scripts."""
         return {
             "at": iso(self.at_ms),
             "cluster": {"id": self.cluster_id, "brokers": self.brokers},
@@ -95,15 +98,15 @@ class Snapshot:
 
 
 class StatusCollector:
-    """Looks at the same pipeline again and again, and reads nothing twice."""
+    """Collects snapshots of one pipeline, and reads each dead letter once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._letters = dead_letters.DeadLetterCounter(settings)
         self._before: tuple[float, int, int] | None = None
 
-    def look(self) -> Snapshot:
-        """Raises DependencyError where the brokers do not answer; whatever else is away shows in the result."""
+    def collect(self) -> Snapshot:
+        """Return a snapshot. Raises DependencyError if the brokers do not answer; other failures are in the result."""
         settings = self._settings
         now_ms = time.time_ns() // 1_000_000
         cluster_id, brokers = self._cluster()
@@ -129,8 +132,8 @@ class StatusCollector:
         found = KafkaAdmin(self._settings).metadata()
         return cast("str | None", found.cluster_id) or "unknown", len(found.brokers)
 
-    def _throughput(self, partitions: list[consumer_group.Partition]) -> Throughput | None:
-        """Since the last look. A partition that was never committed counts from its start."""
+    def _throughput(self, partitions: list[consumer_group.PartitionStatus]) -> Throughput | None:
+        """Return the rates since the last snapshot; a partition without a committed offset counts from its start."""
         now = time.monotonic()
         ends = sum(partition.high_watermark for partition in partitions)
         done = sum(partition.end - partition.lag for partition in partitions)
@@ -141,7 +144,7 @@ class StatusCollector:
         seconds = now - then
         return Throughput((ends - ends_then) / seconds, (done - done_then) / seconds, seconds)
 
-    def _schema(self) -> Schema:
+    def _schema(self) -> SchemaStatus:
         settings = self._settings
         subject = subject_of(settings.topics.events)
         newest = _newest_schema_id(settings)
@@ -149,12 +152,12 @@ class StatusCollector:
             with Registry(settings.schema_registry) as registry:
                 found = registry.lookup(subject, load_schema())
         except SternpostError as error:
-            return Schema(subject, None, None, newest, str(error))
-        return Schema(subject, found.id, found.version, newest, None)
+            return SchemaStatus(subject, None, None, newest, str(error))
+        return SchemaStatus(subject, found.id, found.version, newest, None)
 
 
 def _newest_schema_id(settings: Settings) -> int | None:
-    """Of the event written last, by the ends of all partitions."""
+    """Return the highest schema id at the ends of all partitions."""
     topic = settings.topics.events
     # The last few offsets: the very last may be a transaction's marker, and no record.
     ends = [
