@@ -22,7 +22,7 @@ LOG_INTERVAL_S = 60.0
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 Check = Callable[[], tuple[bool, str]]
-"""Whether it is well, and if not, why."""
+"""Returns whether the service is well and, if not, why."""
 
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -38,13 +38,14 @@ class AdminListener:
         self.port: int = server.server_address[1]
 
     def close(self) -> None:
+        """Stop answering and free the port."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
 
 class _Server(ThreadingHTTPServer):
-    """Takes a bounded number of connections, so that the process keeps descriptors for starting workers."""
+    """A server with a bounded number of connections, so that the process keeps descriptors for starting workers."""
 
     daemon_threads = True
 
@@ -55,7 +56,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(*arguments)
 
     def get_request(self) -> tuple[socket, Any]:
-        """Raises OSError, which the caller ignores. Without the pause it would be back at once, and again."""
+        """Accept a connection. Raises OSError, which the caller ignores: the pause keeps it from a busy loop."""
         try:
             return super().get_request()
         except OSError as error:
@@ -65,13 +66,14 @@ class _Server(ThreadingHTTPServer):
             raise
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether to answer; else the connection is closed."""
+        """Return whether to answer; otherwise the connection is closed."""
         if self._free.acquire(blocking=False):
             return True
         self._failed("too_many")
         return False
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread."""
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no thread can be started
@@ -79,13 +81,14 @@ class _Server(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and let another connection in."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A probe that hangs up before its answer is none of our faults; the base class prints a traceback."""
+        """Ignore a probe that hangs up before its answer, for which the base class prints a traceback."""
 
     def _failed(self, error: str) -> None:
         metrics.ADMIN_ACCEPT_FAILURES.labels(error).inc()
@@ -97,8 +100,8 @@ class _Server(ThreadingHTTPServer):
 def serve(host: str, port: int, ready: Check, alive: Check) -> AdminListener:
     """Answer on `host`:`port` (0 takes a free one) until closed.
 
-    `/healthz` says 503 only where a restart would help; `/readyz` says 503 while no work can be done, Kafka being away
-    for one. Raises ConfigurationError where the address cannot be listened on.
+    `/healthz` answers 503 only if a restart would help; `/readyz` answers 503 while no work can be done, for example
+    because Kafka is unreachable. Raises ConfigurationError if it cannot listen on the address.
     """
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""When a worker last said that it goes on: a time in memory that a process shares with those that it starts.
+"""When a worker last gave a sign of life: a time in memory that a process shares with those that it starts.
 
 Unlike `multiprocessing.Value` it needs no file, and so no folder that can be written to.
 """
@@ -25,14 +25,15 @@ class Heartbeat:
         self._memory = mmap.mmap(descriptor, _TIME.size)
 
     def __reduce__(self) -> Any:
-        """As an argument of a process that is being started: the same memory there."""
+        """Pickle it for a process that is being started, which then shares the memory."""
         return _rebuilt, (reduction.DupFd(self._descriptor),)
 
     def beat(self) -> None:
+        """Set the time to now."""
         _TIME.pack_into(self._memory, 0, time.monotonic())
 
     def last(self) -> float:
-        """When it beat last."""
+        """Return when it beat last, in seconds of `time.monotonic`."""
         seconds: float = _TIME.unpack_from(self._memory)[0]
         return seconds
 

@@ -1,4 +1,4 @@
-"""The stream that log lines go to: it never raises, and whoever logs never waits for it.
+"""The stream that log lines go to: it never raises, and logging never waits for it.
 
 A log may be a file on a full disk, a pipe whose reader ended or does not read, or a terminal that is gone. None of this
 may stop a service, so a thread writes the lines, and what cannot be written is dropped and counted.
@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable
 
 MOST_BYTES = 1_048_576
-"""As much is kept while the log takes nothing; further lines are dropped."""
+"""How much is kept while the log cannot be written; further lines are dropped."""
 
 PATIENCE_S = 1.0
-"""So long a non-blocking pipe may take nothing before a line is dropped."""
+"""How long a non-blocking pipe may be full before a line is dropped."""
 
 
 class LogStream(io.TextIOBase):
@@ -43,12 +43,15 @@ class LogStream(io.TextIOBase):
         threading.Thread(target=self._write_lines, daemon=True, name="log").start()
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def fileno(self) -> int:
+        """Return the file descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
+        """Return whether the descriptor is a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, text: str) -> int:
@@ -69,10 +72,10 @@ class LogStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Does nothing: to wait for the log is `drain`."""
+        """Do nothing: `drain` waits for the log."""
 
     def close(self) -> None:
-        """Does nothing: there is always more to log."""
+        """Do nothing: there is always more to log."""
 
     def drain(self, timeout_s: float) -> None:
         """Wait until all lines are written or dropped, but no longer than `timeout_s`."""
@@ -97,7 +100,7 @@ class LogStream(io.TextIOBase):
                 self._resumed(self._told)
 
     def _put(self, line: bytes) -> bool:
-        """Whether all of the line could be written."""
+        """Write a line; return whether all of it could be written."""
         whole = memoryview(b"\n" + line if self._torn else line)
         rest = whole
         with contextlib.suppress(OSError):

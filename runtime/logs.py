@@ -24,7 +24,7 @@ from runtime.settings.model import LogFormat, LogSettings
 
 STANDARD_ERROR = 2
 DRAIN_TIMEOUT_S = 1.0
-"""A process that ends waits so long for its last lines to be written."""
+"""How long a process that ends waits for its last lines to be written."""
 
 SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -37,7 +37,7 @@ _counted = 0
 
 
 def configure(log: LogSettings, **bound: object) -> None:
-    """Sets logging up for this process; `bound` is on every line (service, worker)."""
+    """Set up logging for this process; `bound` is on every line (service, worker)."""
     console = log.format is LogFormat.CONSOLE or (log.format is LogFormat.AUTO and os.isatty(STANDARD_ERROR))
     level = logging.getLevelNamesMapping()[log.level.upper()]
     renderer: structlog.typing.Processor = (
@@ -55,7 +55,7 @@ def configure(log: LogSettings, **bound: object) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
 
-    # What libraries log through the standard library takes the same form.
+    # Lines that libraries log through the standard library take the same form.
     handler = logging.StreamHandler(_stream())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -93,7 +93,7 @@ def count_dropped() -> None:
 
 @cache
 def _stream() -> LogStream:
-    """One for each process."""
+    """Return this process's stream."""
     stream = LogStream(STANDARD_ERROR, lambda dropped: log.warning("log lines were dropped", lines=dropped))
     atexit.register(stream.drain, DRAIN_TIMEOUT_S)
     return stream

@@ -15,11 +15,11 @@ _CREDENTIALS = re.compile(r"(?<=://)[^\s,/]*@|(?<=://)[^\s,@]*:[^\s,]*@|(?:^|(?<
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting or a client's property of this name holds a secret: `sasl.password`, `ssl.key.pem`."""
+    """Return whether a setting or a client's property of this name holds a secret: `sasl.password`, `ssl.key.pem`."""
     name = name.lower()
     return any(word in name for word in SECRET_WORDS) and not name.endswith(NOT_SECRET_ENDINGS)
 
 
 def without_credentials(text: str) -> str:
-    """The text with the credentials masked that its addresses hold: `https://user:password@host`."""
+    """Mask the credentials in a text's addresses: `https://user:password@host`."""
     return _CREDENTIALS.sub(f"{MASK}@", text)

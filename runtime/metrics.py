@@ -1,11 +1,12 @@
 """Every metric, declared once (name, kind, labels, meaning); kept by prometheus_client, summed over processes.
 
-A worker counts into files that prometheus_client maps into memory (its multiprocess mode), so that nothing is sent
-anywhere; the supervising parent reads them. Of a process that ended, the counts stay and the gauges go. Where nothing
-is shared, a process counts in its own memory. A metric is exposed from its first use on, so a service shows its own.
+A worker counts in files that are mapped into memory, and the supervising parent reads them: prometheus_client's
+multiprocess mode, https://prometheus.github.io/client_python/multiprocess/. When a worker ends, its counters are kept
+and its gauges are dropped. Without multiprocess mode, metrics live in the process's memory. A metric is exposed once it
+has been used, so each service shows its own.
 
-Look a series up once (`REQUESTS.labels("production", "ok")`), keep it, and count on it. docs/metrics.md is generated
-from the declarations at the end of this file.
+To add a metric, declare it at the end of this file. Look a series up once (`REQUESTS.labels("production", "ok")`),
+keep it, and count on it. docs/metrics.md is generated from the declarations.
 """
 
 import atexit
@@ -24,7 +25,7 @@ from prometheus_client.registry import Collector
 from runtime import temporary
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus_client's own: set before it is imported, it has a process count into files of that folder."""
+"""prometheus_client's own variable: if it is set before the import, a process counts in files of that folder."""
 
 Series = TypeVar("Series", Counter, Gauge, Histogram)
 
@@ -44,7 +45,7 @@ class Metric(Generic[Series]):
     """Upper bounds of a histogram's buckets, ascending, without infinity."""
 
     def labels(self, *values: str) -> Series:
-        """The series with these label values, in the order they were declared in. Keep it: this is the slow part."""
+        """Return the series with these label values, in the order of the declaration. Keep it: the lookup is slow."""
         if len(values) != len(self.label_names):
             raise ValueError(f"metric {self.name} has labels {self.label_names}, not {len(values)} of them")
         collector: Series = _collector(self)
@@ -87,9 +88,9 @@ def _declare(metric: Metric[Series]) -> Metric[Series]:
 
 
 def enable_multiprocess() -> None:
-    """Have this process, and those that it starts from now on, count where this one can add them up.
+    """Have this process, and those that it starts from now on, count in a folder that they share.
 
-    To be called before this process counts anything. Raises ConfigurationError if no folder can be written to.
+    Call it before this process counts anything. Raises ConfigurationError if no folder can be written to.
     """
     global _shared_folder  # noqa: PLW0603
     _shared_folder = os.environ[FOLDER_VARIABLE] = temporary.memory_folder("sternpost-metrics-")
@@ -99,23 +100,23 @@ def enable_multiprocess() -> None:
 
 
 def open_counters() -> None:
-    """Open this process's file of counters now: later there may be no descriptor left, and that is to be counted."""
+    """Open this process's file of counters now: later there may be no descriptor left, which must be counted."""
     LOG_LINES_DROPPED.labels()
 
 
 def remove_shared_folder() -> None:
-    """Of a service that ends: its parent does it, or a worker whose parent was killed."""
+    """Remove the shared folder when the service ends: the parent does, or a worker whose parent was killed."""
     shutil.rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)
 
 
 def mark_process_dead(pid: int) -> None:
-    """Keep the counts of a process that ended, and drop its gauges."""
+    """Keep the counters of a process that ended, and drop its gauges."""
     if _shared_folder is not None:
         multiprocess.mark_process_dead(pid, _shared_folder)  # type: ignore[no-untyped-call]
 
 
 def render() -> bytes:
-    """All metrics in Prometheus' text format: of the processes that share, or else of this one."""
+    """Return all metrics in Prometheus' text format: of the processes that share a folder, or else of this one."""
     if _shared_folder is None:
         return generate_latest(_own)
     registry = CollectorRegistry(auto_describe=False)
@@ -124,7 +125,7 @@ def render() -> bytes:
 
 
 class _Summed(Collector):
-    """The shared files, with the meanings that they do not hold."""
+    """Collects the shared files, and adds the meanings, which they do not contain."""
 
     def __init__(self, folder: str) -> None:
         self._files = multiprocess.MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
@@ -138,7 +139,7 @@ class _Summed(Collector):
 
 
 class BufferedCounter:
-    """A counter's series that counts in this process until `flush`: a twentieth of the cost of the series itself."""
+    """Counts in this process until `flush`, at a twentieth of the cost of the counter's series itself."""
 
     __slots__ = ("_count", "_series")
 
@@ -147,16 +148,18 @@ class BufferedCounter:
         self._count = 0
 
     def inc(self) -> None:
+        """Count one."""
         self._count += 1
 
     def flush(self) -> None:
+        """Add the count to the series."""
         if self._count:
             self._series.inc(self._count)
             self._count = 0
 
 
 class BufferedHistogram:
-    """The same for a histogram."""
+    """Observes in this process until `flush`, like BufferedCounter."""
 
     __slots__ = ("_bounds", "_counts", "_series", "_sum")
 
@@ -167,11 +170,12 @@ class BufferedHistogram:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
+        """Take a value."""
         self._counts[bisect.bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def flush(self) -> None:
-        """prometheus_client has no public way to observe many values at once."""
+        """Add the values to the series, by its private parts: there is no public way to observe many at once."""
         if any(self._counts):
             for bucket, count in zip(self._series._buckets, self._counts, strict=True):
                 if count:
@@ -181,27 +185,27 @@ class BufferedHistogram:
             self._sum = 0.0
 
 
-_tallies: dict[tuple[str, ...], BufferedCounter | BufferedHistogram] = {}
+_buffers: dict[tuple[str, ...], BufferedCounter | BufferedHistogram] = {}
 
 
 def buffered_counter(metric: Metric[Counter], *labels: str) -> BufferedCounter:
-    """The tally of a counter's series: one, however often it is asked for."""
-    tally = _tallies.setdefault((metric.name, *labels), BufferedCounter(metric.labels(*labels)))
-    assert isinstance(tally, BufferedCounter)  # noqa: S101
-    return tally
+    """Return the buffer of a counter's series, the same one each time."""
+    buffer = _buffers.setdefault((metric.name, *labels), BufferedCounter(metric.labels(*labels)))
+    assert isinstance(buffer, BufferedCounter)  # noqa: S101
+    return buffer
 
 
 def buffered_histogram(metric: Metric[Histogram], *labels: str) -> BufferedHistogram:
-    """The tally of a histogram's series."""
-    tally = _tallies.setdefault((metric.name, *labels), BufferedHistogram(metric.labels(*labels), metric.bounds))
-    assert isinstance(tally, BufferedHistogram)  # noqa: S101
-    return tally
+    """Return the buffer of a histogram's series, the same one each time."""
+    buffer = _buffers.setdefault((metric.name, *labels), BufferedHistogram(metric.labels(*labels), metric.bounds))
+    assert isinstance(buffer, BufferedHistogram)  # noqa: S101
+    return buffer
 
 
 def flush() -> None:
-    """Add what the tallies of this process have counted to their series; to be called every now and then."""
-    for tally in _tallies.values():
-        tally.flush()
+    """Add what this process has buffered to the series; call it regularly."""
+    for buffer in _buffers.values():
+        buffer.flush()
 
 
 _LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4)

@@ -28,13 +28,13 @@ Answer = TypeVar("Answer")
 
 COMPATIBILITY = "FULL_TRANSITIVE"
 """Every version can read every other's records: sinks and producers may be upgraded in any order, and old records stay
-readable."""
+readable (https://docs.confluent.io/platform/current/schema-registry/fundamentals/schema-evolution.html)."""
 
 LARGEST_ID = 2**31 - 1
-"""The wire format has four bytes for a schema's id, and registries take it for a Java int."""
+"""The wire format has four bytes for a schema's id, and registries treat it as a Java int."""
 
 RETRY_S = 2.0
-SAY_AGAIN_S = 60.0
+LOG_INTERVAL_S = 60.0
 
 
 class Registered(NamedTuple):
@@ -46,19 +46,19 @@ class Registered(NamedTuple):
 
 
 def subject_of(topic: str) -> str:
-    """The subject of a topic's values (Confluent's TopicNameStrategy)."""
+    """Return the subject of a topic's values (Confluent's TopicNameStrategy)."""
     return f"{topic}-value"
 
 
 class Registry:
-    """One registry, as a context manager.
+    """A client of one registry, and a context manager.
 
     Every method raises RegistryUnavailableError, which may pass by itself, and RegistryMisconfiguredError and
     RegistryRefusedError, which do not.
     """
 
     def __init__(self, settings: SchemaRegistrySettings) -> None:
-        """Asks nothing yet. Raises ConfigurationError if the client does not take the settings."""
+        """Make the client, without connecting. Raises ConfigurationError if the client refuses the settings."""
         self._settings = settings
         try:
             if settings.ca_file is not None:
@@ -67,7 +67,7 @@ class Registry:
         except Exception as error:  # ValueError, TypeError, OSError, and the HTTP library's own
             raise failures.misconfigured(settings, error) from None
         self.schema = lru_cache(maxsize=1_024)(self._schema)
-        """`schema(id)`: that schema as JSON, kept once it was fetched. Raises SchemaNotFoundError if there is none."""
+        """`schema(id)` returns that schema as JSON, and keeps it. Raises SchemaNotFoundError if there is none."""
 
     def __enter__(self) -> Self:
         return self
@@ -78,16 +78,16 @@ class Registry:
         self.close()
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Close the connections."""
         self._client.close()
 
     def lookup(self, subject: str, schema: dict[str, Any]) -> Registered:
-        """Under which id and version the subject has exactly this schema. Raises SchemaNotFoundError if it has not."""
+        """Return the id and version of exactly this schema under the subject. Raises SchemaNotFoundError."""
         try:
             found = self._ask(lambda: self._client.lookup_schema(subject, _avro(schema)))
         except SchemaNotFoundError as error:
             raise SchemaNotFoundError(
-                f"{failures.name(self._settings)} has not got this version's schema under {subject} ({error})",
+                f"{failures.name(self._settings)} does not have this version's schema under {subject} ({error})",
                 "`sternpost schema register` registers it",
             ) from None
         schema_id, version = found.schema_id, found.version
@@ -98,11 +98,11 @@ class Registry:
     def register(
         self, subject: str, schema: dict[str, Any], warn: Callable[[str], None] = lambda _: None
     ) -> Registered:
-        """Adds the schema unless it is there, and sets the subject's compatibility to FULL_TRANSITIVE.
+        """Register the schema unless it is there, and set the subject's compatibility to FULL_TRANSITIVE.
 
-        `warn` is told if the schema is registered, but the compatibility could not be set. Raises
+        `warn` is called with a sentence if the schema is registered but the compatibility could not be set. Raises
         SchemaIncompatibleError if an earlier version cannot read it, or cannot be read by it; RegistryRefusedError if
-        the compatibility can neither be set nor is right, and so would not be checked.
+        the compatibility is another one and cannot be set, and so would not be checked.
         """
         try:
             found = self.lookup(subject, schema)
@@ -121,7 +121,7 @@ class Registry:
         return found
 
     def compatibility(self, subject: str) -> str | None:
-        """The level in force: the subject's own, else the registry's; None if the registry tells neither."""
+        """Return the level in force: the subject's own, else the registry's; None if the registry tells neither."""
         for of in (subject, None):
             try:
                 return self._level(of)
@@ -130,11 +130,11 @@ class Registry:
         return None
 
     def is_compatible(self, subject: str, schema: dict[str, Any]) -> bool:
-        """Whether the registry would take the schema as the subject's next version."""
+        """Return whether the registry would accept the schema as the subject's next version."""
         try:
             answer = self._ask(lambda: self._client.test_compatibility(subject, _avro(schema)))
         except SchemaNotFoundError:
-            # Confluent says so of a subject without versions, Karapace of one that it does not know:
+            # Confluent answers so for a subject without versions, Karapace for one that it does not know:
             # https://docs.confluent.io/platform/current/schema-registry/develop/api.html#compatibility
             return True
         if not isinstance(answer, bool):
@@ -150,10 +150,10 @@ class Registry:
         register: bool = False,
         waiting: Callable[[], None] = lambda: None,
     ) -> Registered | None:
-        """`lookup`, or `register`, waiting while the registry is away or has not got the schema.
+        """Look the schema up, or register it, waiting while the registry is away or does not have the schema.
 
-        None if `stopping` ends it. `waiting` is called between two tries. The log says once what is waited for, and
-        again every minute. Raises the errors that do not pass by themselves.
+        Return None if `stopping` is set first. `waiting` is called between two tries. The log says what is waited for,
+        once and then every minute. Raises the errors that waiting does not change.
         """
         log = structlog.get_logger()
         said: tuple[str, int] | None = None
@@ -169,7 +169,7 @@ class Registry:
                 if said:
                     log.info("schema found", subject=subject, schema_id=found.id)
                 return found
-            minute = int(tries * RETRY_S / SAY_AGAIN_S)
+            minute = int(tries * RETRY_S / LOG_INTERVAL_S)
             if said != (reason, minute):
                 said = (reason, minute)
                 log.warning(f"waiting: {reason}", hint=hint)
@@ -179,9 +179,9 @@ class Registry:
         return None
 
     def _guard(self, subject: str) -> SternpostError | None:
-        """Sees to it that the registry refuses what breaks the subject's earlier versions, if there are any.
+        """Ensure that the registry refuses what breaks the subject's earlier versions, if there are any.
 
-        Gives the error if the level could not be set and the subject is safe all the same.
+        Return the error if the level could not be set but the subject is safe nevertheless.
         """
         refused = self._set_compatibility(subject)
         if isinstance(refused, RegistryUnavailableError):
@@ -194,12 +194,12 @@ class Registry:
         )
 
     def _set_compatibility(self, subject: str) -> SternpostError | None:
-        """Sets the subject's level to ours; gives the error if the registry does not let us."""
+        """Set the subject's level to ours; return the error if the registry refuses."""
         try:
             if self._level(subject) == COMPATIBILITY:
                 return None
         except SternpostError:
-            pass  # setting it will tell
+            pass  # setting it shows what is wrong
         try:
             self._ask(lambda: self._client.set_compatibility(subject, COMPATIBILITY))
         except SternpostError as error:  # 403, 404, 405, read-only: other questions may be answered all the same
@@ -246,7 +246,7 @@ class Registry:
             raise failure from None
 
     def _is_registry(self) -> bool:
-        """Whether the address answers a question that every registry answers."""
+        """Return whether the address answers a request that every registry answers."""
         try:
             return isinstance(self._client.get_subjects(), list)
         except Exception:

@@ -1,6 +1,6 @@
-"""What is wrong with the schema registry, and what to set: a sentence for each way in which a request can fail.
+"""Translates every failure of a registry request into a sentence that says what is wrong and what to set.
 
-Only RegistryUnavailableError passes by itself, so services wait for that alone.
+Services wait only for RegistryUnavailableError: nothing else passes by itself.
 """
 
 import difflib
@@ -39,7 +39,7 @@ PROPERTIES = (
     *("bearer.auth.scope.name", "bearer.auth.issuer.endpoint.url", "bearer.auth.logical.cluster"),
     "bearer.auth.identity.pool.id",
 )
-"""Of confluent-kafka's SchemaRegistryClient, to suggest one for a misspelt name:
+"""The properties of confluent-kafka's SchemaRegistryClient, to suggest one for a misspelt name:
 https://docs.confluent.io/platform/current/clients/confluent-kafka-python/html/index.html#schemaregistryclient"""
 
 LONGEST_QUOTE = 300
@@ -49,17 +49,17 @@ https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/"""
 
 
 def name(settings: SchemaRegistrySettings) -> str:
-    """The registry and its address, without the password that may be in it."""
+    """Return the registry's address for a sentence, without the password that may be in it."""
     return f"the schema registry at {re.sub(r'(?<=://)[^/@]*@', '', settings.url)}"
 
 
 def not_a_registry(settings: SchemaRegistrySettings, what: str) -> RegistryMisconfiguredError:
-    """The error for an address where something else answers. `what` it answers: `JSON without an id`."""
+    """Return the error for an address where something else answers; `what` it answers: `JSON without an id`."""
     return RegistryMisconfiguredError(f"{name(settings)} is not one: it answers with {what}", ADDRESS)
 
 
 def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> RegistryMisconfiguredError:
-    """The error for settings that the client itself does not take; quotes no value."""
+    """Return the error for settings that the client itself refuses; it quotes no value."""
     if isinstance(error, ValueError) and (unknown := re.match(r"Unrecognized properties: (.*)", str(error))):
         names = [name for name in unknown[1].split(", ") if name in settings.properties]
         close = [match for name in names for match in difflib.get_close_matches(name, PROPERTIES, 1)]
@@ -69,15 +69,17 @@ def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> Registr
         )
     for setting, file in _files(settings):
         if not file.exists():
-            return RegistryMisconfiguredError(f"{setting} is {file}, which is not there", "check the path")
+            return RegistryMisconfiguredError(f"{setting} is {file}, which does not exist", "check the path")
         if file.is_dir() and setting != "schema_registry.properties: ssl.ca.location":
             return RegistryMisconfiguredError(f"{setting} is {file}, which is a folder", "name a PEM file")
         if not os.access(file, os.R_OK):
-            return RegistryMisconfiguredError(f"{setting} is {file}, which this user may not read", "let it")
+            return RegistryMisconfiguredError(
+                f"{setting} is {file}, which this user may not read", "change its permissions"
+            )
     if isinstance(error, ssl.SSLError | OSError) and (files := list(_files(settings))):
         names = [f"{setting} ({file})" for setting, file in files]
         return RegistryMisconfiguredError(
-            f"{' or '.join(names)} is no PEM file that can be used, or its password is wrong",
+            f"{' or '.join(names)} cannot be used as a PEM file, or its password is wrong",
             "it must begin with -----BEGIN, and a key must belong to its certificate",
         )
     set_there = [name for name in PROPERTIES if name in settings.properties]
@@ -89,7 +91,7 @@ def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> Registr
 
 
 def _files(settings: SchemaRegistrySettings) -> Iterator[tuple[str, Path]]:
-    """The files that settings name, by the setting's name."""
+    """Yield the files that settings name, with the setting's name."""
     if settings.ca_file is not None:
         yield "schema_registry.ca_file", settings.ca_file
     for name in ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location"):
@@ -100,9 +102,9 @@ def _files(settings: SchemaRegistrySettings) -> Iterator[tuple[str, Path]]:
 def explain(
     settings: SchemaRegistrySettings, error: Exception, is_registry: Callable[[], bool]
 ) -> SternpostError | None:
-    """Our error for one of the client's; None for what is no failure of a request, but a fault of ours.
+    """Return our error for one of the client's; None if it is not a failed request but a fault of ours.
 
-    `is_registry` is asked where a 404 does not say what is missing: the schema, or everything.
+    `is_registry` is called if a 404 does not say what is missing: the schema, or everything.
     """
     if isinstance(error, SchemaRegistryError):
         return _answered(settings, error, is_registry)
@@ -114,7 +116,7 @@ def explain(
         return _no_answer(settings, causes)
     if isinstance(error, OAuthTokenError) or (type(error) is ValueError and "bearer" in str(error)):
         return RegistryMisconfiguredError(
-            f"no token could be had for {name(settings)}", "check bearer.auth.… in schema_registry.properties"
+            f"could not get a token for {name(settings)}", "check bearer.auth.… in schema_registry.properties"
         )
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return not_a_registry(settings, "a page or text that is not JSON, a proxy's or a login's perhaps")
@@ -126,7 +128,7 @@ def explain(
 def _answered(
     settings: SchemaRegistrySettings, error: SchemaRegistryError, is_registry: Callable[[], bool]
 ) -> SternpostError:
-    """For an answer that is not 2xx."""
+    """Return the error for an answer that is not 2xx."""
     status, code = error.http_status_code, error.error_code
     who, said = name(settings), _quote(error)
     if type(code) is int and 40_400 < code < 40_500:
@@ -143,7 +145,7 @@ def _answered(
     if status == 409:
         return SchemaIncompatibleError(
             f"{who} finds the schema incompatible with what is there ({said})",
-            "is the subject another topic's? See topics.events",
+            "check topics.events: the subject may belong to another topic",
         )
     if status == 401:
         given = "does not take the credentials" if settings.basic_auth else "wants credentials"
@@ -173,7 +175,7 @@ def _answered(
 
 
 def _quote(error: SchemaRegistryError) -> str:
-    """The registry's own words, if they are its own: a page of a proxy's is none."""
+    """Return the registry's own message for a sentence; a proxy's page is not quoted."""
     words = error.error_message if type(error.error_code) is int and error.error_code > 0 else None
     text = " ".join(words.split())[:LONGEST_QUOTE] if isinstance(words, str) else ""
     return f"HTTP {error.http_status_code}: {text}" if text else f"HTTP {error.http_status_code}"
@@ -183,13 +185,13 @@ def _tls(settings: SchemaRegistrySettings, error: ssl.SSLError) -> SternpostErro
     who = name(settings)
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in ANOTHER_NAME:
-            mend = "set schema_registry.url to the name that the certificate is for"
+            remedy = "set schema_registry.url to the name that the certificate is for"
         elif error.verify_code == EXPIRED:
-            mend = "have the registry's certificate renewed"
+            remedy = "have the registry's certificate renewed"
         else:
-            mend = "set schema_registry.ca_file to the certificate of the authority that signed it"
+            remedy = "set schema_registry.ca_file to the certificate of the authority that signed it"
         why = error.verify_message.rstrip(".")
-        return RegistryMisconfiguredError(f"the certificate of {who} is not trusted: {why}", mend)
+        return RegistryMisconfiguredError(f"the certificate of {who} is not trusted: {why}", remedy)
     reason = (error.reason or "").replace("_", " ").lower()
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
         return RegistryUnavailableError(f"{who} ended the connection while TLS was set up", "see its log")
@@ -204,10 +206,10 @@ def _tls(settings: SchemaRegistrySettings, error: ssl.SSLError) -> SternpostErro
 
 
 def _no_answer(settings: SchemaRegistrySettings, causes: list[BaseException]) -> SternpostError:
-    """For a request that came to no answer."""
+    """Return the error for a request that got no answer."""
     who, kinds = name(settings), {type(cause).__name__ for cause in causes}
     if kinds & {"InvalidURL", "UnsupportedProtocol", "LocalProtocolError"}:
-        return RegistryMisconfiguredError(f"{who} cannot be asked: that is no address", "mend schema_registry.url")
+        return RegistryMisconfiguredError(f"{who} cannot be reached: that is not an address", "fix schema_registry.url")
     if "ProxyError" in kinds:
         return RegistryUnavailableError(
             f"the proxy on the way to {who} does not let us through", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
@@ -234,7 +236,7 @@ def _no_answer(settings: SchemaRegistrySettings, causes: list[BaseException]) ->
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, the first cause last."""
+    """Yield the error and its causes, the first cause last."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, SternpostError):  # ours came before it, and did not cause it
         yield seen
@@ -242,5 +244,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_of_http(error: BaseException) -> bool:
-    """Whether the request did not get through: the HTTP library's own errors, or the system's."""
+    """Return whether the request did not get through: the HTTP library's own errors, or the system's."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0].startswith(("httpx", "httpcore"))

@@ -1,4 +1,4 @@
-"""Tells systemd how a service is (https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html)."""
+"""Reports a service's state to systemd (https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html)."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ SOCKET_VARIABLE = "NOTIFY_SOCKET"
 
 
 class Notifier:
-    """Says that the service has started, then whether it is ready: `systemctl status` shows it.
+    """Reports that the service has started, then whether it is ready: `systemctl status` shows it.
 
     Started is not ready: a service that waits for Kafka has started, and `systemctl start` need not wait with it.
-    Without systemd, or in a unit that is not `Type=notify`, it says nothing.
+    Without systemd, or in a unit that is not `Type=notify`, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Notifier:
         self._said = ""
 
     def tell(self, *, ready: bool, reason: str, stopping: bool) -> None:
-        """Say how the service is, if it has changed."""
+        """Report the state, if it has changed."""
         status = "ready" if ready else f"not ready: {' '.join(reason.split())}"
         message = f"{'STOPPING=1' if stopping else 'READY=1'}\nSTATUS={status}\n"
         if self._address and message != self._said:

@@ -1,4 +1,4 @@
-"""Temporary folders, and what to do where there is no place for them."""
+"""Temporary folders, and what to do if there is no place for them."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ MEMORY = "/dev/shm"  # noqa: S108 (mkdtemp makes a folder of its own in it)
 
 
 def folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
-    """A temporary folder that is removed with the object. Raises ConfigurationError if it cannot be made."""
+    """Make a temporary folder that is removed with the object. Raises ConfigurationError if it cannot be made."""
     try:
         return tempfile.TemporaryDirectory(prefix=prefix)
     except OSError as error:
@@ -18,7 +18,7 @@ def folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
 
 
 def lasting_folder(prefix: str) -> str:
-    """A temporary folder that the caller removes. Raises ConfigurationError if it cannot be made."""
+    """Make a temporary folder that the caller removes. Raises ConfigurationError if it cannot be made."""
     try:
         return tempfile.mkdtemp(prefix=prefix)
     except OSError as error:
@@ -26,8 +26,10 @@ def lasting_folder(prefix: str) -> str:
 
 
 def memory_folder(prefix: str) -> str:
-    """A folder in memory, or else a temporary one; the caller removes it. Raises ConfigurationError if neither can be
-    made."""
+    """Make a folder in memory, or else a temporary one; the caller removes it.
+
+    Raises ConfigurationError if neither can be made.
+    """
     if os.path.isdir(MEMORY):
         try:
             return tempfile.mkdtemp(prefix=prefix, dir=MEMORY)
@@ -37,7 +39,7 @@ def memory_folder(prefix: str) -> str:
 
 
 def unusable(error: OSError) -> ConfigurationError:
-    """The error for a temporary folder that cannot be made or written to."""
+    """Return the error for a temporary folder that cannot be made or written to."""
     return ConfigurationError(
         f"no temporary folder can be made ({error.strerror or error}); set TMPDIR to a folder that exists, can be "
         "written to and has room"

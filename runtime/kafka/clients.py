@@ -1,4 +1,4 @@
-"""Every Kafka client is made here, so that each says why brokers cannot be reached, and logs through our log."""
+"""Makes every Kafka client, so that each reports why brokers cannot be reached and logs through our log."""
 
 import logging
 import os
@@ -21,24 +21,24 @@ from runtime.settings.model import Settings
 log = logging.getLogger("kafka")
 
 REPEAT_S = 60.0
-"""The same line of librdkafka's is logged once in this time."""
+"""A line of librdkafka that repeats is logged once in this time."""
 
 MOST_LINES = 1_000
-"""Different lines that are remembered."""
+"""How many different lines are remembered."""
 
 OnError = Callable[[KafkaError], None]
 Client = TypeVar("Client", AdminClient, Consumer, Producer)
 
 
 def make_admin(settings: Settings) -> AdminClient:
-    """A client for topics, groups and offsets; use `runtime.kafka.admin.KafkaAdmin`. Raises ConfigurationError."""
+    """Make an admin client, for `runtime.kafka.admin.KafkaAdmin`. Raises ConfigurationError."""
     return _make(AdminClient, settings, client_config(settings, "admin"))
 
 
 def make_consumer(settings: Settings, fixed: Properties, defaults: Properties | None = None) -> Consumer:
-    """A consumer that sees committed records only. Raises ConfigurationError.
+    """Make a consumer that reads committed records only. Raises ConfigurationError.
 
-    `defaults` may be set otherwise in `kafka.properties`, `fixed` may not.
+    `kafka.properties` may override `defaults`, but not `fixed`.
     """
     return _make(Consumer, settings, consumer_config(settings, fixed, defaults))
 
@@ -49,10 +49,10 @@ def make_producer(
     defaults: Properties | None = None,
     on_error: OnError | None = None,
 ) -> Producer:
-    """A producer that loses, doubles and reorders nothing. Raises ConfigurationError.
+    """Make a producer that does not lose, duplicate or reorder records. Raises ConfigurationError.
 
-    `on_error` hears of each error that librdkafka reports of the client, while the client is polled. Otherwise as
-    `make_consumer`.
+    `kafka.properties` may override `defaults`, but not `fixed`. `on_error` is called, while the client is polled, with
+    each error of the client that librdkafka reports.
     """
     return _make(Producer, settings, producer_config(settings, fixed, defaults), on_error)
 
@@ -82,17 +82,17 @@ def _make(kind: type[Client], settings: Settings, config: dict[str, Any], on_err
 
 
 class _ClientLog:
-    """librdkafka's log lines, into the logger `kafka`: its debug lines as they are, others at most once a minute."""
+    """Passes librdkafka's log lines to the logger `kafka`: debug lines as they are, others at most once a minute."""
 
     def __init__(self, failures: BrokerFailures) -> None:
         self._failures = failures
 
     def log(self, level: int, _format: str, facility: str, client: str, line: str) -> None:
-        """Called by confluent_kafka, while the client is polled."""
+        """Take a line; confluent_kafka calls this while the client is polled."""
         text = re.sub(r"^\[thrd:[^\]]*\]: ", "", line)
         if facility == "FAIL":
             self._failures.add(text)
-            level = logging.WARNING  # it may pass, and what comes of it is said by whoever it concerns
+            level = logging.WARNING  # it may pass, and whoever it stops says so
         if level > logging.DEBUG and not _is_news(re.sub(r"\d+", "", facility + text)):
             return
         log.log(level, "%s %s: %s", facility, client, text.strip())
@@ -112,7 +112,7 @@ def _is_news(text: str) -> bool:
 
 
 def setting_of(settings: Settings, name: str) -> str:
-    """The setting that a property came from, its section's own or `kafka.properties`."""
+    """Return the setting that a property came from: its section's own, or `kafka.properties`."""
     value = settings.kafka.properties.get(name)
     for section in ("ingest", "processor"):
         if value is not None and getattr(settings, section).kafka_properties.get(name) == value:
@@ -121,15 +121,17 @@ def setting_of(settings: Settings, name: str) -> str:
 
 
 def _check_files(settings: Settings, config: Mapping[str, Any]) -> None:
-    """librdkafka's own message for a file that is not there is OpenSSL's number of a library. Raises
-    ConfigurationError."""
+    """Check that files exist and can be read: librdkafka reports a missing one as an OpenSSL library number.
+
+    Raises ConfigurationError.
+    """
     for name in settings.kafka.properties.keys() & config.keys():
         value = str(config[name])
         if not name.endswith((".location", ".file", ".keytab")) or value in ("", "probe"):
             continue
         path = Path(value)
         if not path.exists():
-            fault = "which is not there"
+            fault = "which does not exist"
         elif path.is_dir() and not name.endswith("ca.location"):
             fault = "which is a folder, and should be a file"
         elif not os.access(path, os.R_OK):
@@ -140,7 +142,7 @@ def _check_files(settings: Settings, config: Mapping[str, Any]) -> None:
 
 
 def _misconfigured(settings: Settings, config: Mapping[str, Any], text: str) -> ConfigurationError:
-    """The error for a client that librdkafka does not make: its own text, and the values that it is about."""
+    """Return the error for a configuration that librdkafka refuses: its text, and the values that it is about."""
     for name, value in config.items():
         if is_secret(name) and value:
             text = text.replace(str(value), MASK)

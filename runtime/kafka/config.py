@@ -7,7 +7,7 @@ from runtime.kafka import properties
 from runtime.settings.model import Settings
 
 HEADROOM_BYTES = 65_536
-"""Room for headers, framing, and what the broker adds to a batch."""
+"""Room for headers, framing and what the broker adds to a batch."""
 
 RAW_EXPANSION = 2
 """A raw record holds a body as its value, and two different parts of it as its key (a person's id) and as its
@@ -38,7 +38,7 @@ def record_limits(settings: Settings) -> RecordLimits:
 
 
 def client_config(settings: Settings, client: str) -> dict[str, Any]:
-    """For a client, `producer`, `consumer` or `admin`: the brokers, and what of `kafka.properties` is for its kind."""
+    """Return the brokers, and those of `kafka.properties` that apply to a `producer`, `consumer` or `admin` client."""
     theirs = {name: value for name, value in settings.kafka.properties.items() if properties.is_for(name, client)}
     return {
         "client.id": "sternpost",
@@ -50,9 +50,9 @@ def client_config(settings: Settings, client: str) -> dict[str, Any]:
 def producer_config(
     settings: Settings, fixed: Properties | None = None, defaults: Properties | None = None
 ) -> dict[str, Any]:
-    """For a producer that loses, doubles and reorders nothing, and takes the largest record there can be.
+    """Return the configuration of a producer that does not lose, duplicate or reorder records, of any possible size.
 
-    `defaults` may be set otherwise in `kafka.properties`, `fixed` may not.
+    `kafka.properties` may override `defaults`, but not `fixed`.
     """
     limit = max(record_limits(settings))
     ours = {"acks": "all", "enable.idempotence": True, "message.max.bytes": limit, **(fixed or {})}
@@ -62,9 +62,9 @@ def producer_config(
 def consumer_config(
     settings: Settings, fixed: Properties | None = None, defaults: Properties | None = None
 ) -> dict[str, Any]:
-    """For a consumer that sees committed records only, and keeps its offsets where we say.
+    """Return the configuration of a consumer that reads committed records only and commits no offsets by itself.
 
-    `defaults` may be set otherwise in `kafka.properties`, `fixed` may not.
+    `kafka.properties` may override `defaults`, but not `fixed`.
     """
     fetch = max(52_428_800, *record_limits(settings))
     ours = {
@@ -89,14 +89,14 @@ def _merged(settings: Settings, client: str, fixed: Properties, defaults: Proper
 
 
 def for_service(settings: Settings, service: str) -> Settings:
-    """The settings with `ingest.kafka_properties` or `processor.kafka_properties` laid over `kafka.properties`."""
+    """Return the settings with `ingest.` or `processor.kafka_properties` laid over `kafka.properties`."""
     own = settings.ingest.kafka_properties if service == "ingest" else settings.processor.kafka_properties
     kafka = settings.kafka.model_copy(update={"properties": properties.overlay(settings.kafka.properties, own)})
     return settings.model_copy(update={"kafka": kafka})
 
 
 def topic_configs(settings: Settings) -> Mapping[str, dict[str, str]]:
-    """Configuration of each topic, by its name, as `sternpost topics` creates and checks it."""
+    """Return the configuration of each topic, by name, as `sternpost topics` creates and checks it."""
     topics, limits = settings.topics, record_limits(settings)
 
     def config(limit: int, retention_ms: int) -> dict[str, str]:

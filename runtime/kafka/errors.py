@@ -1,4 +1,7 @@
-"""What Kafka's errors mean: which pass by themselves, and why brokers cannot be reached.
+"""What Kafka's errors mean: which are transient, and why brokers cannot be reached.
+
+The codes: https://kafka.apache.org/protocol.html#protocol_error_codes, and librdkafka's own (negative) in
+https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka.h.
 
 A call to an unreachable cluster ends with a time-out that says nothing. The reason is in librdkafka's error callback
 and in its log lines, so every client (`runtime.kafka.clients`) hands both to its cluster's `BrokerFailures`.
@@ -21,7 +24,7 @@ LEADERSHIP_ERRORS = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
 )
-"""A leader or a coordinator is not there, or has just moved to another broker."""
+"""A leader or coordinator is missing, or has just moved to another broker."""
 
 TIMEOUT_ERRORS = (
     KafkaError._TIMED_OUT,
@@ -30,7 +33,7 @@ TIMEOUT_ERRORS = (
     KafkaError.BROKER_NOT_AVAILABLE,
     *LEADERSHIP_ERRORS,
 )
-"""Only a part of the cluster answers."""
+"""Only part of the cluster answers."""
 
 TIMEOUT_NAMES = frozenset(KafkaError(code).name() for code in TIMEOUT_ERRORS)
 """The same, as `KafkaRequestError.name` has them."""
@@ -76,7 +79,7 @@ REMEMBER_S = 30.0
 """A failure counts as a reason for this long."""
 
 GRACE_S = 4.0
-"""Longest that a failure is waited out that a broker's restart may cause, too."""
+"""How long to wait before a failure that a broker's restart may also cause counts as final."""
 
 _PLACE = re.compile(r"^(?:(?P<protocol>\w+)://)?(?P<broker>[^\s/]+)/\S*: (?P<text>.*)$", re.DOTALL)
 _DURATION = re.compile(r"\s*\(after \d+ms in state \w+\)|, \d+ identical error\(s\) suppressed")
@@ -88,10 +91,10 @@ class Failure(NamedTuple):
     broker: str
     """`host:port`."""
     text: str
-    """librdkafka's, without what changes from time to time."""
+    """librdkafka's text, without durations and counts."""
     advice: str
     is_final: bool
-    """Whether waiting cannot help: credentials, certificates and names do not mend themselves."""
+    """Whether waiting cannot help: credentials, certificates and names do not fix themselves."""
     at: float
     """`time.monotonic()`."""
 
@@ -100,14 +103,14 @@ class Failure(NamedTuple):
 
 
 class BrokerFailures:
-    """The latest failure to reach each broker of one cluster, told by the clients of this process."""
+    """The latest failure to reach each broker of one cluster, as reported to the clients of this process."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap = {_address(server) for server in bootstrap_servers.split(",") if server.strip()}
         self._latest: dict[str, Failure] = {}
 
     def add(self, line: str) -> None:
-        """Take a line of librdkafka's that begins with the broker's name, from its log or of a KafkaError."""
+        """Take a line that begins with the broker's name, from librdkafka's log or a KafkaError."""
         place = _PLACE.match(line)
         if place is None:
             return
@@ -116,17 +119,17 @@ class BrokerFailures:
         advice, is_final = _advice(text, place["protocol"] or "plaintext", state[1] if state else "")
         failure = Failure(place["broker"], text, advice, is_final, time.monotonic())
         known = self._latest.get(failure.broker)
-        # A connection that is retried fails with less to say: keep what tells most.
+        # A retry fails with a vaguer message: keep the more specific one.
         if known is not None and known.is_final and not is_final and known.at > failure.at - REMEMBER_S:
             failure = known._replace(at=failure.at)
         self._latest[failure.broker] = failure
 
     def reason(self) -> Failure | None:
-        """The failure that tells most about the present; None if there was none of late."""
+        """Return the most telling recent failure, or None if there was none."""
         return max(self._recent().values(), key=lambda failure: (failure.is_final, failure.at), default=None)
 
     def are_everywhere(self) -> bool:
-        """Whether no broker of `kafka.bootstrap_servers` could be reached of late."""
+        """Return whether recently no broker of `kafka.bootstrap_servers` could be reached."""
         return self._bootstrap <= self._recent().keys()
 
     def _recent(self) -> dict[str, Failure]:
@@ -134,8 +137,11 @@ class BrokerFailures:
         return {broker: failure for broker, failure in self._latest.copy().items() if failure.at > since}
 
     def are_final(self, since: float) -> bool:
-        """Whether no broker of `kafka.bootstrap_servers` can be reached, for reasons that waiting does not change, or
-        that lasted for GRACE_S. `since` is a time before the first try, as `time.monotonic()` has it."""
+        """Return whether no broker of `kafka.bootstrap_servers` can be reached and waiting will not help.
+
+        It will not if the reasons are final, or have lasted for GRACE_S. `since` is a `time.monotonic()` before the
+        first try.
+        """
         found = [self._latest.get(server) for server in self._bootstrap]
         waited = time.monotonic() - since > GRACE_S
         return bool(found) and all(
@@ -145,12 +151,12 @@ class BrokerFailures:
 
 @cache
 def failures_of(bootstrap_servers: str) -> BrokerFailures:
-    """The failures of a cluster, shared by all clients of this process."""
+    """Return the failures of a cluster, which all clients of this process share."""
     return BrokerFailures(bootstrap_servers)
 
 
 def why_unreachable(settings: Settings) -> str:
-    """Why brokers cannot be reached, as far as clients of this process have heard of late; else empty."""
+    """Return why brokers cannot be reached, as far as this process's clients know; otherwise an empty text."""
     failure = failures_of(settings.kafka.bootstrap_servers).reason()
     return str(failure) if failure else ""
 
@@ -202,13 +208,13 @@ def access_denied(settings: Settings, reason: KafkaError, what: str = "do that")
 
 
 def _address(server: str) -> str:
-    """`ssl://host` → `host:9092`, as librdkafka names it."""
+    """Return the address as librdkafka writes it: `ssl://host` → `host:9092`."""
     name = server.strip().rpartition("://")[2]
     return name if re.search(r":\d+$", name) else f"{name}:9092"
 
 
 def _advice(text: str, protocol: str, state: str) -> tuple[str, bool]:
-    """What to do about a failure, and whether waiting cannot help."""
+    """Return what to do about a failure, and whether waiting cannot help."""
     for pattern, advice in _FINAL:
         if re.search(pattern, text):
             return advice, True

@@ -75,26 +75,26 @@ class Property(NamedTuple):
 
 @cache
 def table() -> Mapping[str, Property]:
-    """Every property by its name."""
+    """Return every property by its name."""
     with Path(__file__).with_name("properties.csv").open(encoding="utf-8", newline="") as file:
         next(rows := csv.reader(file))
         return {row[0]: Property(*row) for row in rows}
 
 
 def canonical(name: str) -> str:
-    """The name that librdkafka's aliases stand for: `linger.ms` → `queue.buffering.max.ms`."""
+    """Return the name that an alias of librdkafka's stands for: `linger.ms` → `queue.buffering.max.ms`."""
     known = table().get(name)
     return known.alias_of or name if known else name
 
 
 def is_for(name: str, client: str) -> bool:
-    """Whether the property means something to a client, `producer`, `consumer` or `admin`."""
+    """Return whether the property applies to a `producer`, `consumer` or `admin` client."""
     known = table().get(name)
     return known is None or known.client in ("any", client)
 
 
 def overlay(*layers: Mapping[str, str]) -> dict[str, str]:
-    """The layers merged, the last being strongest, where two names of one property count as one."""
+    """Return the layers merged, the last being the strongest; aliases count as one property."""
     merged: dict[str, tuple[str, str]] = {}
     for layer in layers:
         merged |= {canonical(name): (name, value) for name, value in layer.items()}
@@ -102,7 +102,7 @@ def overlay(*layers: Mapping[str, str]) -> dict[str, str]:
 
 
 def faults(properties: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What is wrong with them, by property: name and a sentence that quotes no value of a secret."""
+    """Yield what is wrong with them: a property's name, and a sentence that does not quote a secret's value."""
     named: dict[str, str] = {}
     for name, value in properties.items():
         twin = named.setdefault(canonical(name), name)
@@ -130,7 +130,7 @@ def _fault(name: str, value: str) -> str | None:
 
 
 def _normal(name: str, value: str) -> str:
-    """A value in librdkafka's canonical form."""
+    """Return a value in librdkafka's canonical form."""
     value = value.strip().lower()
     if table()[name].type == "boolean":
         return "true" if value in TRUE else "false" if value in FALSE else value

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from runtime.errors import ConfigurationError
 from runtime.kafka import properties
 from runtime.masking import MASK, is_secret, without_credentials
-from runtime.settings.model import DEFAULT_FILE, PREFIX, Section, Settings
+from runtime.settings.model import DEFAULT_FILE, PREFIX, Section, Settings, SourceSettings
 
 FILE_VARIABLE = "STERNPOST_CONFIG"
 
@@ -33,9 +33,10 @@ class SettingOrigin(NamedTuple):
 
 
 def load(file: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
-    """The settings of command line (`overrides`, by dotted name), environment, and file, the first being strongest.
+    """Return the settings of command line, environment and file; the first is the strongest.
 
-    `file` is the `--config` option; without it the file is `STERNPOST_CONFIG`'s, else `sternpost.toml` where it exists.
+    `overrides` are the command line's, by dotted name. `file` is the `--config` option; without it `STERNPOST_CONFIG`
+    names the file, or else it is `sternpost.toml` if that exists.
 
     Raises ConfigurationError, naming each setting at fault, where its value came from, and an example.
     """
@@ -50,17 +51,17 @@ def load(file: Path | None = None, overrides: Mapping[str, object] | None = None
 
 
 def reload(settings: Settings) -> Settings:
-    """What `load` would give now for the file and options that `settings` came from. Raises ConfigurationError."""
+    """Load again from the file and options that `settings` came from. Raises ConfigurationError."""
     return load(settings._file, settings._overrides) if isinstance(settings, _Merged) else settings
 
 
 def settings_file(settings: Settings) -> Path | None:
-    """The file that `settings` were read from, if any."""
+    """Return the file that `settings` were read from, if any."""
     return settings._file if isinstance(settings, _Merged) else None
 
 
 def origins(file: Path | None = None, overrides: Mapping[str, object] | None = None) -> list[SettingOrigin]:
-    """Every setting, in the order of the reference, with where its value came from."""
+    """Return every setting, in the order of the reference, with where its value came from."""
     settings = load(file, overrides)
     layers = _Layers(file, overrides or {})
     return [
@@ -71,9 +72,7 @@ def origins(file: Path | None = None, overrides: Mapping[str, object] | None = N
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting by its dotted name; those of a source as `sources.name` and so on."""
-    from runtime.settings.model import SourceSettings
-
+    """Yield every setting with its dotted name; those of a source as `sources.name` and so on."""
     for name, info in Settings.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
             for inner, inner_info in info.annotation.model_fields.items():
@@ -145,7 +144,7 @@ class _Layers:
 
 @cache
 def _property_tables() -> list[tuple[str, str]]:
-    """Section and name of each setting that is a table of a client's properties."""
+    """Return section and name of each setting that is a table of a client's properties."""
     return [
         (section, name)
         for section, _, name in (full.partition(".") for full, info in fields() if get_origin(info.annotation) is dict)
@@ -153,7 +152,7 @@ def _property_tables() -> list[tuple[str, str]]:
 
 
 def _merged_tables(section: str, before: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """The section's tables of properties that both layers have, merged property by property."""
+    """Return the section's tables of properties that both layers have, merged property by property."""
     both = [
         name
         for of, name in _property_tables()
@@ -163,7 +162,7 @@ def _merged_tables(section: str, before: dict[str, Any], value: dict[str, Any]) 
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """TOML takes `security.protocol = "SSL"` for a table `security`."""
+    """Yield a table's values by dotted name: TOML reads `security.protocol = "SSL"` as a table `security`."""
     for name, value in table.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")
@@ -172,7 +171,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _nested(overrides: Mapping[str, object]) -> dict[str, Any]:
-    """Options by dotted name, as a file has them: `kafka.properties.debug` is one of the properties."""
+    """Return options by dotted name as a file has them: `kafka.properties.debug` is one of the properties."""
     layer: dict[str, Any] = {}
     for full, value in overrides.items():
         section, _, inner = full.partition(".")
@@ -191,7 +190,7 @@ def _nested(overrides: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _check_json() -> None:
-    """Raises ConfigurationError for a list or a table in the environment that is not JSON."""
+    """Check that lists and tables in the environment are JSON. Raises ConfigurationError."""
     for name, info in fields():
         text = os.environ.get(variable(name))
         if text is not None and get_origin(info.annotation) in (dict, list):
@@ -242,7 +241,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown_variables() -> None:
-    """A misspelt variable that is ignored is worse than an error. Those of a section are checked with the section."""
+    """Refuse misspelt variables rather than ignore them; a section checks its own. Raises ConfigurationError."""
     known = {variable(name) for name, _ in fields()}
     sections = {PREFIX + name.upper() + "__" for name in Settings.model_fields}
     for name in os.environ:
@@ -274,7 +273,7 @@ def _masked(value: Any) -> Any:
 
 
 def _property_faults(settings: Settings, layers: _Layers) -> Iterator[str]:
-    """What is wrong with the properties of Kafka's clients, a line each."""
+    """Yield what is wrong with the properties of Kafka's clients, a line each."""
     for name in ("kafka.properties", "ingest.kafka_properties", "processor.kafka_properties"):
         for of, fault in properties.faults(_get(settings, name)):
             yield f"{name} (from {layers.source_of(name)}): {without_credentials(of)} {fault}"

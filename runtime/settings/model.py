@@ -33,19 +33,19 @@ TopicConfig = Literal[
     "retention.ms",
     "unclean.leader.election.enable",
 ]
-"""The settings that topics are created with (`runtime.kafka.topic_configs`)."""
+"""The settings that topics are created with (`runtime.kafka.config.topic_configs`)."""
 TopicName = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
 
 
 def _scalar(value: object) -> object:
-    """JSON and TOML have lists, tables and null, which no client takes for a property."""
+    """Refuse JSON's and TOML's lists, tables and null, which are not values of a property."""
     if isinstance(value, str | bool | int | float):
         return value
     raise PydanticCustomError("property", "must be text, a number, true or false")
 
 
 def _text(value: object) -> object:
-    """librdkafka takes every property as text."""
+    """Return a property as text, as librdkafka takes it."""
     return str(value).lower() if isinstance(value, bool) else str(_scalar(value))
 
 
@@ -60,6 +60,8 @@ class Section(BaseModel):
 
 
 class KafkaSettings(Section):
+    """The cluster, and how every client connects to it."""
+
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, examples=["broker-1:9092,broker-2:9092"])
     """Brokers to find the cluster by, `host:port` separated by commas."""
 
@@ -85,11 +87,13 @@ class KafkaSettings(Section):
                 )
             address = re.fullmatch(r"(?:\w+://)?(?:\[[\da-fA-F:.%]+\]|[^\s/:\[\]]+)(?::(\d{1,5}))?", server)
             if address is None or not 0 < int(address[1] or 9092) < 65_536:
-                raise ValueError(f"kafka.bootstrap_servers: {server!r} is no address; write host:port")
+                raise ValueError(f"kafka.bootstrap_servers: {server!r} is not an address; write host:port")
         return ",".join(servers)
 
 
 class SchemaRegistrySettings(Section):
+    """The schema registry, and how to connect to it."""
+
     url: str = Field(
         "http://127.0.0.1:8085/apis/ccompat/v7", min_length=1, repr=False, examples=["https://registry.example.com"]
     )
@@ -159,7 +163,7 @@ class SchemaRegistrySettings(Section):
         return self
 
     def client_properties(self) -> dict[str, Any]:
-        """The configuration of a `SchemaRegistryClient`."""
+        """Return the configuration of a `SchemaRegistryClient`."""
         config: dict[str, Any] = {"url": self.url, "timeout": self.timeout_ms / 1_000, "max.retries": 0}
         if self.basic_auth is not None:
             config["basic.auth.user.info"] = self.basic_auth.get_secret_value()
@@ -172,6 +176,8 @@ class SchemaRegistrySettings(Section):
 
 
 class TopicSettings(Section):
+    """The three topics, and how they are created."""
+
     raw: TopicName = "customerio.raw"
     """The webhook bodies, byte for byte."""
 
@@ -237,6 +243,8 @@ class SourceSettings(Section):
 
 
 class IngestSettings(Section):
+    """The ingest service."""
+
     host: str = "0.0.0.0"  # noqa: S104 (the endpoint exists to be reached)
     """Address that the webhook endpoint listens on."""
 
@@ -322,6 +330,8 @@ class Profile(StrEnum):
 
 
 class ProcessorSettings(Section):
+    """The processor."""
+
     group_id: str = Field("sternpost", min_length=1)
     """Consumer group; also the prefix of each member's transactional id."""
 
@@ -398,12 +408,16 @@ class ProcessorSettings(Section):
 
 
 class LogFormat(StrEnum):
+    """The form of log lines."""
+
     AUTO = "auto"
     CONSOLE = "console"
     JSON = "json"
 
 
 class LogLevel(StrEnum):
+    """The severity of log lines."""
+
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
@@ -411,6 +425,8 @@ class LogLevel(StrEnum):
 
 
 class LogSettings(Section):
+    """The log."""
+
     level: LogLevel = LogLevel.INFO
     """Least severe level that is logged."""
 

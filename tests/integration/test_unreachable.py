@@ -77,7 +77,7 @@ def test_nobody_listens() -> None:
 def test_files_that_properties_name(tmp_path: Path, kafka: Kafka) -> None:
     garbage = tmp_path / "ca.pem"
     garbage.write_text("garbage")
-    for path, words in ((tmp_path / "none.pem", "which is not there"), (garbage, "ssl.ca.location")):
+    for path, words in ((tmp_path / "none.pem", "which does not exist"), (garbage, "ssl.ca.location")):
         properties = {"security.protocol": "SSL", "ssl.ca.location": str(path)}
         for command in (["topics", "check"], ["ingest"], ["process"]):
             done = run(kafka.bootstrap_servers, properties, *command)

@@ -204,9 +204,9 @@ def test_credentials_of_the_registry_reach_its_client_once() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"ca_file": "/none.pem"}, ["schema_registry.ca_file is /none.pem", "not there"]),
+        ({"ca_file": "/none.pem"}, ["schema_registry.ca_file is /none.pem", "does not exist"]),
         ({"ca_file": "/"}, ["schema_registry.ca_file is /", "folder"]),
-        ({"ca_file": __file__}, ["schema_registry.ca_file", "no PEM file"]),
+        ({"ca_file": __file__}, ["schema_registry.ca_file", "cannot be used as a PEM file"]),
         ({"properties": {"max.retry": 1}}, ["no property max.retry", "did you mean max.retries?"]),
         ({"properties": {"max.retries": "x"}}, ["check max.retries in schema_registry.properties"]),
     ],
