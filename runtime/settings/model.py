@@ -362,8 +362,8 @@ class ProcessorSettings(Section):
     admin_port: Port = 8082
     """Port of the admin listener; 0 takes a free one."""
 
-    batch_max_records: Positive = 10_000
-    """Most raw records in one transaction."""
+    batch_max_records: Positive = 30_000
+    """Most raw records in one transaction. Fewer have a backlog wait for more commits, and take less memory."""
 
     batch_max_bytes: Positive = 16_777_216
     """Most bytes of raw records in one transaction; a single larger record still goes, alone."""

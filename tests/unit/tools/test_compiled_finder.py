@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.compiled_finder import CompiledFinder, digest
+from tools.compile import MODULES, ROOT
+from tools.compiled_finder import PACKAGES, CompiledFinder, digest
 
 
 @pytest.fixture
@@ -97,3 +98,9 @@ def test_pure_python_has_the_sources_run(
 ) -> None:
     monkeypatch.setenv("PURE_PYTHON", value)
     assert (found(built, root, "schemas.customerio.coercion") is not None) == compiled
+
+
+def test_what_is_compiled_is_there_and_seen_by_the_finder() -> None:
+    for module in MODULES:
+        assert (ROOT / module).exists(), module
+        assert module.split("/")[0] in PACKAGES

@@ -46,7 +46,7 @@
     "state_memory_bytes": 134217728,
     "admin_host": "127.0.0.1",
     "admin_port": 8082,
-    "batch_max_records": 10000,
+    "batch_max_records": 30000,
     "batch_max_bytes": 16777216,
     "transaction_timeout_ms": 20000,
     "session_timeout_ms": 45000,
