@@ -1,4 +1,4 @@
-"""What the loop counts: series looked up once, counted a batch at a time."""
+"""The metrics of the stream processor: series are looked up once and updated once for each batch."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,24 +10,24 @@ from runtime import metrics
 from schemas import record_headers
 
 OTHER_SOURCE = "other"
-"""Stands for every source that is not configured: anyone who may write to the raw topic can invent names."""
+"""The label of every source that is not configured: anyone who can write to the raw topic can invent names."""
 
 
 class Tally(NamedTuple):
-    """What a batch comes to, without the batch."""
+    """The counts of a batch, without the batch."""
 
     records: int
     events: int
     duplicates: int
     dead_letters: Counter[tuple[str, str]]
-    """By code and source."""
+    """Error code and source → number."""
 
 
 class BatchMetrics:
-    """Of one worker; only what was committed counts."""
+    """The metrics of one worker. Only committed batches are counted."""
 
     def __init__(self, sources: Collection[str] = ()) -> None:
-        """`sources`: names that dead letters are counted by; all others count as `other`."""
+        """Count dead letters by the names in `sources`, and all others as `other`."""
         self._sources = frozenset({*sources, record_headers.DEFAULT_SOURCE})
         self._events = metrics.PROCESSOR_EVENTS.labels()
         self._duplicates = metrics.PROCESSOR_DUPLICATES.labels()
@@ -35,7 +35,7 @@ class BatchMetrics:
         self._state_bytes = metrics.PROCESSOR_STATE_BYTES.labels()
 
     def tally(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> Tally:
-        """Count a batch, so that nothing of it needs to be kept until it is committed."""
+        """Return the counts of a batch, so that the batch itself need not be kept until it is committed."""
         kinds = Counter(map(type, outcomes))
         dead: Counter[tuple[str, str]] = Counter()
         if kinds[DeadLetter]:
@@ -46,7 +46,7 @@ class BatchMetrics:
         return Tally(len(outcomes), kinds[Event], kinds[Duplicate], dead)
 
     def record_commit(self, tally: Tally) -> None:
-        """A transaction was; one without records, which only passes over transaction markers, is not counted."""
+        """Count a committed batch, unless it has no records and only passes transaction markers."""
         if not tally.records:
             return
         self._records.observe(tally.records)
@@ -56,12 +56,12 @@ class BatchMetrics:
             metrics.PROCESSOR_DEAD_LETTERS.labels(code, source).inc(number)
 
     def record_state(self, lag: Mapping[int, int], state_bytes: int) -> None:
-        """How far each partition is behind, and what their states take up."""
+        """Set the lag of each partition in records, and the size of all states in bytes."""
         for partition, records in lag.items():
             metrics.PROCESSOR_LAG.labels(str(partition)).set(records)
         self._state_bytes.set(state_bytes)
 
     def reset_lag(self, partitions: Iterable[int]) -> None:
-        """Partitions whose lag is another worker's to tell."""
+        """Set the lag of partitions to 0, because another worker reports it from now on."""
         for partition in partitions:
             metrics.PROCESSOR_LAG.labels(str(partition)).set(0)

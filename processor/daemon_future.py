@@ -1,4 +1,4 @@
-"""Calls in a thread that may be left behind."""
+"""A future computed in a daemon thread, which can be abandoned."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,7 +9,11 @@ T = TypeVar("T")
 
 
 def run_in_daemon_thread(name: str, call: Callable[[], T]) -> "Future[T]":
-    """One that hangs keeps the process neither from going on nor ending: an executor's thread would be waited for."""
+    """Run `call` in a daemon thread and return its future.
+
+    Unlike with `ThreadPoolExecutor`, a call that never returns does not block interpreter shutdown:
+    https://docs.python.org/3/library/concurrent.futures.html#concurrent.futures.ThreadPoolExecutor
+    """
     future: Future[T] = Future()
 
     def run(future: "Future[T]") -> None:
@@ -17,7 +21,7 @@ def run_in_daemon_thread(name: str, call: Callable[[], T]) -> "Future[T]":
             result = call()
         except BaseException as error:
             future.set_exception(error)
-            del future  # or the error, by the frames in its traceback, would hold itself, and all they hold
+            del future  # otherwise the error would keep itself, and everything in its frames, alive
         else:
             future.set_result(result)
 

@@ -1,7 +1,7 @@
 """The limit on dead letters that are Sternpost's own fault: a bad deploy must not dead-letter the world.
 
-Only what an upgrade mends counts: `internal_error` and `unencodable`, of records that come for the first time. Bodies
-that make no sense never count, nor do letters that were sent back and fail again: no sender and no redrive can stop the
+Only failures that an upgrade can fix count: `internal_error` and `unencodable`, of records without an `attempt` header.
+Invalid bodies never count, and neither do redriven letters that fail again: no sender and no redrive can stop the
 processor.
 """
 
@@ -17,26 +17,26 @@ OWN_FAULTS = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.UNENCODABLE})
 
 
 class DeadLetterLimit:
-    """Watches the last `window` records that became an event or failed by a fault of ours.
+    """Watches the last `window` records that became an event or failed by our own fault.
 
-    Exact, whatever the batches they come in. Duplicates, what senders cause and letters that were sent back are not
-    among these records: a flood of them must not hide a fault either.
+    The count is exact however the records are batched. It leaves out duplicates, failures that senders cause and
+    redriven letters: a flood of them must not hide a fault.
     """
 
     def __init__(self, ratio: float, window: int) -> None:
-        """Trip once more than `ratio` of the last `window` records failed by a fault of ours; 1 never trips."""
+        """Halt once more than `ratio` of the last `window` records failed by our own fault. With 1 it never halts."""
         self._window = window
         self._most = ratio * window
         self._seen = 0
         self._failed: deque[int] = deque()
-        """Of the records in the window, ordinals of those that failed."""
+        """The ordinals of the records in the window that failed."""
         self._then = self._seen, self._failed
-        """The same, once the batch that was checked last is committed."""
+        """The values of both once the last checked batch is committed."""
 
     def check(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
-        """Take a batch into account; it counts once `committed` is called.
+        """Check a batch; it counts once `committed` is called.
 
-        Raises ProcessorHaltedError if the limit is passed.
+        Raises ProcessorHaltedError if the limit is exceeded.
         """
         seen, failed = self._seen, self._failed.copy()
         for record, outcome in zip(records, outcomes, strict=True):
@@ -59,5 +59,5 @@ class DeadLetterLimit:
         self._then = seen, failed
 
     def committed(self) -> None:
-        """The batch that was checked last was committed."""
+        """Count the last checked batch, which was committed."""
         self._seen, self._failed = self._then

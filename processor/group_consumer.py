@@ -1,7 +1,8 @@
-"""A member of the consumer group, on Kafka: see `transport.Source`.
+"""A member of the consumer group on Kafka: implements `interfaces.GroupConsumer`.
 
-Membership is static: a worker that restarts within the session time-out comes back to its partitions, and nobody else
-stops for it. Assignment is cooperative: only partitions that move are stopped.
+Membership is static: a worker that restarts within the session timeout gets its partitions back, and no other member
+stops for it (KIP-345). Assignment is cooperative: only the partitions that move are stopped (KIP-429:
+https://cwiki.apache.org/confluence/display/KAFKA/KIP-429%3A+Kafka+Consumer+Incremental+Rebalance+Protocol).
 """
 
 import re
@@ -27,25 +28,29 @@ from runtime.settings.model import Settings
 log = structlog.get_logger()
 
 CHUNK = 1_000
-"""Records taken at a time; between two, the batch's bytes are counted."""
+"""The number of records fetched at a time; between two fetches the bytes of the batch are counted."""
 
 GATHER_TIMEOUT_S = 0.005
-"""Where records can be gathered, how long a slice is waited for."""
+"""How long to wait for more records, if there is time to wait."""
 
 FETCH_BYTES = 8 << 20
-"""Of one answer, compressed: dozens of partitions would fetch a megabyte each at a time, and then decompress it."""
+"""The size of one fetch response, compressed. By default dozens of partitions would fetch a megabyte each at a time,
+and then decompress it."""
 
 TIMEOUT_S = 30.0
 
 LAG_TIMEOUT_S = 0.5
-"""Longest that a lag is waited for."""
+"""The longest time to wait for the end of one partition when measuring lag."""
 
 _FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 
 
 class KafkaGroupConsumer:
+    """A `GroupConsumer` on librdkafka. See the interface for what its methods promise."""
+
     def __init__(self, settings: Settings, instance_id: str, listener: RebalanceListener) -> None:
+        """Subscribe to the raw topic as the static member `instance_id`."""
         processor = settings.processor
         self._settings = settings
         self._topic = settings.topics.raw
@@ -54,7 +59,7 @@ class KafkaGroupConsumer:
         self.is_member = False
         self._without_offset: set[int] = set()
         self._buffered: list[Message] = []
-        """The batch that `poll` is putting together."""
+        """The batch that `poll` is collecting."""
         self._consumer = make_consumer(
             settings,
             {
@@ -63,12 +68,13 @@ class KafkaGroupConsumer:
                 "session.timeout.ms": processor.session_timeout_ms,
                 "max.poll.interval.ms": processor.max_poll_interval_ms,
                 "partition.assignment.strategy": "cooperative-sticky",
-                # What to do where an offset does not exist is decided in `committed`, and not without a word.
+                # `committed` decides what to do if an offset does not exist, and logs or reports it.
                 "auto.offset.reset": "error",
                 "fetch.max.bytes": max(FETCH_BYTES, record_limits(settings).raw),
             },
             {
-                # A member hears of a rebalance by its heartbeats, and a cooperative one takes two.
+                # A member learns of a rebalance through its heartbeats, and a cooperative rebalance takes two.
+                # https://kafka.apache.org/documentation/#consumerconfigs_heartbeat.interval.ms
                 "heartbeat.interval.ms": 1_000,
                 "fetch.wait.max.ms": 50,
                 "fetch.error.backoff.ms": 100,
@@ -81,17 +87,18 @@ class KafkaGroupConsumer:
         self._as_pattern = False
         self._subscribe()
 
-    def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
+    def poll(self, timeout_s: float, may_wait: Callable[[], bool]) -> list[RawRecord]:
+        """Return the next batch, and let the group rebalance if a partition has no member."""
         with _translate_errors():
             if partitions := self._unassigned.take_result():
-                log.warning("partitions without a member, having the group rebalance", partitions=partitions)
+                log.warning("partitions without a member: making the group rebalance", partitions=partitions)
                 self._as_pattern = not self._as_pattern
                 self._subscribe()
                 self._unassigned.schedule_check()
             self._buffered = self._consumer.consume(1, timeout_s)
             size = sum(map(len, self._buffered))
             while self._buffered and len(self._buffered) < self._max_records and size < self._max_bytes:
-                waiting = gather()
+                waiting = may_wait()
                 room = min(CHUNK, self._max_records - len(self._buffered))
                 more = self._consumer.consume(room, GATHER_TIMEOUT_S if waiting else 0.0)
                 if not more and not waiting:
@@ -109,11 +116,13 @@ class KafkaGroupConsumer:
         return records
 
     def committed(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the next offset to read of each partition, as the group committed it."""
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
         if not asked:
             return {}
         with _translate_errors():
-            # Read committed: brokers answer once no transaction holds an offset that may yet become the group's.
+            # With isolation level read_committed, brokers answer once no open transaction may still change the offset
+            # (KIP-447: https://cwiki.apache.org/confluence/display/KAFKA/KIP-447%3A+Producer+scalability+for+exactly+once+semantics).
             answered = self._consumer.committed(asked, timeout=TIMEOUT_S)
             ends = [self._consumer.get_watermark_offsets(tp, timeout=TIMEOUT_S) for tp in asked]
         for tp in answered:
@@ -124,16 +133,17 @@ class KafkaGroupConsumer:
         return {tp.partition: self._position(tp, low, high) for tp, (low, high) in zip(answered, ends, strict=True)}
 
     def has_offset(self, partition: int) -> bool:
+        """Return whether the group had committed an offset when `committed` last asked."""
         return partition not in self._without_offset
 
     def _position(self, committed: TopicPartition, low: int, high: int) -> int:
         if committed.offset < 0:
-            return low  # the group is new to it
+            return low  # the group has never committed an offset here
         if committed.offset > high:
             raise ProcessorHaltedError(
                 f"the group is at offset {committed.offset} of {self._topic}[{committed.partition}], which ends at "
-                f"{high}: the brokers lost records, or the topic was made anew. To set "
-                f"the group's offset to what is to be processed next, {how_to_reset('--to-offset …')}"
+                f"{high}: the brokers lost records, or the topic was created again. To set "
+                f"the group's offset to the next record to process, {how_to_reset('--to-offset …')}"
             )
         if committed.offset < low:
             metrics.PROCESSOR_EXPIRED.labels().inc(low - committed.offset)
@@ -142,52 +152,59 @@ class KafkaGroupConsumer:
         return max(committed.offset, low)
 
     def rewind(self, positions: Mapping[int, int]) -> None:
+        """Pause partitions, and read them from these offsets once they are resumed."""
         moved = [TopicPartition(self._topic, partition, offset) for partition, offset in positions.items()]
         with _translate_errors():
-            # Rather than seek: it drops what was fetched, whatever state the fetcher is in.
+            # Unlike `seek`, assigning again drops the fetched records whatever state the fetcher is in.
             self._consumer.incremental_unassign(moved)
             self._consumer.incremental_assign(moved)
             self._consumer.pause(moved)
 
     def pause(self, partitions: Collection[int]) -> None:
+        """Keep `poll` from returning records of these partitions."""
         with _translate_errors():
             self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
     def resume(self, partitions: Collection[int]) -> None:
+        """Continue to read these partitions."""
         with _translate_errors():
             self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
 
     def group_metadata(self) -> Any:
+        """Return librdkafka's handle of this member's current identity in the group."""
         with _translate_errors():
             return self._consumer.consumer_group_metadata()
 
     def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the next offset that `poll` would read of each partition."""
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
         with _translate_errors():
             return {tp.partition: tp.offset for tp in self._consumer.position(asked) if tp.offset >= 0}
 
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the number of records of each partition that `poll` has not returned yet."""
         behind = {}
         asking = True
         with _translate_errors():
             for tp in self._consumer.position([TopicPartition(self._topic, partition) for partition in partitions]):
                 _, end = self._consumer.get_watermark_offsets(tp, cached=True)
                 if tp.offset >= 0 and end > tp.offset and asking:
-                    # What came with the records is the high watermark; asked for, it is the last stable offset.
+                    # The cached end, which comes with records, is the high watermark; the broker's answer to a query is
+                    # the last stable offset.
                     try:
                         _, end = self._consumer.get_watermark_offsets(tp, timeout=LAG_TIMEOUT_S)
                     except KafkaException:
-                        asking = False  # a broker that is slow now must not hold up what is to be processed
+                        asking = False  # a slow broker must not delay processing
                 if tp.offset >= 0 and end >= 0:
                     behind[tp.partition] = max(0, end - tp.offset)
         return behind
 
     def close(self) -> None:
-        """Partitions go to others once the session times out, or come back to a restart before that."""
+        """Close the consumer. Others get its partitions after the session timeout, unless it restarts first."""
         self._consumer.close()
 
     def _subscribe(self) -> None:
-        """librdkafka joins anew where the subscription's text has changed, be its meaning the same."""
+        """Subscribe; if the subscription's text changed, even with equal meaning, librdkafka joins the group again."""
         subscription = f"^{re.escape(self._topic)}$" if self._as_pattern else self._topic
         self._consumer.subscribe([subscription], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
@@ -221,8 +238,10 @@ class KafkaGroupConsumer:
         consumer.incremental_unassign(partitions)
 
     def _drop_buffered(self, partitions: list[TopicPartition]) -> Sequence[int]:
-        """Drops what was gathered of partitions that go: should one come back within the same poll, another member may
-        have processed its records meanwhile."""
+        """Drop buffered records of partitions that are going away, and return their numbers.
+
+        If a partition comes back within the same poll, another member may have processed these records meanwhile.
+        """
         gone = [tp.partition for tp in partitions]
         self._buffered = [message for message in self._buffered if message.partition() not in gone]
         return gone
@@ -230,7 +249,10 @@ class KafkaGroupConsumer:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """What librdkafka raises of no record's fault leaves the membership of no use. Raises ClientUnusableError."""
+    """Turn KafkaException into ClientUnusableError.
+
+    librdkafka raises errors of the client; errors of a single fetch come as messages instead.
+    """
     try:
         yield
     except KafkaException as error:

@@ -1,8 +1,8 @@
-"""What the loop asks of the world outside: where records come from, where outcomes go, and how either can fail.
+"""What the stream processor needs from Kafka: where records come from, where outcomes go, and how either can fail.
 
-Kafka's side of it is in group_consumer.py, transaction_sink.py and deduplication/restore_consumer.py; what can go
-wrong (TransactionAbortedError, ClientUnusableError, InstanceFencedError) is in runtime/errors.py. Tests run the loop on
-one in memory (tests/support/fake_kafka.py).
+group_consumer.py, transaction_sink.py and deduplication/restore_consumer.py implement these interfaces on Kafka. Tests
+run the stream processor on an implementation in memory (tests/support/fake_kafka.py). Both keep one contract
+(tests/contract). The exceptions are in runtime/errors.py.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,18 +12,18 @@ from processor.pipeline.records import Outcome, RawRecord
 
 
 class RebalanceListener(Protocol):
-    """Told of changes of what is assigned, within `poll` and `close` of a source, and nowhere else."""
+    """Is told about changes of the assignment, within `poll` and `close` of a `GroupConsumer` and nowhere else."""
 
     def assigned(self, positions: Mapping[int, int]) -> None:
-        """More partitions, each with the next offset to read. They are paused."""
+        """Take on additional partitions, given with the next offset to read. They are paused."""
         ...
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """Partitions that are to be given up; until this returns, a transaction with their offsets can be committed."""
+        """Give partitions up. Until this returns, a transaction with their offsets can be committed."""
         ...
 
     def lost(self, partitions: Sequence[int]) -> None:
-        """Partitions that are others' already."""
+        """Drop partitions that other members may already have."""
         ...
 
 
@@ -32,70 +32,79 @@ class GroupConsumer(Protocol):
 
     @property
     def is_member(self) -> bool:
-        """Whether the group has given this member its share, which may be nothing."""
+        """Whether the group has given this member its assignment, which may be empty."""
         ...
 
-    def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
-        """The next records, at most a batch, in order within each partition; as soon as there is one, unless `gather`
-        says that more can be waited for.
+    def poll(self, timeout_s: float, may_wait: Callable[[], bool]) -> list[RawRecord]:
+        """Return the next records, at most a batch, in order within each partition.
 
-        Raises ClientUnusableError, InstanceFencedError, and what the listener raises.
+        Returns as soon as there is a record, unless `may_wait` says that there is time to wait for more.
+
+        Raises ClientUnusableError, InstanceFencedError, DependencyError, and what the listener raises.
         """
         ...
 
     def committed(self, partitions: Collection[int]) -> dict[int, int]:
-        """The next offset to read of each: the group's, or the topic's first. Waits for transactions that are being
-        ended. Raises ClientUnusableError, and Halted where the topic ends before that offset."""
+        """Return the next offset to read of each partition: the committed one, otherwise the first in the topic.
+
+        Waits for transactions that are being ended. Raises ClientUnusableError, and ProcessorHaltedError if the topic
+        ends before the committed offset.
+        """
         ...
 
     def has_offset(self, partition: int) -> bool:
-        """Whether the group had an offset when `committed` asked for it last."""
+        """Return whether the group had committed an offset when `committed` last asked."""
         ...
 
     def rewind(self, positions: Mapping[int, int]) -> None:
-        """Pauses partitions, and has them read from these offsets when they are resumed."""
+        """Pause partitions, and read them from these offsets once they are resumed."""
         ...
 
     def pause(self, partitions: Collection[int]) -> None:
-        """Nothing more of these comes out of `poll`, what was fetched of them included."""
+        """Keep `poll` from returning records of these partitions, including records already fetched."""
         ...
 
     def resume(self, partitions: Collection[int]) -> None:
-        """These go on from where `poll` left off, or `rewind` set them."""
+        """Continue where `poll` stopped, or where `rewind` went."""
         ...
 
     def group_metadata(self) -> Any:
-        """Who this member is in the group now; to be fetched anew for each transaction."""
+        """Return this member's current identity in the group; fetch it again for each transaction."""
         ...
 
     def positions(self, partitions: Collection[int]) -> dict[int, int]:
-        """The next offset that `poll` would read of each: past what it returned, and past the transaction markers and
-        aborted records behind that. Partitions that `poll` has not come to since they were assigned or rewound may be
-        missing. Raises ClientUnusableError."""
+        """Return the next offset that `poll` would read of each partition.
+
+        It lies past the records returned so far and past the transaction markers and aborted records that follow them.
+        A partition may be missing if `poll` has not reached it since it was assigned or rewound. Raises
+        ClientUnusableError.
+        """
         ...
 
     def lag(self, partitions: Collection[int]) -> dict[int, int]:
-        """Records of each partition between what was polled and the last stable offset, as last heard."""
+        """Return the number of records of each partition from the position of `poll` to the last stable offset."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop reading. Calls the listener's `revoked`."""
+        ...
 
 
 class TransactionSink(Protocol):
-    """A transactional producer. For one thread at a time, but for `close`: what is overdue is not waited for."""
+    """A transactional producer. For one thread at a time, except `overdue` and `close`."""
 
     def write(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
-        """Events and dead letters into the transaction, which begins if none is open.
+        """Write events and dead letters into the transaction; begin one if none is open.
 
-        Raises TransactionAbortedError or ClientUnusableError.
+        Raises TransactionAbortedError and ClientUnusableError.
         """
         ...
 
     def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
-        """Commits what was written, and with it the group's next offset to read of each partition.
+        """Commit what was written together with the group's next offset of each partition.
 
-        Raises TransactionAbortedError or ClientUnusableError; it is then unknown whether the transaction took place,
-        until `abort` returned.
+        Raises TransactionAbortedError and ClientUnusableError. It is then unknown until `abort` returns whether the
+        transaction took place.
         """
         ...
 
@@ -105,31 +114,39 @@ class TransactionSink(Protocol):
         ...
 
     def abort(self) -> None:
-        """Ends the open transaction, if there is one: after it, the committed offsets tell what took place.
+        """End the open transaction, if there is one. From then on the committed offsets tell what took place.
 
         Raises ClientUnusableError.
         """
         ...
 
     def close(self) -> None:
-        """Aborts what is open, as far as the brokers can be reached."""
+        """Abort the open transaction if the brokers can be reached. Does not wait for a call that is overdue."""
         ...
 
 
 class RestoreConsumer(Protocol):
-    """Reads partitions of the raw topic again, outside of the group. For one thread."""
+    """Reads partitions of the raw topic again, outside the group, to restore state. For one thread."""
 
     def start(self, partition: int, known_up_to: int, position: int) -> int:
-        """Starts to read what a state that knows all before `known_up_to` has to know at `position`: what is dated
-        less than a window before the record there. Gives the first offset of it. Raises ClientUnusableError."""
+        """Start reading the records needed to restore a partition's state from `known_up_to` to `position`.
+
+        Records older than the deduplication window, counted from the record at `position`, are skipped. Returns the
+        first offset that will be read. Raises ClientUnusableError.
+        """
         ...
 
     def read(self, timeout_s: float) -> tuple[list[RawRecord], list[int]]:
-        """Some records, and the partitions that are now read up to their position. Raises ClientUnusableError."""
+        """Return some records, and the partitions that have now been read up to their position.
+
+        Raises ClientUnusableError.
+        """
         ...
 
     def stop(self, partition: int) -> None:
-        """Stops reading a partition, if it is being read."""
+        """Stop reading a partition, if it is being read."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop reading all partitions and disconnect."""
+        ...

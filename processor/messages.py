@@ -1,4 +1,4 @@
-"""Records of what a consumer gives. Compiled, as all that is done for each record."""
+"""Raw records from a consumer's messages. Compiled, like everything that runs for each record."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from processor.pipeline.records import RawRecord
 
 
 def raw_records(topic: str, messages: Iterable[Any]) -> tuple[list[RawRecord], list[Any]]:
-    """The records of confluent_kafka's `Message`s, and the errors among them, each in the order that they came."""
+    """Return the records of confluent_kafka `Message`s, and the `KafkaError`s among them, each in order."""
     records: list[RawRecord] = []
     errors: list[Any] = []
     for message in messages:

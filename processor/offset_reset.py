@@ -1,11 +1,11 @@
-"""What to tell people who are to set the group's offsets by hand."""
+"""Instructions for setting the group's offsets by hand."""
 
 
 def how_to_reset(to: str) -> str:
-    """The way with Kafka's own tool; `to` is its option (`--to-offset 42`).
+    """Return the instructions for Kafka's own tool; `to` is its option (`--to-offset 42`).
 
-    It refuses for as long as the group has members, and a static member counts as one until its session times out,
-    stopped or not:
+    The tool refuses as long as the group has members, and a static member counts until its session times out, even if
+    it has stopped:
     https://cwiki.apache.org/confluence/display/KAFKA/KIP-345%3A+Introduce+static+membership+protocol+to+reduce+consumer+rebalances
     """
     return (

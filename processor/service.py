@@ -1,7 +1,8 @@
-"""The processor put together: what one member of the group is made of, and what ends it.
+"""The processor service: builds the parts of each group member, and decides what restarts or ends it.
 
-raw topic ──▶ Source ──▶ Core (identify, deduplicate, map, encode) ──▶ Sink ──▶ events, dead letters, offsets
-                           └── state, caught up from the raw topic
+raw topic ──▶ KafkaGroupConsumer ──▶ BatchProcessor ──▶ KafkaTransactionSink ──▶ events, dead letters, offsets
+                                     (deduplicate, map, encode)
+                                       └── state, restored from the raw topic
 """
 
 import gc
@@ -22,7 +23,7 @@ from processor.pipeline.batch import BatchProcessor
 from processor.pipeline.pipeline import build_pipeline
 from processor.stream_processor import StreamProcessor
 from processor.transaction_sink import KafkaTransactionSink
-from runtime import metrics
+from runtime import logs, metrics
 from runtime.errors import (
     ClientUnusableError,
     ConfigurationError,
@@ -43,26 +44,24 @@ from schemas.track_event import load_schema
 log = structlog.get_logger()
 
 COMPILED = not str(messages.__file__).endswith(".py")
-"""Whether the hot path runs compiled (tools/compile.py): it takes a third of the CPU then."""
+"""Whether the hot path runs compiled (tools/compile.py), which takes a third of the CPU."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
-"""Between one membership that failed and the next."""
+"""The pause after a stream processor failed; doubled after each failure in a row."""
 
 STABLE_AFTER_S = 60.0
-"""After a membership that lasted this long, the pause is the first again."""
+"""A stream processor that ran this long resets the pause."""
 
 
 def run(settings: Settings) -> int:
-    """Process until SIGTERM or SIGINT; gives the exit code.
+    """Process until SIGTERM or SIGINT, and return the exit code.
 
-    Raises ConfigurationError and DependencyError where the service cannot begin.
+    Raises ConfigurationError and DependencyError if the service cannot start.
     """
-    from runtime import logs
-
     logs.configure(settings.log, service="processor")
     settings = for_service(settings, "processor")
     processor, topics = settings.processor, settings.topics
-    # Here, so that librdkafka does not refuse the properties in each worker instead.
+    # librdkafka rejects wrong properties here rather than in each worker.
     check_client(settings, f"{processor.group_id}-check", processor.transaction_timeout_ms)
     check_topics(settings, [topics.raw, topics.events, topics.dead_letters])
     return supervise(
@@ -77,10 +76,10 @@ def run(settings: Settings) -> int:
 
 
 def run_worker(worker: Worker) -> None:
-    """One member: until the worker is to stop.
+    """Run one group member until the worker is told to stop.
 
-    Raises ConfigurationError where another process has its place, DependencyError where the disk or the brokers refuse,
-    and ProcessorHaltedError.
+    Raises ConfigurationError if another process has its place, DependencyError if the disk or the brokers refuse, and
+    ProcessorHaltedError.
     """
     settings, processor = worker.settings, worker.settings.processor
     member = f"{processor.instance_id}-{worker.index}"
@@ -119,7 +118,7 @@ def run_worker(worker: Worker) -> None:
                 pause_s = FIRST_PAUSE_S
             why = why_unreachable(settings)
             cause = f"{error} ({why})" if why else str(error)
-            log.error("restarting the consumer and producer", cause=cause, pause_s=pause_s)  # noqa: TRY400 (its place says nothing)
+            log.error("restarting the consumer and producer", cause=cause, pause_s=pause_s)  # noqa: TRY400 (the traceback adds nothing)
             metrics.PROCESSOR_RESTARTS.labels().inc()
             worker.ready(False, f"restarting after {cause}")
             worker.beat()
@@ -138,20 +137,20 @@ def run_worker(worker: Worker) -> None:
             if stream_processor is not None:
                 stream_processor.close()
         stream_processor = None
-        gc.collect()  # what of it holds itself: clients, with their threads and connections
+        gc.collect()  # reference cycles that hold clients, with their threads and connections
         if broke:
             worker.stopping.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
-    """The schema's id, as soon as the registry gives it; None where the worker is to stop before that.
+    """Wait for the registry and return the schema's registration, or None if the worker is told to stop before.
 
-    Raises RegistryMisconfiguredError and RegistryRefusedError: asking again would not help.
+    Raises RegistryMisconfiguredError and RegistryRefusedError, after which asking again would not help.
     """
     settings = worker.settings
     worker.ready(False, "waiting for the schema registry")
-    with Registry(settings.schema_registry) as registry:  # from then on, what is known is enough
+    with Registry(settings.schema_registry) as registry:  # not needed any more once the id is known
         return registry.wait_for(
             subject_of(settings.topics.events),
             schema,
@@ -162,7 +161,7 @@ def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
 
 
 class _States:
-    """Opens the state of partitions: on disk, or none where there is no deduplication."""
+    """Opens the states of partitions: on disk, or empty ones without deduplication."""
 
     def __init__(self, settings: Settings) -> None:
         processor = settings.processor
@@ -185,5 +184,5 @@ class _States:
 
 
 def _topic_id(settings: Settings) -> str:
-    """The cluster's own id of the raw topic: another one once it was deleted and made again."""
+    """Return the cluster's id of the raw topic, which changes if the topic is deleted and created again."""
     return str(KafkaAdmin(settings).describe_topic(settings.topics.raw).topic_id)

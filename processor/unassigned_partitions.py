@@ -1,9 +1,9 @@
-"""Partitions that the group has given to nobody.
+"""Finds partitions that no member of the group has.
 
-Cooperative rebalancing moves a partition in two steps: its old member gives it up and then has the group rebalance once
-more. A static member that ends in between and comes back gets its old share again with no rebalance (KIP-345), does not
-know that it owed one, and the partition stays nobody's until something else happens to the group. So each member looks
-for such partitions some time after it was given its share.
+A cooperative rebalance moves a partition in two steps: the old member gives it up, and then makes the group rebalance
+again. A static member that ends in between and comes back gets its old assignment without a rebalance (KIP-345). It
+does not know that a second rebalance is due, and the partition has no member until the group changes for another
+reason. So each member looks for such partitions some time after it received its assignment.
 """
 
 import time
@@ -19,24 +19,25 @@ from runtime.settings.model import Settings
 log = structlog.get_logger()
 
 CHECK_DELAY_S = 5.0
-"""Longer than the second step takes: members hear of a rebalance within a heartbeat, which is 3 s."""
+"""Longer than the second step takes: members learn of a rebalance within a heartbeat interval, 3 s at most."""
 
 
 class UnassignedPartitions:
-    """Looks without holding anybody up. For one thread."""
+    """Checks in the background. For one thread."""
 
     def __init__(self, settings: Settings) -> None:
+        """Check the processor's group and the raw topic."""
         self._settings = settings
         self._due: float | None = None
         self._check: Future[list[int] | None] | None = None
 
     def schedule_check(self) -> None:
-        """The group has just rebalanced, or this member come back to it."""
+        """Schedule a check: the group has just rebalanced, or this member came back to it."""
         self._due = time.monotonic() + CHECK_DELAY_S
         self._check = None
 
     def take_result(self) -> list[int]:
-        """The partitions that are nobody's, once, when that is known; else none."""
+        """Return the partitions without a member once the check has ended, and an empty list at all other times."""
         if self._due is not None and time.monotonic() >= self._due:
             self._due = None
             self._check = run_in_daemon_thread("unassigned", self._find)
@@ -53,9 +54,11 @@ class UnassignedPartitions:
         try:
             partitions, group_members = admin.describe_topic(topic).partitions, admin.describe_group(group)
         except SternpostError as error:
-            log.warning("cannot see whether every partition has a member", reason=str(error))
+            log.warning("cannot check whether every partition has a member", reason=str(error))
             return None
-        if group_members.state is not ConsumerGroupState.STABLE:  # a rebalance is under way, and a look will follow it
+        if (
+            group_members.state is not ConsumerGroupState.STABLE
+        ):  # a rebalance is under way, and another check follows it
             return []
         taken = {
             tp.partition

@@ -1,1 +1,1 @@
-"""The contracts: what comes in, what goes out, and how both are written down."""
+"""The contracts: the payloads that come in, the events that go out, and the mapping between them."""

@@ -1,33 +1,33 @@
-"""Why a body could not become an event: the codes that dead letters carry."""
+"""The reasons why a body cannot become an event: the error codes that dead letters carry."""
 
 from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """Stable and machine-readable: people alert and filter on them, so one is never renamed."""
+    """A stable, machine-readable code. People alert and filter on codes, so one is never renamed."""
 
     MALFORMED_JSON = "malformed_json"
     """The body is not JSON text in UTF-8."""
     NOT_AN_OBJECT = "not_an_object"
-    """The body is JSON, but no object."""
+    """The body is JSON, but not an object."""
     MISSING_IDENTITY = "missing_identity"
-    """Neither a user id, nor an email, nor a cio_id says whom the event is about."""
+    """The body has neither a user id, nor an email address, nor a cio_id."""
     INVALID_FIELD = "invalid_field"
     """A field's value cannot be carried exactly in the field's type."""
     INVALID_TIMESTAMP = "invalid_timestamp"
-    """The time is of a wrong type, or lies before 1970 or after 9999."""
+    """The time has the wrong type, or is before 1970 or after 9999."""
     UNENCODABLE = "unencodable"
     """The event does not fit the Avro schema in use."""
     TOO_LARGE = "too_large"
     """The event is larger than a record of the output topic may be."""
     REFUSED = "refused"
-    """The brokers never take the event's record, for another reason than its size, which the message names."""
+    """The brokers refuse the event's record for good. The message names the reason, which is not the size."""
     INTERNAL_ERROR = "internal_error"
-    """A fault of ours; sending the dead letter back after an upgrade may mend it."""
+    """A fault of Sternpost. Redriving the dead letter after an upgrade may help."""
 
 
 class Stage(StrEnum):
-    """Where on its way a body failed."""
+    """The stage of processing at which a body failed."""
 
     PARSE = "parse"
     MAP = "map"
@@ -38,8 +38,8 @@ class Stage(StrEnum):
 class PayloadRejectedError(Exception):
     """A body cannot become an event.
 
-    `field` is the path in the body (`data.action_id`, `data.recipients[0].device_id`), or None where the whole body
-    is at fault. `message` says what is wrong and never quotes the value: values are people's data.
+    `field` is the path in the body (`data.action_id`, `data.recipients[0].device_id`), or None if the whole body is at
+    fault. `message` says what is wrong and never quotes the value: values are personal data.
     """
 
     def __init__(self, code: ErrorCode, message: str, field: str | None = None, stage: Stage = Stage.MAP) -> None:

@@ -1,5 +1,7 @@
-"""Whether versions of a schema can read each other's records, without a registry: Avro's resolution rules, by Apache's
-own checker.
+"""Checks without a registry whether versions of a schema can read each other's records.
+
+The rules are Avro's schema resolution (https://avro.apache.org/docs/1.12.0/specification/#schema-resolution), checked
+by Apache's own implementation.
 """
 
 import json
@@ -8,15 +10,15 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
+from avro.schema import parse
 
-def misreading(reader: dict[str, Any], writer: dict[str, Any]) -> str | None:
-    """What keeps `reader` from reading what was written with `writer`: where in the reader's schema, and why.
 
-    None where it can read all of it. Raises avro.errors.AvroException for what is no schema.
+def incompatibility(reader: dict[str, Any], writer: dict[str, Any]) -> str | None:
+    """Return why schema `reader` cannot read records of schema `writer`, and where, or None if it can.
+
+    Raises avro.errors.AvroException if either is not a schema.
     """
-    from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
-    from avro.schema import parse
-
     checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
     found = checker.get_compatibility(parse(json.dumps(reader)), parse(json.dumps(writer)))
     if found.compatibility is SchemaCompatibilityType.compatible:
@@ -25,13 +27,13 @@ def misreading(reader: dict[str, Any], writer: dict[str, Any]) -> str | None:
     return f"{_list(kinds)} at {_list(found.locations)}: {_list(found.messages)}"
 
 
-def broken_promises(files: Sequence[Path]) -> list[str]:
-    """Where one of the versions cannot read another (FULL_TRANSITIVE), as messages; none where all can read all."""
+def check_all_versions(files: Sequence[Path]) -> list[str]:
+    """Return a message for each pair of versions that breaks FULL_TRANSITIVE compatibility."""
     schemas = {file.name: json.loads(file.read_text("utf-8")) for file in files}
     return [
         f"{reader} cannot read what was written with {writer}: {reason}"
         for reader, writer in permutations(schemas, 2)
-        if (reason := misreading(schemas[reader], schemas[writer]))
+        if (reason := incompatibility(schemas[reader], schemas[writer]))
     ]
 
 

@@ -1,13 +1,13 @@
-"""Records laid flat: what a record within a record holds stands under its path, as `context.traits.email`."""
+"""Flat records: a value in a nested record is stored by its path, such as `context.traits.email`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-def nested(fields: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The record with its records in it: {"a.b": 1, "c": 2} is {"a": {"b": 1}, "c": 2}.
+def unflatten(fields: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the nested record of a flat one: {"a.b": 1, "c": 2} becomes {"a": {"b": 1}, "c": 2}.
 
-    Raises ValueError where something is there both as a whole and in parts.
+    Raises ValueError if a path is both a value and a record.
     """
     record: dict[Any, Any] = {}
     holders = {"": record}

@@ -1,4 +1,4 @@
-"""Names of the record headers. Values are UTF-8 text, numbers in decimal."""
+"""The names of record headers. Values are UTF-8 text, numbers in decimal."""
 
 # Raw records, and so dead letters
 SOURCE = "source"
@@ -7,7 +7,7 @@ REQUEST_TIMESTAMP = "request_timestamp"  # X-CIO-Timestamp: Unix seconds, when t
 EVENT_ID = "event_id"
 CONTENT_TYPE = "content_type"  # absent = JSON
 TRACEPARENT = "traceparent"  # the only header of an event
-ATTEMPT = "attempt"  # how often a dead letter was sent back; absent = 0
+ATTEMPT = "attempt"  # how often a dead letter was redriven; absent = 0
 
 # Dead letters: the raw record they come from
 RAW_TOPIC = "raw_topic"
@@ -20,8 +20,8 @@ ERROR_MESSAGE = "error_message"
 ERROR_FIELD = "error_field"
 ERROR_STAGE = "error_stage"
 
-# In the topic of dead letters: a record without a value that notes that a letter was sent back
+# In the dead-letter topic: a record without a value marks a letter as redriven
 REDRIVEN_OFFSET = "redriven_offset"  # of the letter, in the note's own partition
 
 DEFAULT_SOURCE = "default"
-"""The source of a raw record that something else wrote, without our headers."""
+"""The source of a raw record without our headers, which another program wrote."""

@@ -24,15 +24,16 @@ SCHEMA_FILE = SCHEMA_FILES[-1]
 
 
 def load_schema() -> dict[str, Any]:
-    """The newest version, as JSON."""
+    """Return the newest version of the schema as JSON."""
     schema: dict[str, Any] = json.loads(SCHEMA_FILE.read_text("utf-8"))
     return schema
 
 
 def track_json(event: dict[str, Any]) -> dict[str, Any]:
-    """An event, as it was mapped or as an Avro reader gave it, in RudderStack's JSON form.
+    """Return an event, mapped or decoded from Avro, in RudderStack's JSON form.
 
-    Times are ISO-8601 in UTC with milliseconds and Z; what is null is absent.
+    Times are ISO-8601 in UTC with milliseconds and Z. Nulls are left out. The form is RudderStack's track event:
+    https://www.rudderstack.com/docs/event-spec/standard-events/track/
     """
     return {
         name: _TIMES[name](value) if name in _TIMES else _present(value)

@@ -1,0 +1,1 @@
+"""Tools for building and developing Sternpost: code generation and compilation."""

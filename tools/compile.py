@@ -1,10 +1,10 @@
-"""Compiles the modules that a record passes through, with mypyc: `make compile`.
+"""Compiles the modules of the hot path with mypyc: `make compile`.
 
-https://mypyc.readthedocs.io: the same source, typed as it is for mypy, as C extensions. It needs a C compiler and
-Python's headers; without them Sternpost runs from its sources, and takes more CPU (docs/performance.md).
+mypyc (https://mypyc.readthedocs.io) turns the typed source into C extensions. It needs a C compiler and Python's
+headers. Without them Sternpost runs from its sources, and uses more CPU (docs/performance.md).
 
-`make setup` puts them into the virtual environment (tools/compiled_finder.py says when Python takes them), and
-hatch_build.py into a wheel, beside their sources.
+`make setup` installs the compiled modules into the virtual environment (tools/compiled_finder.py decides when Python
+imports them), and hatch_build.py puts them into a wheel beside their sources.
 """
 
 import os
@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+
+from tools import compiled_finder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,21 +39,21 @@ MODULES = (
 )
 
 LIBRARY = "sternpost"
-"""Of what the compiled modules share: the file is called `sternpost__mypyc`."""
+"""The name of the library that the compiled modules share; its file is `sternpost__mypyc`."""
 
 
 class CannotCompileError(Exception):
-    """Something is missing that is needed to compile; the text says what."""
+    """Compiling needs something that is missing. The text names it."""
 
 
 def build(target: Path, modules: Sequence[str] = MODULES) -> list[Path]:
-    """Compiles the modules into the folder `target`, laid out as the sources are. Gives the files' relative paths.
+    """Compile the modules into the folder `target`, laid out like the sources, and return the files' relative paths.
 
     Raises CannotCompileError.
     """
     try:
-        from mypyc.build import mypycify
-        from setuptools import Distribution  # type: ignore[import-untyped]
+        from mypyc.build import mypycify  # noqa: PLC0415 (an extra)
+        from setuptools import Distribution  # type: ignore[import-untyped]  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise CannotCompileError(f"the Python package {error.name} is not installed") from None
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
@@ -60,14 +62,14 @@ def build(target: Path, modules: Sequence[str] = MODULES) -> list[Path]:
         raise CannotCompileError("there is no C compiler (on Debian the package gcc)")
     with tempfile.TemporaryDirectory(prefix="sternpost-compile-") as scratch:
         before = Path.cwd()
-        os.chdir(ROOT)  # mypyc names modules by their paths from here
+        os.chdir(ROOT)  # mypyc derives module names from paths relative to here
         try:
             extensions = mypycify(list(modules), target_dir=scratch, debug_level="0", group_name=LIBRARY)
             command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
             command.build_lib, command.build_temp = str(target), scratch
             command.ensure_finalized()
             command.run()
-        except SystemExit as error:  # mypyc's way to say that mypy found a fault
+        except SystemExit as error:  # how mypyc reports errors that mypy found
             raise CannotCompileError(f"mypyc failed with exit code {error.code}") from None
         finally:
             os.chdir(before)
@@ -75,9 +77,7 @@ def build(target: Path, modules: Sequence[str] = MODULES) -> list[Path]:
 
 
 def install() -> None:
-    """Compiles into this interpreter's environment. Raises CannotCompileError."""
-    from tools import compiled_finder
-
+    """Compile into this interpreter's environment. Raises CannotCompileError."""
     site = Path(sysconfig.get_path("purelib"))
     package, start = site / "_sternpost_compiled", site / "_sternpost_compiled.pth"
     shutil.rmtree(package, ignore_errors=True)

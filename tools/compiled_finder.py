@@ -1,10 +1,10 @@
-"""Has Python take compiled modules in place of their sources, as long as they were compiled from these sources.
+"""Makes Python import compiled modules in place of their sources, as long as they were compiled from these sources.
 
-`tools/compile.py` puts this into a virtual environment as the package `_sternpost_compiled`, the compiled modules and
-`digest` beside it; a .pth file imports it whenever Python starts. What is compiled can so never be older than what was
-edited: after an edit Python takes the sources, all of them, until the next `make compile`.
+`tools/compile.py` installs this file into a virtual environment as the package `_sternpost_compiled`, together with the
+compiled modules and their `digest`. A .pth file imports the package whenever Python starts. Compiled modules are never
+older than the sources: after an edit Python imports all modules from the sources until the next `make compile`.
 
-PURE_PYTHON=1 in the environment has it take the sources in any case.
+With PURE_PYTHON=1 in the environment Python always imports the sources.
 """
 
 import os
@@ -15,12 +15,12 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 
 PACKAGES = ("schemas", "processor")
-"""Compiled modules are from these; a compiled module may hold constants of any module in them."""
+"""The packages of the compiled modules. A compiled module may contain constants of any module in them."""
 
 
 def digest(root: Path) -> str:
-    """Of all sources that a compiled module may depend on. `root`: the folder that the packages are in."""
-    import hashlib
+    """Return the digest of all sources that a compiled module may depend on; `root` contains the packages."""
+    import hashlib  # noqa: PLC0415 (this module is imported at every start of Python)
 
     sources = hashlib.sha256()
     for source in sorted(source for package in PACKAGES for source in (root / package).rglob("*.py")):
@@ -30,15 +30,16 @@ def digest(root: Path) -> str:
 
 
 class CompiledFinder:
-    """On `sys.meta_path`, before the finder of sources."""
+    """A finder on `sys.meta_path` before the one for sources: https://docs.python.org/3/reference/import.html."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder`: what `tools/compile.py` built."""
+        """Take the folder that `tools/compile.py` built."""
         self._folder = folder
         self._current: bool | None = None
         """Whether the sources are those that were compiled; None until one is imported."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        """Return the spec of a compiled module, or None to leave the module to other finders."""
         del target
         package, *rest = name.split(".")
         if package in PACKAGES and path:
@@ -58,6 +59,7 @@ class CompiledFinder:
 
 
 def install(folder: Path) -> None:
+    """Put a finder of the compiled modules in `folder` first."""
     sys.meta_path.insert(0, CompiledFinder(folder))
 
 

@@ -1,4 +1,4 @@
-"""Puts the compiled modules into a wheel, beside their sources, if they can be compiled here."""
+"""Adds the compiled modules to a wheel, beside their sources, if they can be compiled on this machine."""
 
 import sys
 import tempfile
@@ -13,10 +13,10 @@ from tools.compile import CannotCompileError, build
 
 
 class CompiledModules(BuildHookInterface[Any]):
-    """See https://hatch.pypa.io/latest/plugins/build-hook/custom/."""
+    """A custom build hook of Hatch: https://hatch.pypa.io/latest/plugins/build-hook/custom/."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles, but for an editable install: `make setup` compiles for that by itself."""
+        """Compile, except for an editable install, for which `make setup` compiles."""
         if version == "editable":
             return
         self._built = tempfile.TemporaryDirectory(prefix="sternpost-wheel-")

@@ -1,14 +1,15 @@
-"""Deduplication: a record is a duplicate if its partition holds an earlier one with the same key, dated less than a
-window before it.
+"""Finds duplicates among raw records.
 
-So each record, duplicates included, renews its key: an event that is sent again every few hours for a week stays a
-duplicate with a window of a day. And so the answer depends on nothing but the records of one window before: state that
-is rebuilt from there, on any machine, gives the same answers.
+A record is a duplicate if an earlier record of its partition has the same key and is less than a window older.
 
-Times are the records' own timestamps, which Kafka indexes and brokers bound (see `state.DISORDER_MS`), and which are
-when a body was received.
+Each record renews its key, even if it is a duplicate: an event that is sent again every few hours for a week stays a
+duplicate with a window of a day. The answer therefore depends only on the records of the window before, and state that
+is rebuilt from them, on any machine, gives the same answers.
 
-What is remembered goes from hand to hand as its transaction does, so an aborted one leaves no trace:
+Times are the records' own timestamps: when a body was received. Kafka indexes them, and brokers bound them (see
+`state_store.DISORDER_MS`).
+
+Entries follow their transaction, so an aborted one leaves no trace:
 
     find_duplicates() ──▶ open ──prepare_commit()──▶ committing ──commit()──▶ state store, on disk
     (being processed)       │                      (transaction under way)  (transaction committed)
@@ -22,27 +23,36 @@ from typing import Protocol
 from processor.pipeline.records import RawRecord
 
 SeenEntry = tuple[int, int]
-"""The first offset known, and the latest timestamp in Unix milliseconds."""
+"""The first known offset of a key, and its latest timestamp in Unix milliseconds."""
 
 
 class StateStore(Protocol):
-    """What is remembered of one partition of the raw topic: exactly its records before `next_offset`."""
+    """The keys of one partition of the raw topic: exactly those of its records before `next_offset`."""
 
     next_offset: int
 
-    def get(self, keys: list[bytes]) -> list[SeenEntry | None]: ...
-
-    def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
-        """All of it or nothing, whatever happens. `newest_ms`: the latest timestamp among the records written."""
+    def get(self, keys: list[bytes]) -> list[SeenEntry | None]:
+        """Return the entry of each key, or None."""
         ...
 
-    def disk_bytes(self) -> int: ...
+    def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
+        """Write all entries and the next offset, or nothing.
 
-    def close(self) -> None: ...
+        `newest_ms` is the latest timestamp among the records written, in Unix milliseconds.
+        """
+        ...
+
+    def disk_bytes(self) -> int:
+        """Return the size of the store on disk."""
+        ...
+
+    def close(self) -> None:
+        """Release the store."""
+        ...
 
 
 class UncommittedEntries:
-    """What the records of a transaction add to one partition's state."""
+    """The entries that the records of a transaction add to one partition's state."""
 
     __slots__ = ("entries", "newest_ms", "position")
 
@@ -50,7 +60,7 @@ class UncommittedEntries:
         self.entries: dict[bytes, SeenEntry] = {}
         self.newest_ms = 0
         self.position = 0
-        """The offset after the last of these records, once they are committing."""
+        """The next offset that the transaction commits; 0 until it is prepared."""
 
 
 class _Partition:
@@ -61,18 +71,19 @@ class _Partition:
 
 
 class Deduplicator:
-    """Remembers the records of the partitions this worker has."""
+    """Finds duplicates among the records of the partitions that this worker has."""
 
     def __init__(self, window_ms: int) -> None:
+        """Use a window of `window_ms` milliseconds; with 0 no record is a duplicate."""
         self._window_ms = window_ms
         self._partitions: dict[int, _Partition] = {}
 
     def add(self, partition: int, state: StateStore) -> None:
-        """Takes a partition on; the state is closed with it."""
+        """Add a partition. `remove` closes its state."""
         self._partitions[partition] = _Partition(state)
 
     def remove(self, partition: int) -> None:
-        """Gives a partition up; what was not settled of it is forgotten."""
+        """Remove a partition and its uncommitted entries, if it is there."""
         if (removed := self._partitions.pop(partition, None)) is not None:
             removed.state.close()
 
@@ -98,7 +109,7 @@ class Deduplicator:
                 key = keys[index]
                 record = records[index]
                 timestamp_ms = record.timestamp_ms
-                entry = entries.get(key) or committing.get(key) or entry  # noqa: PLW2901 (the newest counts)
+                entry = entries.get(key) or committing.get(key) or entry  # noqa: PLW2901 (the newest entry counts)
                 if entry is not None and timestamp_ms - entry[1] < self._window_ms and entry[0] != record.offset:
                     found[index] = entry[0]
                     entries[key] = (entry[0], max(timestamp_ms, entry[1]))
@@ -109,16 +120,20 @@ class Deduplicator:
         return found
 
     def prepare_commit(self, positions: Mapping[int, int]) -> None:
-        """What is open of these partitions belongs to a transaction that moves the group there, one at a time each."""
+        """Mark the uncommitted entries of these partitions as part of the transaction about to commit.
+
+        `positions` maps each partition to the next offset that the transaction commits. A partition can have only one
+        such transaction at a time.
+        """
         for number, position in positions.items():
             partition = self._partitions[number]
             partition.committing, partition.open = partition.open, UncommittedEntries()
             partition.committing.position = position
 
     def commit(self, partitions: Iterable[int]) -> None:
-        """The committing transaction of these partitions was committed. Partitions given up meanwhile are passed over.
+        """Store the entries of the committed transaction. Partitions removed meanwhile are skipped.
 
-        Raises StateError; the partition is of no more use then.
+        Raises StateError; the partition can no longer be used then.
         """
         for number in partitions:
             partition = self._partitions.get(number)
@@ -127,19 +142,20 @@ class Deduplicator:
                 partition.committing = None
 
     def rollback(self) -> None:
-        """What was not settled was aborted."""
+        """Drop all uncommitted entries: their transactions were aborted."""
         for partition in self._partitions.values():
             partition.open = UncommittedEntries()
             partition.committing = None
 
     def next_offset(self, partition: int) -> int:
-        """The offset that a partition's state knows all records before."""
+        """Return the offset before which a partition's state knows all records."""
         return self._partitions[partition].state.next_offset
 
     def disk_bytes(self) -> int:
-        """What the states take up on disk."""
+        """Return the size of all states on disk."""
         return sum(partition.state.disk_bytes() for partition in self._partitions.values())
 
     @property
     def partitions(self) -> frozenset[int]:
+        """The partitions that this worker has."""
         return frozenset(self._partitions)

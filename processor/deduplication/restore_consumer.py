@@ -1,4 +1,4 @@
-"""Reads the raw topic again, on Kafka: see `transport.History`."""
+"""Reads the raw topic again on Kafka: implements `interfaces.RestoreConsumer`."""
 
 import time
 
@@ -12,7 +12,7 @@ from runtime.kafka.errors import PASSING_ERRORS
 from runtime.settings.model import Settings
 
 CHUNK = 10_000
-"""Records read at a time."""
+"""The number of records read at a time."""
 
 TIMEOUT_S = 30.0
 
@@ -20,17 +20,19 @@ _NOWHERE = 1 << 63
 
 
 class KafkaRestoreConsumer:
-    """Connects when it is first needed, and lets go when nothing is being read."""
+    """Connects when it is first needed, and disconnects when nothing is being read."""
 
     def __init__(self, settings: Settings) -> None:
+        """Read the topic and use the window that the settings name."""
         self._settings = settings
         self._topic = settings.topics.raw
         self._window_ms = settings.processor.dedup_window_s * 1000
         self._reading: dict[int, int] = {}
-        """Up to which position, for each partition."""
+        """Partition → the position to read up to."""
         self._consumer: Consumer | None = None
 
     def start(self, partition: int, known_up_to: int, position: int) -> int:
+        """Start reading a partition; see `RestoreConsumer`."""
         try:
             reader = self._connected()
             low, high = reader.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=TIMEOUT_S)
@@ -44,6 +46,7 @@ class KafkaRestoreConsumer:
         return min(start, position)
 
     def read(self, timeout_s: float) -> tuple[list[RawRecord], list[int]]:
+        """Return some records, and the partitions that are done; see `RestoreConsumer`."""
         records: list[RawRecord] = []
         done: list[int] = []
         reading = self._reading
@@ -65,19 +68,21 @@ class KafkaRestoreConsumer:
         return records, done
 
     def stop(self, partition: int) -> None:
+        """Stop reading a partition, if it is being read."""
         if self._reading.pop(partition, None) is not None and self._consumer is not None:
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
             if not self._reading:
                 self.close()
 
     def close(self) -> None:
+        """Stop reading all partitions and disconnect."""
         self._reading.clear()
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
 
     def _window_start(self, partition: int, position: int, high: int) -> int:
-        """The first offset that a record at `position` or later could be a duplicate of."""
+        """Return the first offset that a record at `position` or later could be a duplicate of."""
         now_ms = time.time_ns() // 1_000_000
         next_ms = self._timestamp(partition, position) if position < high else None
         oldest_ms = min(now_ms, next_ms or now_ms) - self._window_ms - DISORDER_MS
@@ -90,7 +95,7 @@ class KafkaRestoreConsumer:
         return int(found.offset) if found.offset >= 0 else position
 
     def _timestamp(self, partition: int, offset: int) -> int | None:
-        """Of the first record from there on; None where there is none."""
+        """Return the timestamp of the first record from `offset` on, in Unix milliseconds, or None if there is none."""
         with self._make_consumer() as reader:
             reader.assign([TopicPartition(self._topic, partition, offset)])
             deadline = time.monotonic() + TIMEOUT_S
@@ -116,13 +121,14 @@ class KafkaRestoreConsumer:
         return make_consumer(
             self._settings,
             {
-                "group.id": f"{self._settings.processor.group_id}.catch-up",  # never joined: librdkafka wants a name
+                # librdkafka requires a name; the group is never joined.
+                "group.id": f"{self._settings.processor.group_id}.catch-up",
                 "enable.partition.eof": True,
             },
             {
                 "queued.min.messages": 5 * CHUNK,
                 "queued.max.messages.kbytes": 65_536,
-                "fetch.wait.max.ms": 10,  # on its connection, all that is asked next waits behind a fetch of nothing
+                "fetch.wait.max.ms": 10,  # an empty fetch blocks later requests on its connection
                 "fetch.queue.backoff.ms": 10,
             },
         )

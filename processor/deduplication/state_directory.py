@@ -1,8 +1,8 @@
-"""Where the states of partitions lie on this machine, and who may open them.
+"""The directory that holds the states of partitions on this machine, and the locks on them.
 
-<state_dir>/<raw topic>/3.lock    held by whoever has partition 3; holds what its state is a cache of
+<state_dir>/<raw topic>/3.lock    locked by the process that has partition 3; its content identifies the state
                         3/        the state
-                        3.spare-4711/   of process 4711, while a frozen process still holds 3.lock
+                        3.spare-4711/   the state of process 4711, while a frozen process still holds 3.lock
 """
 
 import contextlib
@@ -30,18 +30,19 @@ from runtime.errors import DependencyError, ProcessorHaltedError
 log = structlog.get_logger()
 
 FORMAT = 1
-"""Of what is on disk; state of another format is built anew."""
+"""The format of the files on disk; state of another format is rebuilt."""
 
 _SPARE = "spare"
 
 
 class StateDirectory:
-    """Opens states; never trusts one that is not a cache of this very topic, window and format."""
+    """Opens states. Uses one only if it is a cache of exactly this topic, window and format."""
 
     def __init__(self, root: Path, topic: str, topic_id: str, window_ms: int, memory: RocksDBResources) -> None:
-        """`topic_id`: the cluster's id of the topic, another one if it was deleted and made again.
+        """Create the directory, and remove leftovers of crashed processes.
 
-        Raises DependencyError where the folder cannot be used.
+        `topic_id` is the cluster's id of the topic, which changes if the topic is deleted and created again.
+        `window_ms` is the deduplication window in milliseconds. Raises DependencyError if the folder cannot be used.
         """
         self._root = root
         self._topic = topic
@@ -56,10 +57,10 @@ class StateDirectory:
             raise self._unusable(str(error)) from None
 
     def open(self, partition: int, position: int, has_offset: bool = True) -> PartitionState:
-        """The state of a partition, complete up to `position` at most.
+        """Open the state of a partition, complete up to `position` at most.
 
-        Raises DependencyError where the disk refuses, and ProcessorHaltedError where the group has no offset of its
-        own, though the state shows that it had.
+        `has_offset` says whether the group has committed an offset. Raises DependencyError if the disk refuses, and
+        ProcessorHaltedError if the group has no offset although the state shows that it had one.
         """
         try:
             lock = self._lock(partition)
@@ -78,7 +79,7 @@ class StateDirectory:
             raise
 
     def unusable(self, error: StateError) -> DependencyError:
-        """The error for a disk that refuses."""
+        """Return the error to raise if the disk refuses."""
         return self._unusable(str(error))
 
     def _open_locked(self, lock: "_DirectoryLock", position: int, has_offset: bool) -> PartitionState:
@@ -105,7 +106,8 @@ class StateDirectory:
                 f"delete {lock.folder}. Nothing was lost or doubled"
             )
         if state.next_offset > position:
-            # The group was moved back, or the topic lost records: it would take records for duplicates of themselves.
+            # The group was moved back, or the topic lost records: the state would take records for duplicates of
+            # themselves.
             log.warning("state is ahead of the group, rebuilding it", folder=str(lock.folder))
             state.close(release=False)
             raise _RebuildRequiredError("it is ahead of the group")
@@ -122,7 +124,7 @@ class StateDirectory:
         return lock
 
     def _sweep(self) -> None:
-        """Removes what processes that crashed left of spare folders, and states too old to be of use."""
+        """Remove spare folders that crashed processes left behind, and states too old to be useful."""
         oldest = time.time() - (self._window_ms + 2 * DISORDER_MS) / 1000
         for file in self._folder.glob("*.lock"):
             spare = _SPARE in file.name
@@ -139,11 +141,11 @@ class StateDirectory:
 
 
 class _RebuildRequiredError(Exception):
-    """To be built anew."""
+    """The state must be deleted and rebuilt."""
 
 
 class _DirectoryLock:
-    """The right to a folder, which ends with the process."""
+    """An exclusive lock on a folder, which ends with the process."""
 
     def __init__(self, folder: Path, spare: bool = False) -> None:
         self.folder = folder
@@ -181,7 +183,7 @@ class _DirectoryLock:
         self._file.flush()
 
     def written_s(self) -> float:
-        """When something was last written to the state, as Unix time; a process that has it open may do so now."""
+        """Return when the state was last written, in Unix seconds: now, if another process is changing its files."""
         try:
             return max(path.stat().st_mtime for path in (self._path, *self.folder.rglob("*")))
         except FileNotFoundError:

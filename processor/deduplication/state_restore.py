@@ -1,7 +1,7 @@
-"""Brings the deduplication state of partitions up to where the group is, by reading the raw topic itself.
+"""Restores the deduplication state of partitions up to the committed offsets by reading the raw topic again.
 
-It goes by steps, between those of the loop, so that other partitions are not held up. Catching up is processing
-without outcomes: the state comes out as if this worker had had the partition all along.
+The stream processor polls the restore between its own polls, so that other partitions are not delayed. A restore
+processes the records without producing outcomes: the state ends as if this worker had always had the partition.
 """
 
 import time
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 PROGRESS_INTERVAL_S = 5.0
 POLL_TIMEOUT_S = 0.1
-"""How long a step waits for records."""
+"""How long one poll waits for records."""
 
 
 @dataclass
@@ -31,20 +31,24 @@ class _Progress:
 
 
 class StateRestore:
-    """Of the partitions of one worker."""
+    """Restores the state of the partitions of one worker."""
 
     def __init__(self, deduplicator: Deduplicator, consumer: RestoreConsumer) -> None:
+        """Restore the states of `deduplicator` from the records that `consumer` reads."""
         self._deduplicator = deduplicator
         self._consumer = consumer
         self._progress: dict[int, _Progress] = {}
 
     @property
     def partitions(self) -> frozenset[int]:
-        """Those that are not caught up yet."""
+        """The partitions whose restore is under way."""
         return frozenset(self._progress)
 
     def start(self, partition: int, position: int) -> bool:
-        """Whether the partition's state is complete up to `position`; if not, catching up begins. Raises Broken."""
+        """Return whether a partition's state is complete up to `position`; if it is not, start to restore it.
+
+        Raises ClientUnusableError.
+        """
         self.cancel(partition)
         known = self._deduplicator.next_offset(partition)
         if known == position:
@@ -56,7 +60,10 @@ class StateRestore:
         return False
 
     def poll(self) -> list[int]:
-        """Reads on, for a moment; gives the partitions that are now caught up. Raises Broken and StateError."""
+        """Read some records, and return the partitions whose restore is now complete.
+
+        Raises ClientUnusableError and StateError.
+        """
         records, done = self._consumer.read(POLL_TIMEOUT_S)
         if records:
             self._deduplicator.find_duplicates(records, [identify(record).key for record in records])
@@ -74,11 +81,12 @@ class StateRestore:
         return done
 
     def cancel(self, partition: int) -> None:
-        """Gives up a partition, if it is being caught up."""
+        """Stop restoring a partition, if it is being restored."""
         if self._progress.pop(partition, None) is not None:
             self._consumer.stop(partition)
 
     def close(self) -> None:
+        """Stop all restores and close the consumer."""
         self._progress.clear()
         self._consumer.close()
 

@@ -1,14 +1,14 @@
-"""What is remembered of one partition, on disk: RocksDB, as a cache of the raw topic.
+"""The state store of one partition: RocksDB on disk, as a cache of the raw topic.
 
-The raw topic itself is the log of what was seen, so nothing here is written ahead and nothing is synced: a write is a
-batch in memory, together with the offset that it makes the state complete up to, and RocksDB puts whole batches into
-its files, in order. After a crash the state is complete up to some earlier offset, and the rest is read from the topic.
+The raw topic itself is the changelog, so there is no write-ahead log and nothing is synced. A write is a batch in
+memory together with the offset up to which it completes the state, and RocksDB flushes whole batches in order. After a
+crash the state is complete up to some earlier offset, and the rest is restored from the topic.
 
-Time is cut into generations, each a database of its own, of which the newest two are kept:
+Entries are kept in time segments, each a database of its own. The newest two segments are kept:
 
     ──── dropped ────┤── previous: at least a window long ──┤── current ──▶ newest timestamp
 
-so expired entries go all at once, and at most twice the window (and the slack) is on disk.
+Expired entries are therefore dropped all at once, and the disk holds at most twice the window plus the slack.
 """
 
 import contextlib
@@ -37,14 +37,16 @@ from rocksdict import (
 from processor.deduplication.deduplicator import SeenEntry
 
 DISORDER_MS: Final = 3_600_000
-"""How far the timestamps of one partition may run backwards: as far as brokers let one be ahead of their clock by
-default (`message.timestamp.after.max.ms`), which is far more than clocks differ by."""
+"""How far the timestamps of one partition may run backwards. Brokers allow a timestamp to be this far ahead of their
+clock by default, which is far more than clocks differ:
+https://kafka.apache.org/documentation/#topicconfigs_message.timestamp.after.max.ms"""
 
 KEPT: Final = 2
-"""Generations."""
+"""The number of segments that are kept."""
 
 _META: Final = b"\0"
-"""Key of `next_offset` and the start of the generation before, or -1; no record's key begins with this byte."""
+"""The key under which `next_offset` and the start of the previous segment, or -1, are stored. No record's key begins
+with this byte."""
 
 _NONE: Final = -1
 
@@ -54,10 +56,11 @@ _REFUSALS: Final = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
 )
-"""What the system refuses: the files are not to blame."""
+"""Errors of the operating system that do not mean that the files are damaged."""
 
 _WRITE_BUFFER_BYTES: Final = 16 << 20
-"""Of one generation: what a crash leaves to be read again from the topic, some 150,000 records a partition."""
+"""The write buffer of one segment. After a crash this much is restored from the topic: some 150,000 records for each
+partition."""
 
 
 class StateError(Exception):
@@ -78,14 +81,16 @@ class StateUnavailableError(StateError):
 
 
 class RocksDBResources:
-    """The memory that the states of a process share: blocks of files, their indexes and filters, and write buffers."""
+    """The memory that the states of a process share: file blocks, indexes, filters and write buffers."""
 
     def __init__(self, limit_bytes: int) -> None:
+        """Use at most `limit_bytes`, half of it for write buffers."""
         self.cache = Cache(limit_bytes)
         buffers = WriteBufferManager.new_write_buffer_manager_with_cache(limit_bytes // 2, False, self.cache)
         self.options = _options(self.cache, buffers)
 
     def used_bytes(self) -> int:
+        """Return how much memory is in use."""
         return self.cache.get_usage()
 
 
@@ -99,12 +104,12 @@ class _TimeSegment:
 
 
 class PartitionState:
-    """See `deduplication.State`. The folder must be this process's own while it is open."""
+    """A `deduplicator.StateStore` on RocksDB. The caller must hold the lock on its folder while it is open."""
 
     def __init__(
         self, folder: Path, window_ms: int, memory: RocksDBResources, release: Callable[[], None] = lambda: None
     ) -> None:
-        """Opens what the folder holds, or starts with nothing; `release` is called on closing. Raises StateError."""
+        """Open what the folder holds, or start empty. `close` calls `release`. Raises StateError."""
         self._folder = folder
         self._memory = memory
         self._release = release
@@ -130,7 +135,7 @@ class PartitionState:
         self._drop_expired()
 
     def get(self, keys: list[bytes]) -> list[SeenEntry | None]:
-        """For each key what is remembered of it. Raises StateError."""
+        """Return the entry of each key, or None. Raises StateError."""
         if not self._segments:
             return [None] * len(keys)
         with self._faults():
@@ -145,10 +150,10 @@ class PartitionState:
             return [None if value is None else unpack(value) for value in found]
 
     def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
-        """See `deduplication.State`. Raises StateError."""
+        """Write all entries and the next offset, or nothing; see `StateStore`. Raises StateError."""
         with self._faults():
-            # Brokers of before Kafka 4.0 take records with any date: one far ahead must not begin a generation that
-            # never ends.
+            # Before Kafka 4.0 brokers accept any timestamp: one far in the future must not start a segment that never
+            # ends.
             newest_ms = min(newest_ms, time.time_ns() // 1_000_000 + DISORDER_MS)
             if not self._segments or newest_ms >= self._segments[-1].start_ms + self._span_ms:
                 self._begin_segment(newest_ms)
@@ -162,7 +167,7 @@ class PartitionState:
 
     def _begin_segment(self, start_ms: int) -> None:
         if self._segments:
-            # What it holds must be in its files before a later write is: next_offset must never run ahead of it.
+            # Flush before anything later is written: next_offset must never run ahead of the entries.
             self._segments[-1].db.flush()
         self._segments.append(_TimeSegment(self._folder / str(start_ms), self._memory))
         self._drop_expired()
@@ -174,12 +179,13 @@ class PartitionState:
             shutil.rmtree(expired.path)
 
     def disk_bytes(self) -> int:
+        """Return the size of the files of all segments."""
         return sum(one.db.property_int_value("rocksdb.total-sst-files-size") or 0 for one in self._segments)
 
     def close(self, *, release: bool = True) -> None:
-        """Puts everything into the files, as far as that is possible, and lets go of them."""
+        """Flush everything to the files if possible, and close them."""
         for segment in self._segments:
-            with contextlib.suppress(Exception):  # a full disk, say: what is missing is read from the topic again
+            with contextlib.suppress(Exception):  # a full disk, for example: what is missing is restored from the topic
                 segment.db.close()
         self._segments.clear()
         if release:
@@ -187,11 +193,11 @@ class PartitionState:
 
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
-        """Turns what RocksDB and the file system raise into StateError."""
+        """Turn exceptions of RocksDB and the file system into StateError."""
         try:
             yield
         except Exception as fault:
-            # RocksDB's errors are texts: "IO error: No space left on device: While appending to file: …"
+            # RocksDB reports errors as text: "IO error: No space left on device: While appending to file: …"
             refused = any(os.strerror(number) in str(fault) for number in _REFUSALS)
             kind = StateUnavailableError if refused else StateCorruptError
             raise kind(str(fault), self._folder) from None
@@ -203,23 +209,27 @@ def _get(db: Rdict, keys: list[bytes]) -> list[bytes | None]:
 
 
 class NullStateStore:
-    """The state where there is no deduplication: remembers nothing but how far it got."""
+    """The store to use without deduplication: keeps only the next offset."""
 
     def __init__(self, position: int) -> None:
+        """Start at `position`."""
         self.next_offset = position
 
     def get(self, keys: list[bytes]) -> list[SeenEntry | None]:
+        """Return None for each key."""
         return [None] * len(keys)
 
     def write(self, entries: Mapping[bytes, SeenEntry], next_offset: int, newest_ms: int) -> None:
+        """Keep the next offset."""
         del entries, newest_ms
         self.next_offset = next_offset
 
     def disk_bytes(self) -> int:
+        """Return 0."""
         return 0
 
     def close(self) -> None:
-        pass
+        """Do nothing."""
 
 
 def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
@@ -227,7 +237,8 @@ def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
     table.set_block_cache(cache)
     table.set_block_size(16 << 10)
     table.set_format_version(5)
-    # Most keys are new: the filters spare the search for what is not there. What they let through is looked up.
+    # Most keys are new: the filters avoid a search for a missing key.
+    # https://github.com/facebook/rocksdb/wiki/RocksDB-Bloom-Filter
     table.set_bloom_filter(10, False)
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
@@ -238,9 +249,9 @@ def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
     options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
     options.set_write_buffer_manager(buffers)
     options.set_memtable_whole_key_filtering(True)
-    # A lookup of a new key takes a fifth of the time (measured). 16 bits a key.
+    # With it, looking up a new key takes a fifth of the time (measured). 16 bits a key.
     options.set_memtable_prefix_bloom_ratio(0.02)
-    # With the filter, what a generation takes with next to nothing in it: dozens of partitions must fit into the limit.
+    # The memory of an almost empty segment, with the filter: dozens of partitions must fit into the limit.
     options.set_arena_block_size(256 << 10)
     options.set_allow_concurrent_memtable_write(False)  # one thread writes
     options.set_compaction_style(DBCompactionStyle.universal())
@@ -253,4 +264,4 @@ def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
 
 
 _UNLOGGED = WriteOptions()
-setattr(_UNLOGGED, "disable_wal", True)  # noqa: B010 (a property, though the stub has it as a method)
+setattr(_UNLOGGED, "disable_wal", True)  # noqa: B010 (a property, although the stub declares a method)

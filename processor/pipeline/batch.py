@@ -1,10 +1,10 @@
-"""The core: a batch of raw records in, one outcome for each out, in order. No Kafka, no clock, no files.
+"""Processes a batch: raw records in, one outcome for each out, in order. No Kafka, no clock, no files.
 
-    RawRecord ──identify──▶ known already? ──▶ Duplicate
+    RawRecord ──identify──▶ seen before? ──▶ Duplicate
                                │ no
                             Pipeline ──▶ Event or DeadLetter
 
-What the cluster causes does not show here at all.
+Failures of the cluster do not appear here.
 """
 
 from collections.abc import Sequence
@@ -19,21 +19,22 @@ class DuplicateIndex(Protocol):
     """Remembers records by their keys."""
 
     def find_duplicates(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
-        """For each record, the offset at which its key was met before; None where it is new. Remembers all of them."""
+        """Return the offset of each record's first occurrence, or None for a new record; remember all of them."""
         ...
 
 
 class BatchProcessor:
-    """Tells duplicates apart, and makes events of the rest."""
+    """Separates duplicates, and turns the other records into events."""
 
-    def __init__(self, seen: DuplicateIndex, pipeline: Pipeline) -> None:
-        self._seen = seen
+    def __init__(self, duplicates: DuplicateIndex, pipeline: Pipeline) -> None:
+        """Find duplicates with `duplicates`, and map with `pipeline`."""
+        self._duplicates = duplicates
         self._outcome = pipeline.outcome
 
     def __call__(self, records: Sequence[RawRecord]) -> list[Outcome]:
-        """One outcome for each record. Raises what `seen` raises, and nothing else."""
+        """Return one outcome for each record. Raises what the duplicate index raises, and nothing else."""
         identities = [identify(record) for record in records]
-        offsets = self._seen.find_duplicates(records, [identified.key for identified in identities])
+        offsets = self._duplicates.find_duplicates(records, [identified.key for identified in identities])
         outcome = self._outcome
         return [
             outcome(record, identified) if offset is None else Duplicate(offset)

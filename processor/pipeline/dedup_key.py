@@ -1,4 +1,4 @@
-"""Which event a raw record holds, when it came, and the key that tells it from every other one."""
+"""The identity of a raw record: its event, when it was received, and its deduplication key."""
 
 import hashlib
 from functools import lru_cache
@@ -12,16 +12,16 @@ from schemas.customerio.timestamps import MAX_S
 _MAX_MS = MAX_S * 1000
 
 LONGEST_PLAIN = 64
-"""Event ids up to this many bytes stand in a key as they are, longer ones as their SHA-512 and one byte more, so that
-the lengths tell the two apart."""
+"""Event ids up to this many bytes are part of a key as they are. Longer ones are replaced by their SHA-512 and one more
+byte, so that the lengths tell the two apart."""
 
 HASHED_SOURCE = 255
-"""Stands where a key has its source's length, if a hash follows in the source's place."""
+"""The value of a key's length byte if the hash of a source follows instead of the source."""
 
 
 @final
 class RecordIdentity:
-    """What a record's headers say; see `identify`."""
+    """What the headers of a record say; see `identify`."""
 
     __slots__ = ("event_id", "key", "received_at_ms", "request_timestamp_s", "source", "traceparent")
 
@@ -34,8 +34,11 @@ class RecordIdentity:
         request_timestamp_s: int | None,
         traceparent: bytes | None,
     ) -> None:
-        """`key`: of (source, attempt, event id), equal for two records if and only if these are. `source`: as
-        `source_of` has it."""
+        """Keep the values.
+
+        `key` stands for (source, attempt, event id): two keys are equal if and only if these are. `source` is what
+        `source_of` returns. `received_at_ms` is in Unix milliseconds, `request_timestamp_s` in Unix seconds.
+        """
         self.key = key
         self.source = source
         self.event_id = event_id
@@ -45,10 +48,10 @@ class RecordIdentity:
 
 
 def identify(record: RawRecord) -> RecordIdentity:
-    """From the record's headers; from its body where it has none. Never raises, whatever was written there."""
+    """Return the identity by the record's headers, or by its body if headers are missing. Never raises."""
     source = attempt = received_at = request_timestamp = traceparent = None
     plain = b""
-    for name, held in record.headers:  # of two headers of one name the last counts
+    for name, held in record.headers:  # of two headers with one name the last counts
         if name == record_headers.SOURCE:
             source = held
         elif name == record_headers.EVENT_ID:
@@ -80,26 +83,28 @@ def identify(record: RawRecord) -> RecordIdentity:
 
 
 def received_at_ms(record: RawRecord) -> int:
-    """When the record's body was received, in Unix milliseconds. Never raises."""
+    """Return when the record's body was received, in Unix milliseconds. Never raises."""
     return identify(record).received_at_ms
 
 
 def attempt_of(record: RawRecord) -> int:
-    """How often the record was sent back as a dead letter; 0 if its header is absent or no number. Never raises."""
+    """Return how often the record was redriven; 0 if its header is absent or not a number. Never raises."""
     return _attempt(dict(record.headers).get(record_headers.ATTEMPT))
 
 
 def source_of(record: RawRecord) -> str:
-    """The source's name as the record's headers have it, `default` if they name none; bytes that are no UTF-8 as
-    escapes. Never raises."""
+    """Return the name of the source in the record's headers, or `default`. Never raises.
+
+    Bytes that are not UTF-8 are escaped.
+    """
     return _name(dict(record.headers).get(record_headers.SOURCE))
 
 
 @lru_cache(1024)
 def _prefix(source: bytes | None, attempt: bytes | None) -> tuple[bytes, str]:
-    """What a key begins with, and the name of the source.
+    """Return the prefix of a key, and the name of the source.
 
-    The prefix says where it ends: two of them are equal, or neither begins the other.
+    The prefix contains its length, so that no prefix is the beginning of another.
     """
     source = source or record_headers.DEFAULT_SOURCE.encode()
     if len(source) < HASHED_SOURCE:
@@ -118,7 +123,7 @@ def _attempt(text: bytes | None) -> int:
 
 
 def _number(text: bytes | None, largest: int) -> int | None:
-    """None for what is no whole number from 0 to `largest`."""
+    """Return the number, or None if the text is not a whole number from 0 to `largest`."""
     if text is None:
         return None
     try:

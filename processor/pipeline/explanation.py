@@ -1,7 +1,8 @@
-"""Why a payload becomes the event that it becomes, or none.
+"""Explains why a payload becomes its event, or a dead letter.
 
-The mapping itself is asked: each value in the payload is changed in turn, and what changes in the event comes from it.
-So an explanation cannot say anything else than what the mapping does. It is for one payload and a person, and slow.
+An explanation is made by experiment: each value in the payload is changed in turn, and the fields of the event that
+change come from that value. It can therefore only say what the mapping does. It is slow, and meant for one payload and
+a human reader.
 """
 
 import re
@@ -35,7 +36,7 @@ class MappedValue(NamedTuple):
 
 
 class UnmappedValue(NamedTuple):
-    """A value of the payload that is not."""
+    """A value of the payload that is not in the event."""
 
     source: str
     value: Any
@@ -43,48 +44,54 @@ class UnmappedValue(NamedTuple):
 
 
 class Explanation(NamedTuple):
+    """The explanation of one record."""
+
     payload: Any
-    """The body, read exactly; None where it is no JSON."""
+    """The body, read exactly; None if it is not JSON."""
     event: dict[str, Any] | None
-    """In RudderStack's JSON form; None where there are problems."""
+    """The event in RudderStack's JSON form; None if there are problems."""
     became: list[MappedValue]
     set_by_us: dict[str, Any]
-    """What is in the event whatever the payload holds: path → value."""
+    """Values in the event that do not depend on the payload: path → value."""
     left_out: list[UnmappedValue]
     problems: list[PayloadRejectedError]
-    """Everything that keeps the body from being an event: the dead letter names the first."""
+    """Everything that keeps the body from becoming an event. The dead letter names the first."""
 
 
-class _Asked(NamedTuple):
-    """A mapper and the circumstances: what of an event does not come from the payload."""
+class _MappingContext(NamedTuple):
+    """A mapper, and the record's identity: the values of an event that do not come from the payload."""
 
     mapper: Mapper
-    circumstances: RecordIdentity
+    identity: RecordIdentity
 
     def event(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Raises PayloadRejectedError."""
-        known = self.circumstances
-        event_id = own_event_id(payload) or known.event_id
-        row = self.mapper.row_of(payload, known.received_at_ms, known.request_timestamp_s, event_id, known.source)
+        """Map a payload to an event in RudderStack's JSON form. Raises PayloadRejectedError."""
+        identity = self.identity
+        event_id = own_event_id(payload) or identity.event_id
+        row = self.mapper.row_of(
+            payload, identity.received_at_ms, identity.request_timestamp_s, event_id, identity.source
+        )
         return track_json(tree(row))
 
 
 def explain(record: RawRecord, profile: str) -> Explanation:
-    """Say what the record becomes by a profile, and why. Never raises, whatever the record's bytes are."""
-    asked = _Asked(Mapper(profile), identify(record))
-    outcome = build_pipeline(profile).outcome(record, asked.circumstances)
+    """Explain what a record becomes with a profile, and why. Never raises, whatever the record's bytes are."""
+    context = _MappingContext(Mapper(profile), identify(record))
+    outcome = build_pipeline(profile).outcome(record, context.identity)
     try:
         payload = read_exactly(record.value or b"")
     except PayloadRejectedError:
         payload = None
     if isinstance(outcome, DeadLetter):
         first = PayloadRejectedError(outcome.code, outcome.message, outcome.field, outcome.stage)
-        return Explanation(payload, None, [], {}, [], [first, *_further_problems(asked, payload, first)])
-    return _explanation(asked, payload, track_json(EventReader.of_newest()(outcome.value)))
+        return Explanation(payload, None, [], {}, [], [first, *_further_problems(context, payload, first)])
+    return _explanation(context, payload, track_json(EventReader.of_newest()(outcome.value)))
 
 
-def _further_problems(asked: _Asked, payload: Any, first: PayloadRejectedError) -> Iterator[PayloadRejectedError]:
-    """What else would be wrong, were the first problem's value not there, and so on."""
+def _further_problems(
+    context: _MappingContext, payload: Any, first: PayloadRejectedError
+) -> Iterator[PayloadRejectedError]:
+    """Yield the problems that appear once the value of the first is removed, and so on."""
     problem = first
     for _ in range(_MAX_PROBLEMS - 1):
         if problem.field is None or problem.code is ErrorCode.MISSING_IDENTITY:
@@ -92,38 +99,40 @@ def _further_problems(asked: _Asked, payload: Any, first: PayloadRejectedError) 
         place = place_of(problem.field)
         payload = _with(payload, place, {} if isinstance(place[-1], int) else None)
         try:
-            asked.event(payload)
+            context.event(payload)
         except PayloadRejectedError as next_problem:
-            if next_problem.code is not ErrorCode.MISSING_IDENTITY:  # it may be missing only since we took it away
+            if next_problem.code is not ErrorCode.MISSING_IDENTITY:  # it may be missing only because we removed it
                 yield next_problem
             problem = next_problem
         else:
             return
 
 
-def _explanation(asked: _Asked, payload: dict[str, Any], event: dict[str, Any]) -> Explanation:
-    flat = _flat(asked.event(payload))
+def _explanation(context: _MappingContext, payload: dict[str, Any], event: dict[str, Any]) -> Explanation:
+    flat = _flat(context.event(payload))
     became: list[MappedValue] = []
     unused: list[tuple[str, Any]] = []
     for place, value in _leaves(payload):
-        targets = _influenced(asked, payload, flat, place, value)
+        targets = _influenced(context, payload, flat, place, value)
         if targets:
-            became.append(MappedValue(_written(place), value, {target: flat[target] for target in targets}))
+            became.append(MappedValue(_path_of(place), value, {target: flat[target] for target in targets}))
         else:
-            unused.append((_written(place), value))
+            unused.append((_path_of(place), value))
     origins = {target: use.source for use in became for target in use.targets}
-    left_out = [UnmappedValue(source, value, _why(asked, source, value, origins)) for source, value in unused]
+    left_out = [UnmappedValue(source, value, _why(context, source, value, origins)) for source, value in unused]
     set_by_us = {target: value for target, value in _flat(event).items() if target not in origins}
     return Explanation(payload, event, became, set_by_us, left_out, [])
 
 
-def _influenced(asked: _Asked, payload: dict[str, Any], flat: dict[str, Any], place: Path, value: Any) -> list[str]:
-    """The fields of the event that hold something else once the value at this place is another one."""
+def _influenced(
+    context: _MappingContext, payload: dict[str, Any], flat: dict[str, Any], place: Path, value: Any
+) -> list[str]:
+    """Return the fields of the event that change if the value at this place changes."""
     if value is None or (isinstance(value, str) and (not value or value.isspace()) and _is_identity(place)):
         return []
-    for other in _others(value):
+    for other in _alternatives(value):
         try:
-            now = _flat(asked.event(_with(payload, place, other)))
+            now = _flat(context.event(_with(payload, place, other)))
         except PayloadRejectedError:
             continue
         targets = [target for target, held in flat.items() if now.get(target) != held]
@@ -132,12 +141,12 @@ def _influenced(asked: _Asked, payload: dict[str, Any], flat: dict[str, Any], pl
     return []
 
 
-def _why(asked: _Asked, source: str, value: Any, origins: dict[str, str]) -> str:
+def _why(context: _MappingContext, source: str, value: Any, origins: dict[str, str]) -> str:
     generic = re.sub(r"\[\d+\]", "[]", source)
     rows = [
         row
         for row in tables.fields()
-        if row.holds_for(asked.mapper.profile) and generic in (re.sub(r"\[\d+\]", "[]", s) for s in row.sources)
+        if row.holds_for(context.mapper.profile) and generic in (re.sub(r"\[\d+\]", "[]", s) for s in row.sources)
     ]
     if not rows:
         return "unknown to the mapping; it stays in the raw record"
@@ -149,16 +158,16 @@ def _why(asked: _Asked, source: str, value: Any, origins: dict[str, str]) -> str
         if row.target in origins:
             return f"not needed: {row.target} comes from {origins[row.target]}"
     if source == "timestamp":
-        return "no time that can be read, so the time of receipt stands for it"
+        return "not a readable time, so the time of receipt is used"
     return "not needed: another field comes first"
 
 
 def _is_identity(place: Path) -> bool:
-    return any(_written(place) in row.sources for row in tables.fields() if row.type == "identity")
+    return any(_path_of(place) in row.sources for row in tables.fields() if row.type == "identity")
 
 
-def _others(value: Any) -> Iterator[Any]:
-    """Values of the same kind that are not this one."""
+def _alternatives(value: Any) -> Iterator[Any]:
+    """Yield different values of the same kind."""
     match value:
         case bool():
             yield not value
@@ -178,11 +187,11 @@ def _others(value: Any) -> Iterator[Any]:
 
 
 _DESCENDED = {"data", "data.identifiers", "data.recipients"}
-"""Objects and lists whose fields are known one by one; any other is one value."""
+"""Objects and lists whose fields are explained one by one; any other is treated as one value."""
 
 
 def _leaves(payload: Any, place: Path = ()) -> Iterator[tuple[Path, Any]]:
-    known = not place or re.sub(r"\[\d+\]$", "", _written(place)) in _DESCENDED
+    known = not place or re.sub(r"\[\d+\]$", "", _path_of(place)) in _DESCENDED
     if known and isinstance(payload, dict) and (payload or not place):
         for name, value in payload.items():
             yield from _leaves(value, (*place, name))
@@ -194,27 +203,27 @@ def _leaves(payload: Any, place: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def _flat(event: Any, place: Path = ()) -> dict[str, Any]:
-    """Path → value; headers and integrations, whose names are data, as one value."""
-    if isinstance(event, dict) and event and _written(place) not in ("properties.headers", "integrations"):
+    """Return path → value. Headers and integrations are one value each, because their names are data."""
+    if isinstance(event, dict) and event and _path_of(place) not in ("properties.headers", "integrations"):
         return {path: value for name, item in event.items() for path, value in _flat(item, (*place, name)).items()}
     if isinstance(event, list) and event:
         return {path: value for i, item in enumerate(event) for path, value in _flat(item, (*place, i)).items()}
-    return {_written(place): event}
+    return {_path_of(place): event}
 
 
-def _written(place: Path) -> str:
+def _path_of(place: Path) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
 
 
 def place_of(field: str) -> Path:
-    """A rejection's field as steps into the payload; of email headers, whose names are data, only that far."""
+    """Return the field of a rejection as steps into the payload, without the names of email headers (data)."""
     if field.startswith("data.headers"):
         return ("data", "headers")
     return tuple(int(index) if index else name for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", field))
 
 
 def _with(tree: Any, place: Path, value: Any) -> Any:
-    """The same tree with another value at this place; the tree given stays as it is."""
+    """Return a copy of the tree with another value at this place."""
     if not place:
         return value
     changed = tree.copy()
@@ -223,9 +232,9 @@ def _with(tree: Any, place: Path, value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """For JSON: what stands for a number that is no float, or for a text that cannot be carried."""
+    """Return a JSON value for a Decimal, or for a text that cannot be represented: a `default` for `json.dumps`."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, UnrepresentableValue):
         return f"({value.what})"
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON")

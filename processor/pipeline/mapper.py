@@ -1,11 +1,11 @@
-"""A Customer.io webhook into a RudderStack track event: pure, and the hot path.
+"""Maps a Customer.io webhook to a RudderStack track event: pure, and the hot path.
 
-What becomes what is in schemas/mapping/fields.csv and events.csv, and docs/mapping.md tells it in full. Most fields go
-one to one from `data` into `properties`, by a plan made once from the catalogue. The few that choose between sources
-(who it is about, when, why it failed) are written out here.
+The mapping is defined in schemas/mapping/fields.csv and events.csv, and docs/mapping.md describes it in full. Most
+fields go one to one from `data` to `properties`, by a plan made once from the tables. The few that choose between
+sources (the person, the time, the reason of a failure) are written out here.
 
-An event is a row, as the encoder takes it: a tree would be made only to be taken apart. `tree` gives the tree, to those
-who look into an event that is not encoded.
+An event is a row, the form that the encoder takes: a tree would be built only to be taken apart. `tree` returns the
+tree for code that looks into an event before it is encoded.
 """
 
 from typing import Any, Final, NamedTuple
@@ -34,19 +34,19 @@ from schemas.avro.encoder import (
 )
 from schemas.avro.event_writer import fields_of
 from schemas.customerio import coercion
-from schemas.customerio.coercion import MAX_LONG, MIN_LONG, Reader, mapping, name_of, text
+from schemas.customerio.coercion import MAX_LONG, MIN_LONG, Coercion, nonblank_text, object_or_empty, text
 from schemas.customerio.lossless_json import PrecisionLostError, read, read_exactly
 from schemas.customerio.recipient import is_email, is_phone
 from schemas.customerio.timestamps import MAX_S, occurred_ms
 from schemas.error_codes import ErrorCode, PayloadRejectedError
 from schemas.mapping import tables
-from schemas.nesting import nested
+from schemas.nesting import unflatten
 
 Row = list[Any]
-"""An event's fields in the order of `FIELDS`; times as Unix milliseconds, None for an absent field."""
+"""An event's fields in the order of `FIELDS`; times in Unix milliseconds, None for an absent field."""
 
 Event = dict[str, Any]
-"""The same, and the fields that are the same in all events, as nested dicts."""
+"""An event as nested dicts, including the fields that are the same in all events."""
 
 _LENGTH: Final = len(FIELDS)
 
@@ -54,41 +54,41 @@ _DEVICE = "data.recipients[]."
 
 
 class Step(NamedTuple):
-    """How one field of `data` becomes one property."""
+    """How one field of `data` becomes one property of the event."""
 
     source: str
     """Path in the body."""
     type: str
-    """As in the catalogue."""
-    reader: Reader
+    """The type in fields.csv."""
+    coerce: Coercion
     target: int
     """Index in the row."""
 
 
 class Mapper:
-    """Maps bodies by one profile. Stateless once made."""
+    """Maps bodies by one profile. Stateless."""
 
     def __init__(self, profile: str) -> None:
-        """`profile`: `rudderstack` or `corrected`. Raises ValueError for any other."""
+        """Use the profile `rudderstack` or `corrected`. Raises ValueError for any other."""
         if profile not in tables.PROFILES:
-            raise ValueError(f"there is no profile {profile!r}: take one of {', '.join(tables.PROFILES)}")
+            raise ValueError(f"unknown profile {profile!r}: use one of {', '.join(tables.PROFILES)}")
         self.profile = profile
         self._corrected = profile == "corrected"
         self._steps = plan(profile)
-        # Nearly all values are of these two types and need no reader, so they take the short way.
+        # Nearly all values have one of these two types and need no coercion: they skip it.
         self._texts = {name: step.target for name, step in self._steps.items() if step.type == "text"}
         self._wholes = {name: step.target for name, step in self._steps.items() if step.type == "whole"}
         self._names: dict[tuple[str | None, str | None], str] = {
             (row.object_type, row.metric): row.event for row in tables.events()
         }
-        """By object type and metric as they mostly come: what `catalogue.event_name` has for them."""
+        """(Object type, metric) in their usual spelling → what `tables.event_name` returns for them."""
 
     def row(self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str) -> Row:
-        """The event that the body is, whatever the bytes; all of it but `context.origin`, which no body can tell.
+        """Map a body, whatever its bytes, to all fields of an event except `context.origin`.
 
-        `received_at_ms`: Unix milliseconds. `request_timestamp_s`: X-CIO-Timestamp, None where unknown. `event_id`:
-        as `schemas.customerio.event_identity` has it. `source`: the name of the source. Raises PayloadRejectedError,
-        and nothing else.
+        `received_at_ms` is in Unix milliseconds; `request_timestamp_s` is X-CIO-Timestamp in Unix seconds, None if
+        unknown; `event_id` comes from `schemas.customerio.event_identity`; `source` is the name of the source. Raises
+        PayloadRejectedError, and nothing else.
         """
         try:
             return self.row_of(read(body), received_at_ms, request_timestamp_s, event_id, source)
@@ -98,14 +98,14 @@ class Mapper:
     def row_of(
         self, payload: Any, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
     ) -> Row:
-        """The same of a body that was read.
+        """Map a body that was already parsed; see `row`.
 
-        Raises PayloadRejectedError, and PrecisionLostError where it must be read exactly.
+        Raises PayloadRejectedError, and PrecisionLostError if the body must be read with `read_exactly`.
         """
         if type(payload) is not dict:
-            raise PayloadRejectedError(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but no object")
-        data = mapping(payload.get("data"), "data")
-        identifiers = mapping(data.get("identifiers"), "data.identifiers")
+            raise PayloadRejectedError(ErrorCode.NOT_AN_OBJECT, "the body is JSON, but not an object")
+        data = object_or_empty(payload.get("data"), "data")
+        identifiers = object_or_empty(data.get("identifiers"), "data.identifiers")
 
         occurred = payload.get("timestamp")
         if type(occurred) is int and 0 <= occurred <= MAX_S:
@@ -115,7 +115,7 @@ class Mapper:
 
         object_type, at = payload.get("object_type"), "object_type"
         if object_type is None:
-            # Customer.io's description of changed preferences has it by this name.
+            # Customer.io documents changed subscription preferences with this name.
             object_type, at = payload.get("object_type_type"), "object_type_type"
         if object_type is not None and type(object_type) is not str:
             object_type = text(object_type, at)
@@ -129,7 +129,9 @@ class Mapper:
                 event_type = text(event_type, "event_type")
                 if object_type is None and metric is None:
                     object_type, metric = tables.legacy_pair(event_type)
-        own_id = name_of(payload.get("event_id"), "event_id") or name_of(data.get("event_id"), "data.event_id")
+        own_id = nonblank_text(payload.get("event_id"), "event_id") or nonblank_text(
+            data.get("event_id"), "data.event_id"
+        )
 
         row: Row = [None] * _LENGTH
         row[EVENT] = self._names.get((object_type, metric)) or tables.event_name(object_type, metric)
@@ -146,12 +148,12 @@ class Mapper:
             row[SENT_AT] = occurred
         elif request_timestamp_s is not None and 0 <= request_timestamp_s <= MAX_S:
             row[SENT_AT] = request_timestamp_s * 1000
-        self._carry(data, row)
-        self._say_who(row, data, identifiers, object_type)
+        self._add_properties(data, row)
+        self._add_person(row, data, identifiers, object_type)
         return row
 
-    def _carry(self, data: dict[str, Any], row: Row) -> None:
-        """Adds the properties that have one source."""
+    def _add_properties(self, data: dict[str, Any], row: Row) -> None:
+        """Add the properties that have one source."""
         texts, wholes, steps = self._texts, self._wholes, self._steps
         for name, value in data.items():
             kind = type(value)
@@ -167,15 +169,15 @@ class Mapper:
                 continue
             if name in steps:
                 step = steps[name]
-                row[step.target] = step.reader(value, step.source)
+                row[step.target] = step.coerce(value, step.source)
         if row[PROPERTIES_RECIPIENTS] and row[PROPERTIES_REASON] is None:
             row[PROPERTIES_REASON] = row[PROPERTIES_RECIPIENTS][0].get("failure_message")
 
-    def _say_who(self, row: Row, data: dict[str, Any], identifiers: dict[str, Any], object_type: str | None) -> None:
-        """Adds userId or anonymousId, and the person's traits."""
-        email = name_of(identifiers.get("email"), "data.identifiers.email")
+    def _add_person(self, row: Row, data: dict[str, Any], identifiers: dict[str, Any], object_type: str | None) -> None:
+        """Add userId or anonymousId, and the person's traits."""
+        email = nonblank_text(identifiers.get("email"), "data.identifiers.email")
         if self._corrected:
-            recipient = name_of(data.get("recipient"), "data.recipient")
+            recipient = nonblank_text(data.get("recipient"), "data.recipient")
             if recipient is not None:
                 target = recipient_target(recipient, object_type)
                 if target != CONTEXT_TRAITS_EMAIL:
@@ -183,16 +185,16 @@ class Mapper:
                 elif email is None:
                     email = recipient
         elif email is None:
-            email = name_of(data.get("recipient"), "data.recipient")
+            email = nonblank_text(data.get("recipient"), "data.recipient")
         if email is None:
-            email = name_of(data.get("email_address"), "data.email_address")
-        cio_id = name_of(identifiers.get("cio_id"), "data.identifiers.cio_id")
+            email = nonblank_text(data.get("email_address"), "data.email_address")
+        cio_id = nonblank_text(identifiers.get("cio_id"), "data.identifiers.cio_id")
         row[CONTEXT_TRAITS_EMAIL] = email
         row[CONTEXT_TRAITS_CIO_ID] = cio_id
 
-        user_id = name_of(data.get("customer_id"), "data.customer_id")
+        user_id = nonblank_text(data.get("customer_id"), "data.customer_id")
         if user_id is None:
-            user_id = name_of(identifiers.get("id"), "data.identifiers.id")
+            user_id = nonblank_text(identifiers.get("id"), "data.identifiers.id")
         if user_id is not None:
             row[USER_ID] = user_id
         elif email or cio_id:
@@ -200,14 +202,14 @@ class Mapper:
         else:
             raise PayloadRejectedError(
                 ErrorCode.MISSING_IDENTITY,
-                "nothing says whom the event is about: data.customer_id, data.identifiers (id, email, cio_id), "
-                "data.recipient and data.email_address are absent, blank, or no identity",
+                "the event names no person: data.customer_id, data.identifiers (id, email, cio_id), "
+                "data.recipient and data.email_address are absent, blank, or not an identity",
                 "data.identifiers",
             )
 
 
 def recipient_target(recipient: str, object_type: str | None) -> int:
-    """The field that a recipient goes to in profile `corrected`: it is an address, a number, or something else."""
+    """Return the index of a recipient's field in profile `corrected`: email address, phone number or recipient."""
     if is_email(recipient):
         return CONTEXT_TRAITS_EMAIL
     if is_phone(recipient, (object_type or "").lower()):
@@ -216,29 +218,29 @@ def recipient_target(recipient: str, object_type: str | None) -> int:
 
 
 def tree(row: Row) -> Event:
-    """The event with its records in it, as Avro's readers give it, without what is null."""
-    return nested({**tables.constants(), **fields_of(row)})
+    """Return the event as nested dicts without nulls, in the form that Avro readers return."""
+    return unflatten({**tables.constants(), **fields_of(row)})
 
 
 def plan(profile: str) -> dict[str, Step]:
-    """The fields of `data` that become one property each, without a choice: by their names."""
+    """Return the steps for fields of `data` that become one property each, by the names of the fields."""
     steps = {}
     for row in tables.fields():
         place, _, name = row.sources[0].rpartition(".")
-        if row.holds_for(profile) and place == "data" and row.type in READERS and not row.condition:
-            steps[name] = Step(row.sources[0], row.type, READERS[row.type], FIELDS.index(row.target))
+        if row.holds_for(profile) and place == "data" and row.type in COERCIONS and not row.condition:
+            steps[name] = Step(row.sources[0], row.type, COERCIONS[row.type], FIELDS.index(row.target))
     return steps
 
 
-READERS: dict[str, Reader] = {
+COERCIONS: dict[str, Coercion] = {
     "text": text,
-    "whole": coercion.whole,
+    "whole": coercion.int64,
     "boolean": coercion.boolean,
     "headers": coercion.header_lists,
 }
-READERS["devices"] = coercion.records(
+COERCIONS["devices"] = coercion.records(
     {
-        row.sources[0].removeprefix(_DEVICE): READERS[row.type]
+        row.sources[0].removeprefix(_DEVICE): COERCIONS[row.type]
         for row in tables.fields()
         if row.sources[0].startswith(_DEVICE)
     }

@@ -1,10 +1,10 @@
-"""From a raw record to its event. Everything that makes events makes them by a `Pipeline`, built by `build`.
+"""Turns a raw record into its event. Everything that makes events uses a `Pipeline` from `build_pipeline`.
 
     RawRecord ──▶ map ──▶ encode ──▶ fits? ──▶ Event
                    └─────────┴─────────┴─────▶ DeadLetter
 
-A pipeline knows no Kafka, no clock and no files. Whatever a record's own bytes cause becomes that record's dead letter,
-a fault of ours included, so that no record can stop the processor.
+A pipeline uses no Kafka, no clock and no files. Every failure that a record's own bytes cause becomes that record's
+dead letter, even a fault of ours, so that no record can stop the processor.
 """
 
 import traceback
@@ -32,7 +32,7 @@ from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
 log = structlog.get_logger()
 
 _FRAMING_BYTES = 512
-"""What a record takes up beside key, value and traceparent: the header's name, the batch around the record."""
+"""The bytes of a record beside key, value and traceparent: the header's name and the batch around the record."""
 
 
 class EventMapper(Protocol):
@@ -40,16 +40,18 @@ class EventMapper(Protocol):
 
     def row(
         self, body: bytes, received_at_ms: int, request_timestamp_s: int | None, event_id: str, source: str
-    ) -> list[Any]: ...
+    ) -> list[Any]:
+        """Return the row of an event; see `Mapper.row`."""
+        ...
 
 
 class Pipeline:
-    """Maps and encodes one raw record after the other."""
+    """Maps and encodes raw records, one at a time."""
 
     def __init__(
         self, mapper: EventMapper, encode: Callable[[list[Any]], bytes], schema_id: int, max_event_bytes: int | None
     ) -> None:
-        """Arguments beside mapper and encoder as of `build`."""
+        """Take a mapper, an encoder, and the arguments of `build_pipeline`."""
         self._row = mapper.row
         self._encode = encode
         self._frame = frame(schema_id)
@@ -57,7 +59,7 @@ class Pipeline:
         self._reported: set[tuple[str, int]] = set()
 
     def outcome(self, record: RawRecord, identified: RecordIdentity) -> Event | DeadLetter:
-        """The record's event, whether the record is a duplicate or not. Never raises."""
+        """Return the record's event or dead letter, whether the record is a duplicate or not. Never raises."""
         stage = Stage.MAP
         try:
             row = self._row(
@@ -92,22 +94,22 @@ class Pipeline:
         return Event(key, value, traceparent)
 
     def _internal_error(self, fault: Exception, stage: Stage) -> DeadLetter:
-        """Say where the fault is, and not what it says: the text of an exception may quote a person's data."""
+        """Return a dead letter that names the place of the fault, but not its text, which may quote personal data."""
         frame = traceback.extract_tb(fault.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         kind = type(fault).__name__
-        if (kind, frame.lineno or 0) not in self._reported:  # once: at a thousand a second it would bury the log
+        if (kind, frame.lineno or 0) not in self._reported:  # once: a thousand a second would flood the log
             self._reported.add((kind, frame.lineno or 0))
             log.error("internal error", error=kind, where=where, stage=stage.value)
         return DeadLetter(ErrorCode.INTERNAL_ERROR, stage, None, f"a fault of Sternpost's own: {kind} at {where}")
 
 
 def build_pipeline(profile: str, *, schema_id: int = 0, max_event_bytes: int | None = None) -> Pipeline:
-    """Make the pipeline of this version of Sternpost.
+    """Build the pipeline of this version of Sternpost.
 
-    `profile`: `rudderstack` or `corrected`. `schema_id`: the registry's id of the newest schema, which frames each
-    event; 0 for events that are only looked at. `max_event_bytes`: the largest record that the topic of events takes;
-    None for no limit. Raises ValueError for any other profile.
+    `profile` is `rudderstack` or `corrected`. `schema_id` is the registry's id of the newest schema, which goes before
+    each event; 0 is for events that are not written. `max_event_bytes` is the largest record that the events topic
+    accepts, None for no limit. Raises ValueError for any other profile.
     """
     return Pipeline(Mapper(profile), write_event, schema_id, max_event_bytes)
 
@@ -119,9 +121,9 @@ def record_of(
     request_timestamp_s: int | None = None,
     source: str = record_headers.DEFAULT_SOURCE,
 ) -> RawRecord:
-    """Make a raw record of a body that is in no topic; its event has no `context.origin`.
+    """Make a raw record of a body that is not in a topic; its event has no `context.origin`.
 
-    `received_at_ms`: Unix milliseconds. `request_timestamp_s`: X-CIO-Timestamp, Unix seconds.
+    `received_at_ms` is in Unix milliseconds, `request_timestamp_s` (X-CIO-Timestamp) in Unix seconds.
     """
     of_record: list[tuple[str, bytes | None]] = [(record_headers.SOURCE, source.encode())]
     if request_timestamp_s is not None:

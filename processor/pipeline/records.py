@@ -1,4 +1,4 @@
-"""What the core of the processor takes and gives, with no Kafka in it."""
+"""The input and output of the pipeline, free of Kafka's types."""
 
 from typing import Any, NamedTuple, final
 
@@ -16,7 +16,8 @@ _EVENT = ("key", "value", "traceparent")
 class RawRecord:
     """One record of the raw topic.
 
-    It and `Event` are plain classes, since compiled code makes and reads them in a third of the time of a named tuple.
+    `RawRecord` and `Event` are plain classes: compiled code creates and reads them in a third of the time that a named
+    tuple takes.
     """
 
     __slots__ = _RAW_RECORD
@@ -31,7 +32,7 @@ class RawRecord:
         value: bytes | None,
         headers: Headers,
     ) -> None:
-        """`timestamp_ms`: the record's own timestamp, Unix milliseconds; -1 where it has none."""
+        """Keep the values. `timestamp_ms` is the record's own timestamp in Unix milliseconds, -1 if it has none."""
         self.topic = topic
         self.partition = partition
         self.offset = offset
@@ -41,7 +42,7 @@ class RawRecord:
         self.headers = headers
 
     def replace(self, **changes: Any) -> "RawRecord":
-        """A copy with other values of these fields."""
+        """Return a copy with other values of these fields."""
         return RawRecord(**{name: changes.get(name, getattr(self, name)) for name in _RAW_RECORD})
 
     def __eq__(self, other: object) -> bool:
@@ -58,7 +59,7 @@ class Event:
     __slots__ = _EVENT
 
     def __init__(self, key: bytes, value: bytes, traceparent: bytes | None) -> None:
-        """`value`: Confluent's wire format. `traceparent`: the only header that an event's record has."""
+        """Keep a value in Confluent's wire format, and `traceparent`, the only header of an event's record."""
         self.key = key
         self.value = value
         self.traceparent = traceparent
@@ -71,12 +72,12 @@ class Event:
 
 
 def headers_of(event: Event) -> Headers:
-    """The headers of the event's record."""
+    """Return the headers of the event's record."""
     return [] if event.traceparent is None else [(record_headers.TRACEPARENT, event.traceparent)]
 
 
 class DeadLetter(NamedTuple):
-    """The record could not become an event; its own key, value and headers go along when this is written."""
+    """The record could not become an event. It is written with the record's own key, value and headers."""
 
     code: ErrorCode
     stage: Stage
@@ -85,7 +86,7 @@ class DeadLetter(NamedTuple):
 
 
 class Duplicate(NamedTuple):
-    """The record's event was there before, at `first_offset` of the same partition."""
+    """The record's event first occurred at `first_offset` of the same partition."""
 
     first_offset: int
 

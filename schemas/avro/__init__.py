@@ -1,1 +1,1 @@
-"""The Avro schemas of track events, every version, and the encoder that is generated from the newest."""
+"""Every version of the track event's Avro schema, and the encoder that is generated from the newest."""

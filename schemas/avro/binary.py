@@ -1,8 +1,8 @@
-"""Avro's binary encoding of the types that our schemas have: what the generated encoder calls.
+"""Avro's binary encoding of the types in our schemas: the functions that the generated encoder calls.
 
 https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 
-Each function appends one value to `out`. For a value that is not of the type it raises TypeError, AttributeError,
+Each function appends one value to `out`. If the value does not have the type, it raises TypeError, AttributeError,
 OverflowError or UnicodeEncodeError. A nullable value is a union of null and the type, in this order.
 """
 
@@ -15,8 +15,8 @@ MIN_INT: Final = -(2**31)
 
 
 def write_long(out: BytesWriter, value: Any) -> None:
-    """A signed integer of 64 bits: zig-zag, then as `_write_varint` has it."""
-    if type(value) is not int:  # a bool is an int to Python, and no long to Avro
+    """Write a signed 64-bit integer: zig-zag, then a varint."""
+    if type(value) is not int:  # a bool is an int in Python, but not a long in Avro
         raise TypeError
     number: int = value
     zigzag = number << 1 if number >= 0 else ~(number << 1)
@@ -26,26 +26,28 @@ def write_long(out: BytesWriter, value: Any) -> None:
 
 
 def write_int(out: BytesWriter, value: Any) -> None:
-    """A signed integer of 32 bits, encoded as a long is."""
+    """Write a signed 32-bit integer, in the encoding of a long."""
     if type(value) is int and not MIN_INT <= value <= MAX_INT:
         raise OverflowError
     write_long(out, value)
 
 
 def write_boolean(out: BytesWriter, value: Any) -> None:
+    """Write a boolean: one byte."""
     if type(value) is not bool:
         raise TypeError
     out.append(1 if value else 0)
 
 
 def write_string(out: BytesWriter, value: str) -> None:
-    """UTF-8, its length in bytes before it."""
+    """Write a string: its length in bytes, then UTF-8."""
     encoded = value.encode()
     write_count(out, len(encoded))
     out.write(encoded)
 
 
 def write_nullable_long(out: BytesWriter, value: Any) -> None:
+    """Write null or a long."""
     if value is None:
         out.append(0)
     else:
@@ -54,6 +56,7 @@ def write_nullable_long(out: BytesWriter, value: Any) -> None:
 
 
 def write_nullable_int(out: BytesWriter, value: Any) -> None:
+    """Write null or an int."""
     if value is None:
         out.append(0)
     else:
@@ -62,6 +65,7 @@ def write_nullable_int(out: BytesWriter, value: Any) -> None:
 
 
 def write_nullable_boolean(out: BytesWriter, value: Any) -> None:
+    """Write null or a boolean."""
     if value is None:
         out.append(0)
     else:
@@ -70,6 +74,7 @@ def write_nullable_boolean(out: BytesWriter, value: Any) -> None:
 
 
 def write_nullable_string(out: BytesWriter, value: str | None) -> None:
+    """Write null or a string."""
     if value is None:
         out.append(0)
     else:
@@ -78,7 +83,7 @@ def write_nullable_string(out: BytesWriter, value: str | None) -> None:
 
 
 def is_null(row: list[Any], first: int, last: int) -> bool:
-    """Whether a record within the event is null: none of its fields, from `first` to `last` of a row, has a value."""
+    """Return whether a nested record is null: its fields, from `first` to `last` in the row, have no value."""
     for index in range(first, last + 1):  # noqa: SIM110 (a generator expression takes five times as long)
         if row[index] is not None:
             return False
@@ -86,12 +91,12 @@ def is_null(row: list[Any], first: int, last: int) -> bool:
 
 
 def write_count(out: BytesWriter, count: int) -> None:
-    """A length, or how many items a block of an array or a map has. A block of 0 ends either."""
+    """Write a length, or the number of items in a block of an array or map. A block of 0 items ends it."""
     _write_varint(out, count << 1)
 
 
 def _write_varint(out: BytesWriter, number: int) -> None:
-    """Seven bits a byte, the lowest first; each byte but the last has its highest bit set. `number`: not negative."""
+    """Write a number from 0 up: seven bits a byte, lowest first, with the high bit set in all but the last."""
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7

@@ -1,8 +1,8 @@
-"""A JSON value in a field's type, exactly, or not at all.
+"""Coerces a JSON value to a field's type, exactly or not at all.
 
-Each reader takes the value (not None) and its path in the body, and returns it in the field's type. It raises
-PayloadRejectedError `invalid_field`, naming the path, where the value cannot be carried exactly, and
-`PrecisionLostError` for a float, whose digits are already lost (`schemas.customerio.lossless_json`).
+A coercion takes a value (not None) and its path in the body, and returns the value in the field's type. It raises
+PayloadRejectedError `invalid_field`, naming the path, if the value cannot be carried exactly, and PrecisionLostError
+for a float, whose digits are already lost (`schemas.customerio.lossless_json`).
 """
 
 import re
@@ -19,11 +19,14 @@ MIN_LONG = -(2**63)
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
-Reader = Callable[[Any, str], Any]
+Coercion = Callable[[Any, str], Any]
 
 
 def text(value: Any, path: str) -> str:
-    """Text as it is; an integer as its decimal digits. No fraction: 42.0 could be "42" or "42.0", and is neither."""
+    """Return text as it is, and an integer as decimal digits.
+
+    A number with a fraction is rejected: 42.0 could be "42" or "42.0".
+    """
     if type(value) is str:
         return value
     if type(value) is int:
@@ -31,8 +34,8 @@ def text(value: Any, path: str) -> str:
     raise _invalid(path, "text", value)
 
 
-def whole(value: Any, path: str) -> int:
-    """An integer of 64 bits: as such, as a number without a fraction (42.0), or as text in its one canonical form."""
+def int64(value: Any, path: str) -> int:
+    """Return a 64-bit integer, given as an integer, a number with fraction 0 (42.0), or text in canonical form."""
     number = value
     if (type(value) is str and _WHOLE.fullmatch(value)) or (
         type(value) is Decimal and MIN_LONG <= value <= MAX_LONG and value == value.to_integral_value()
@@ -46,7 +49,7 @@ def whole(value: Any, path: str) -> int:
 
 
 def boolean(value: Any, path: str) -> bool:
-    """true or false, as such or as text."""
+    """Return a boolean, given as true or false or as the text of either."""
     if type(value) is bool:
         return value
     if type(value) is str and value in ("true", "false"):
@@ -55,7 +58,7 @@ def boolean(value: Any, path: str) -> bool:
 
 
 def header_lists(value: Any, path: str) -> dict[str, list[str]]:
-    """An email's headers, {name: [values]}; one value may stand without its list. A null value counts as absent."""
+    """Return an email's headers, {name: [values]}. A single value may come without a list; null counts as absent."""
     if type(value) is not dict:
         raise _invalid(path, "an object of lists of text", value)
     headers = {}
@@ -63,17 +66,17 @@ def header_lists(value: Any, path: str) -> dict[str, list[str]]:
         if not is_unicode(name):
             raise PayloadRejectedError(ErrorCode.INVALID_FIELD, f"{path} has a name with a lone surrogate", path)
         if values is not None:
-            # A name is whatever someone wrote, so an odd one is not repeated in the path.
+            # A name can be any text, so the path repeats only a plain one.
             at = f"{path}.{name}" if _PLAIN_NAME.fullmatch(name) else f"{path}.*"
             listed = values if type(values) is list else [values]
             headers[name] = [text(item, f"{at}[{i}]") for i, item in enumerate(listed)]
     return headers
 
 
-def records(fields: dict[str, Reader]) -> Reader:
-    """A reader of a list of objects; fields but these are passed over. One object may stand without its list."""
+def records(fields: dict[str, Coercion]) -> Coercion:
+    """Return a coercion of a list of objects. Other fields are skipped; a single object may come without a list."""
 
-    def read(value: Any, path: str) -> list[dict[str, Any]]:
+    def coerce(value: Any, path: str) -> list[dict[str, Any]]:
         if type(value) is dict:
             return [record(value, path)]
         if type(value) is not list:
@@ -84,16 +87,16 @@ def records(fields: dict[str, Reader]) -> Reader:
         if type(value) is not dict:
             raise _invalid(path, "an object", value)
         return {
-            name: item if type(item) is str and reader is text else reader(item, f"{path}.{name}")
-            for name, reader in fields.items()
+            name: item if type(item) is str and coercion is text else coercion(item, f"{path}.{name}")
+            for name, coercion in fields.items()
             if (item := value.get(name)) is not None
         }
 
-    return read
+    return coerce
 
 
-def mapping(value: Any, path: str) -> dict[str, Any]:
-    """An object; absent and null are an empty one."""
+def object_or_empty(value: Any, path: str) -> dict[str, Any]:
+    """Return an object, or an empty one for null or an absent value."""
     if value is None:
         return {}
     if type(value) is dict:
@@ -101,8 +104,8 @@ def mapping(value: Any, path: str) -> dict[str, Any]:
     raise _invalid(path, "an object", value)
 
 
-def name_of(value: Any, path: str) -> str | None:
-    """Text that is to name someone or something; None where it is absent, null, or blank: it names nobody then."""
+def nonblank_text(value: Any, path: str) -> str | None:
+    """Return text that identifies someone or something, or None if it is absent, null or blank."""
     if value is None:
         return None
     if type(value) is not str:

@@ -1,26 +1,29 @@
-"""Which event a body is, and whom it is about, as far as can be told before it is mapped.
+"""The event id and the person of a body, as far as they are known before it is mapped.
 
-Ingest keys raw records by it; a raw record that something else wrote gets the same answers from its body.
+Ingest uses them for the key and headers of raw records. For a raw record that another program wrote, the processor gets
+the same values from its body.
 """
 
 import hashlib
 from typing import Any, NamedTuple
 
-from schemas.customerio.coercion import name_of
+from schemas.customerio.coercion import nonblank_text
 from schemas.customerio.lossless_json import PrecisionLostError, read, read_exactly
 from schemas.customerio.recipient import is_email
 from schemas.error_codes import PayloadRejectedError
 
 
 class Identity(NamedTuple):
+    """The event id and the person of a body."""
+
     event_id: str
-    """The body's own, else the SHA-256 of its bytes in hex. Never longer than the body, or 64."""
+    """The body's own id, otherwise the SHA-256 of its bytes in hex. Never longer than the body or 64 characters."""
     person: str | None
-    """What orders the events of one person; None where the body names nobody. Never longer than the body."""
+    """The key that keeps one person's events in order; None if the body names nobody. Never longer than the body."""
 
 
 def identify(body: bytes) -> Identity:
-    """Never raises, whatever the bytes; both values can be encoded as UTF-8."""
+    """Return the identity of a body. Never raises, whatever the bytes; both values can be encoded as UTF-8."""
     try:
         try:
             return _identity(read(body), body)
@@ -51,16 +54,16 @@ def _identity(payload: Any, body: bytes) -> Identity:
 
 
 def own_event_id(payload: dict[str, Any]) -> str | None:
-    """The event id that a payload itself gives."""
+    """Return the event id in the payload, if there is one."""
     data = payload.get("data")
     inner = data.get("event_id") if type(data) is dict else None
     return _named(payload.get("event_id")) or _named(inner)
 
 
 def _named(value: Any) -> str | None:
-    """As the mapping has it; None also where the mapping will refuse the value."""
+    """Return the text that the mapping would use; None also if the mapping would reject the value."""
     try:
-        return name_of(value, "")
+        return nonblank_text(value, "")
     except PayloadRejectedError:
         return None
 

@@ -1,7 +1,8 @@
-"""A body's JSON text, read so that nothing is lost: fast where the fast parser is exact, exactly where it is not.
+"""Parses the JSON text of a body without loss: with a fast parser if it is exact, with a slower one if it is not.
 
-orjson rounds fractions and integers beyond 64 bits to floats, and refuses a byte order mark, lone surrogates and
-numbers beyond a float's range, all of which are valid JSON (RFC 8259). `read_exactly` reads those too, more slowly.
+orjson rounds fractions and integers beyond 64 bits to floats, and rejects a byte order mark, lone surrogates and
+numbers beyond a float's range. JSON allows these (https://www.rfc-editor.org/rfc/rfc8259), and `read_exactly` reads
+them, more slowly.
 """
 
 import json
@@ -15,43 +16,45 @@ import orjson
 from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
 
 MAX_DEPTH = 1024
-"""Arrays and objects within each other; orjson's limit. A deeper body is refused rather than risk the stack."""
+"""The depth to which arrays and objects can be nested: orjson's limit. A deeper body could overflow the stack."""
 
 _MAX_DIGITS = 4300
-"""Python's own bound on turning digits into an integer: beyond it the time grows with the square of the length."""
+"""Python's own limit for converting digits to an integer, which takes time quadratic in their number:
+https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation"""
 
-# An unfinished string ends with the text, so that each character is looked at once.
+# An unterminated string extends to the end of the text, so that each character is scanned once.
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
-# The standard library's parser counts its levels as Python calls, of which 1000 are allowed by default.
+# The standard library's parser counts nesting levels as Python calls, and 1000 calls are allowed by default.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 4 * MAX_DEPTH))
 
 
 class PrecisionLostError(Exception):
-    """A field holds a float, so its digits are lost: read the body again with `read_exactly`."""
+    """A field holds a float, whose digits are lost: read the body again with `read_exactly`."""
 
 
 class UnrepresentableValue:
-    """Stands in the tree for a value that no field can hold; harmless where no field wants it."""
+    """Replaces a value that no field can hold. It does no harm if no field uses it."""
 
     def __init__(self, what: str) -> None:
+        """Keep `what`, a description of the value for messages."""
         self.what = what
 
 
 class LoneSurrogateText(UnrepresentableValue):
-    """Stands for a text with half of a surrogate pair in it."""
+    """Replaces a text that contains half of a surrogate pair."""
 
     def __init__(self) -> None:
         super().__init__("text with a lone surrogate, which UTF-8 cannot carry")
 
 
 def read(body: bytes) -> Any:
-    """The value of the JSON text `body`.
+    """Parse the JSON text `body`.
 
-    Floats in it may be inexact; whoever needs one raises `PrecisionLostError` and comes again with `read_exactly`.
-    Duplicate names: the last one holds. Raises PayloadRejectedError `malformed_json`.
+    Floats may be inexact: code that needs one raises `PrecisionLostError`, and its caller uses `read_exactly`. Of
+    duplicate names the last one counts. Raises PayloadRejectedError `malformed_json`.
     """
     try:
         return orjson.loads(body)
@@ -62,11 +65,11 @@ def read(body: bytes) -> Any:
 
 
 def read_exactly(body: bytes) -> Any:
-    """The value of the JSON text `body`, fractions as Decimal and integers of any size up to 4300 digits.
+    """Parse the JSON text `body`, with fractions as Decimal and integers of up to 4300 digits.
 
-    A leading byte order mark is skipped. Text with lone surrogates becomes `LoneSurrogateText`, a number that not even
-    Decimal holds `UnrepresentableValue`. Raises PayloadRejectedError `malformed_json`, also for NaN and Infinity, which
-    are no JSON.
+    A leading byte order mark is skipped. Text with lone surrogates becomes `LoneSurrogateText`, and a number that
+    Decimal cannot hold becomes `UnrepresentableValue`. Raises PayloadRejectedError `malformed_json`, also for NaN
+    and Infinity, which are not JSON.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -90,7 +93,7 @@ def _depth(text: str) -> int:
 
 
 def _without_surrogates(tree: Any) -> Any:
-    """The tree with every text that UTF-8 cannot carry replaced; walked with a list, since trees can be deep."""
+    """Replace every text that UTF-8 cannot carry. Uses a list instead of recursion, because trees can be deep."""
     root = [tree]
     waiting: list[Any] = [root]
     while waiting:
@@ -105,7 +108,7 @@ def _without_surrogates(tree: Any) -> Any:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can carry the text, i.e. it has no lone surrogates."""
+    """Return whether UTF-8 can carry the text: it has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -125,7 +128,7 @@ def _integer(digits: str) -> int | UnrepresentableValue:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _malformed(f"{name} is no JSON")
+    raise _malformed(f"{name} is not JSON")
 
 
 def _too_deep() -> PayloadRejectedError:

@@ -1,4 +1,4 @@
-"""What a `recipient` is: Customer.io puts an email, a phone number, a #channel, a URL or an id there."""
+"""Classifies a `recipient`: Customer.io uses it for an email address, phone number, #channel, URL or id."""
 
 import re
 
@@ -9,11 +9,13 @@ PHONE_CHANNELS = frozenset({"sms", "whatsapp"})
 
 
 def is_email(recipient: str) -> bool:
-    """One @ with something on either side, no white space, and no URL (`https://user@host/`)."""
+    """Return whether it is an email address: text, @ and text without white space, and not a URL."""
     return "@" in recipient and "://" not in recipient and _EMAIL.fullmatch(recipient) is not None
 
 
 def is_phone(recipient: str, object_type: str) -> bool:
-    """Digits with the usual punctuation. Without a leading + only on a channel that reaches people by phone: elsewhere
-    bare digits are someone's id."""
+    """Return whether it is a phone number: digits with the usual punctuation.
+
+    Without a leading + it is one only on a channel that uses phone numbers. Elsewhere bare digits are an id.
+    """
     return (recipient.startswith("+") or object_type in PHONE_CHANNELS) and _PHONE.fullmatch(recipient) is not None

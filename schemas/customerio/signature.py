@@ -1,4 +1,7 @@
-"""Customer.io's signature: HMAC-SHA256 over `v0:<X-CIO-Timestamp>:<body>`, in hex, under one of a source's keys."""
+"""Customer.io's signature: HMAC-SHA256 over `v0:<X-CIO-Timestamp>:<body>`, in hex, with one of a source's keys.
+
+https://docs.customer.io/api/webhooks/
+"""
 
 import hmac
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Times: what Customer.io may send as one, and RudderStack's form of it. Inside they are Unix milliseconds."""
+"""Times: the forms that Customer.io may send, and RudderStack's form. Internally they are Unix milliseconds."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,11 +25,12 @@ _ISO = re.compile(
 
 
 def occurred_ms(value: Any, path: str) -> int | None:
-    """When an event occurred: a number of seconds, a text of digits (seconds), or an ISO-8601 text.
+    """Return when an event occurred, in Unix milliseconds.
 
-    ISO-8601 without a zone is UTC, a date alone its first moment; finer than a millisecond is cut off. None where the
-    value is null or a text that is none of these. Raises PayloadRejectedError `invalid_timestamp` for any other type,
-    and for a time before 1970 or after 9999; PrecisionLostError for a float.
+    The value can be a number of seconds, a text of digits (seconds), or an ISO-8601 text. ISO-8601 without a zone is
+    UTC, and a date alone is its first moment; anything finer than a millisecond is cut off. Returns None for null and
+    for any other text. Raises PayloadRejectedError `invalid_timestamp` for any other type and for a time before 1970 or
+    after 9999, and PrecisionLostError for a float.
     """
     if value is None:
         return None
@@ -50,14 +51,14 @@ def occurred_ms(value: Any, path: str) -> int | None:
 
 def _from_text(value: str, path: str) -> int | None:
     if _DIGITS.fullmatch(value):
-        # As many digits as one likes: more than Python turns into an integer are after 9999, unless they are zeros.
+        # There may be more digits than Python converts to an integer. 13 significant digits are after 9999.
         significant = value.lstrip("0")[:13]
         return _within(int(significant or "0"), path) * 1000
     if not _ISO.fullmatch(value):
         return None
     try:
         moment = datetime.fromisoformat(value.upper())
-    except ValueError:  # a 30 February
+    except ValueError:  # February 30, for example
         return None
     offset = moment.utcoffset() or timedelta()
     since = moment.replace(tzinfo=None) - _EPOCH - offset
@@ -68,19 +69,19 @@ def _from_text(value: str, path: str) -> int | None:
 def _within(seconds: _Number, path: str) -> _Number:
     if 0 <= seconds < MAX_S + 1:
         return seconds
-    hint = "; milliseconds, perhaps? It must be seconds" if seconds > MAX_S else ""
+    hint = "; it looks like milliseconds, but must be seconds" if seconds > MAX_S else ""
     raise PayloadRejectedError(
         ErrorCode.INVALID_TIMESTAMP, f"{path} is {'after 9999' if seconds > 0 else 'before 1970'}{hint}", path
     )
 
 
 def iso(ms: int) -> str:
-    """RudderStack's form: UTC, with milliseconds and Z."""
+    """Return a time in RudderStack's form: ISO-8601 in UTC with milliseconds and Z."""
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"
 
 
 def milliseconds(moment: datetime | int) -> int:
-    """Unix milliseconds of what an Avro reader gives for `timestamp-millis`."""
+    """Return the Unix milliseconds of a `timestamp-millis` value from an Avro reader."""
     if isinstance(moment, int):
         return moment
     return (moment.astimezone(UTC).replace(tzinfo=None) - _EPOCH) // _MILLISECOND

@@ -1,7 +1,7 @@
-"""What becomes what: `events.csv` names the event of each (object type, metric), `fields.csv` the source of each field.
+"""The mapping tables: `events.csv` names the event of each object type and metric, `fields.csv` the source of a field.
 
-The mapping runs on these tables, docs/mapping.md is generated from them, and tests hold the Avro schema against them. A
-new metric or field is a row here, and for a field a new version of the schema.
+The mapping runs on these tables, docs/mapping.md is generated from them, and tests compare the Avro schema with them.
+To add a metric, add a row to events.csv. To add a field, add a row to fields.csv and a version of the schema.
 """
 
 import csv
@@ -21,12 +21,12 @@ class EventRow(NamedTuple):
     """A row of events.csv."""
 
     object_type: str
-    """In lower case; `*` where the metric alone decides."""
+    """In lower case; `*` if the metric alone decides."""
     metric: str
     event: str
     origin: str
-    """`documented` and `observed`: RudderStack's own name, from its documentation or its behaviour; `ours`: a pair that
-    RudderStack calls Unknown Event, named after the same pattern."""
+    """`documented` or `observed`: RudderStack's own name, from its documentation or its behaviour. `ours`: RudderStack
+    calls the pair Unknown Event, and we name it after the same pattern."""
 
 
 class FieldRow(NamedTuple):
@@ -35,28 +35,31 @@ class FieldRow(NamedTuple):
     target: str
     """Path in the event; `[]` stands for each item of a list."""
     sources: tuple[str, ...]
-    """Paths in the body: the first that is neither absent nor null is taken."""
+    """Paths in the body; the first that is neither absent nor null is used."""
     type: str
-    """`text`, `identity` (text; blank counts as absent), `whole` (64-bit integer), `boolean`, `devices`, `headers`; of
-    the event itself `time`, `constant`, `event`, `event id`; of the raw record `source`, `topic`, `partition`,
-    `offset`."""
+    """For fields of the body: `text`, `identity` (text; blank counts as absent), `whole` (64-bit integer), `boolean`,
+    `devices` or `headers`. For fields of the event itself: `time`, `constant`, `event` or `event id`. For fields of the
+    raw record: `source`, `topic`, `partition` or `offset`."""
     profile: str
-    """`both`, or the one that it holds for."""
+    """The profile that the row applies to, or `both`."""
     condition: str
     origin: str
     meaning: str
 
     def holds_for(self, profile: str) -> bool:
+        """Return whether the row applies to a profile."""
         return self.profile in ("both", profile)
 
 
 @cache
 def events() -> tuple[EventRow, ...]:
+    """Return the rows of events.csv."""
     return tuple(EventRow(**row) for row in _rows("events.csv"))
 
 
 @cache
 def fields() -> tuple[FieldRow, ...]:
+    """Return the rows of fields.csv."""
     return tuple(
         FieldRow(sources=tuple(source.strip() for source in row.pop("sources").split(";")), **row)
         for row in _rows("fields.csv")
@@ -65,24 +68,25 @@ def fields() -> tuple[FieldRow, ...]:
 
 @cache
 def constants() -> dict[str, Any]:
-    """The fields that are the same in all events, by their paths. Not to be changed."""
+    """Return the fields that are the same in all events: path → value. Do not modify it."""
     return {row.target: json.loads(row.sources[0]) for row in fields() if row.type == "constant"}
 
 
 def event_name(object_type: str | None, metric: str | None) -> str:
-    """The event's name; `object_type` in any case, `metric` exactly."""
+    """Return the name of an event. `object_type` matches in any case, `metric` exactly."""
     names = _names()
     return names.get((EVERY_OBJECT_TYPE, metric)) or names.get(((object_type or "").lower(), metric)) or UNKNOWN_EVENT
 
 
 def legacy_pair(event_type: str) -> tuple[str | None, str | None]:
-    """The object type and metric that an `event_type` of the legacy format stands for: ("email", "sent") for
-    "email_sent"; (None, None) if it is not a known channel, `_` and a known metric, exactly.
+    """Return the object type and metric of an `event_type` in the legacy format: ("email", "sent") for "email_sent".
 
-    Reporting webhooks had this format before `object_type` and `metric`, and old ones still post it: `event_type` at
-    the top, beside `event_id`, `timestamp` and `data`. Its values are listed in Customer.io's documentation of that
-    time (http://learn.customer.io/developer-documentation/webhooks.html), and a public receiver has whole bodies of
-    it (https://github.com/hull-ships/hull-customerio, test/integration/fixtures/webhook-payloads).
+    Returns (None, None) unless it is exactly a known channel, `_` and a known metric.
+
+    Reporting webhooks had this format before `object_type` and `metric`, and old webhooks still post it: `event_type`
+    beside `event_id`, `timestamp` and `data`. Customer.io's documentation of that time lists its values
+    (http://learn.customer.io/developer-documentation/webhooks.html), and a public receiver has complete bodies
+    (https://github.com/hull-ships/hull-customerio, test/integration/fixtures/webhook-payloads).
     """
     return _legacy_pairs().get(event_type, (None, None))
 

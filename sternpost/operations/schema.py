@@ -6,7 +6,7 @@ from typing import NamedTuple
 from runtime.errors import CheckFailedError, SchemaIncompatibleError, SchemaNotFoundError
 from runtime.schema_registry import COMPATIBILITY, Registered, Registry, subject_of
 from runtime.settings.model import Settings
-from schemas.evolution import broken_promises
+from schemas.evolution import check_all_versions
 from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, load_schema
 
 
@@ -36,7 +36,7 @@ def register(settings: Settings, warn: Callable[[str], None] = lambda _: None) -
 
 def check(settings: Settings) -> Checked:
     """Check that the schema is registered and that its subject stays compatible. Raises the registry's errors."""
-    subject, findings, notes = subject_of(settings.topics.events), broken_promises(SCHEMA_FILES), []
+    subject, findings, notes = subject_of(settings.topics.events), check_all_versions(SCHEMA_FILES), []
     found: Registered | None = None
     with Registry(settings.schema_registry) as registry:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from schemas.evolution import misreading
+from schemas.evolution import incompatibility
 from tests.support.kafka import Kafka
 
 
@@ -88,4 +88,4 @@ def test_the_registry_comes_to_the_same_verdict(client: SchemaRegistryClient, pa
         client.register_schema(subject, Schema(json.dumps(writer), "AVRO"))
         client.set_compatibility(subject, "BACKWARD")
         theirs = client.test_compatibility(subject, Schema(json.dumps(reader), "AVRO"))
-        assert (misreading(reader, writer) is None) == theirs
+        assert (incompatibility(reader, writer) is None) == theirs

@@ -118,8 +118,8 @@ class FakeGroupConsumer:
                 kafka.owners = {p: owner for p, owner in kafka.owners.items() if owner is not before}
             kafka.named[name] = self
 
-    def poll(self, timeout_s: float, gather: Callable[[], bool]) -> list[RawRecord]:
-        del timeout_s, gather
+    def poll(self, timeout_s: float, may_wait: Callable[[], bool]) -> list[RawRecord]:
+        del timeout_s, may_wait
         if self.fenced:
             raise InstanceFencedError("FENCED_INSTANCE_ID")
         if self.lose:

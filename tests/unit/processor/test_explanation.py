@@ -96,7 +96,7 @@ def test_everything_in_the_event_is_accounted_for_and_nothing_else() -> None:
             webhook() | {"timestamp": "abc"},
             "rudderstack",
             "timestamp",
-            "no time that can be read, so the time of receipt stands for it",
+            "not a readable time, so the time of receipt is used",
         ),
     ],
 )
@@ -145,5 +145,5 @@ def test_a_body_that_is_no_event_has_a_problem(body: bytes, fields: list[str | N
 def test_values_that_json_does_not_know_have_a_form_in_it() -> None:
     assert plain(Decimal("42.0")) == "42.0"
     assert plain(UnrepresentableValue("a number")) == "(a number)"
-    with pytest.raises(TypeError, match="set is no JSON"):
+    with pytest.raises(TypeError, match="set is not JSON"):
         plain(set())

@@ -15,7 +15,7 @@ from schemas.avro.encoder import FIELDS
 from schemas.avro.event_writer import EncodingError, fields_of, write_event
 from schemas.error_codes import PayloadRejectedError
 from schemas.mapping import tables
-from schemas.nesting import nested
+from schemas.nesting import unflatten
 from schemas.track_event import load_schema
 from sternpost.local import samples
 from tools import codegen
@@ -41,7 +41,7 @@ def written(fields: Event) -> bytes:
 
 
 def tree(fields: Event) -> Event:
-    return nested({**tables.constants(), **fields})
+    return unflatten({**tables.constants(), **fields})
 
 
 def values_of(schema: Any) -> st.SearchStrategy[Any]:
@@ -233,7 +233,7 @@ def test_any_schema_of_types_that_the_generator_knows(event: Event) -> None:
     event["fixed"] = {"a": 1}
     paths, encode = generated(ALL_KINDS, {"fixed": event["fixed"]})
     fields = flat(event, ALL_KINDS)
-    expected = by_fastavro(nested({**fields, "fixed": event["fixed"]}), fastavro.parse_schema(ALL_KINDS))
+    expected = by_fastavro(unflatten({**fields, "fixed": event["fixed"]}), fastavro.parse_schema(ALL_KINDS))
     assert encode([fields.get(path) for path in paths]) == expected
 
 

@@ -97,8 +97,8 @@ def test_both_ways_read_to_the_same_depth(body: bytes) -> None:
     [
         (b"", "expecting value (line 1, column 1)"),
         (b'{"a":\n 1,}', "(line 2, column 4)"),
-        (b"[NaN]", "NaN is no JSON"),
-        (b"[-Infinity]", "-Infinity is no JSON"),
+        (b"[NaN]", "NaN is not JSON"),
+        (b"[-Infinity]", "-Infinity is not JSON"),
         (b"ab\xff", "byte 3 is not UTF-8"),
     ],
 )

@@ -267,7 +267,7 @@ def test_explain_points_at_the_place_where_json_ends_to_be_json() -> None:
         "  |       ^\n"
     )
     assert "byte 2 is not UTF-8" in transform("--explain", stdin=b'"\xff"').output
-    assert "NaN is no JSON" in transform("--explain", stdin=b"[NaN]").output
+    assert "NaN is not JSON" in transform("--explain", stdin=b"[NaN]").output
     assert "1024 levels" in transform("--explain", stdin=b"[" * 2000).output
 
 
