@@ -61,6 +61,8 @@ FROM_BEGINNING, FROM_END = -2, -1
 K = TypeVar("K")
 T = TypeVar("T")
 
+# Descriptions are returned as Any: the library annotates fields as never None that may be (`authorized_operations`).
+
 
 class KafkaAdmin:
     """The admin client.

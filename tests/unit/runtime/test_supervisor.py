@@ -15,7 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from runtime.settings.model import Settings
+from runtime.supervisor import STABLE_AFTER_S, Supervisor, WorkerProcess, WorkerState
 from runtime.systemd import SOCKET_VARIABLE
+from runtime.worker import Worker
 from tests.support import notify_socket
 from tests.support.waiting import PATIENCE_S, until
 
@@ -190,3 +193,37 @@ def test_systemd_hears_that_it_started_then_that_it_is_ready_and_that_it_stops(s
         service.process.send_signal(signal.SIGTERM)
         assert systemd.heard() == "STOPPING=1\nSTATUS=not ready: stopping\n"
         assert service.process.wait(60) == 0
+
+
+def nothing(_: Worker) -> None:
+    """Do nothing."""
+
+
+def test_a_worker_that_keeps_crashing_is_started_after_longer_and_longer_pauses() -> None:
+    worker = WorkerProcess(0, "test", nothing, Settings())
+    assert worker.state is WorkerState.WAITING
+    pauses = []
+    for _ in range(8):
+        worker.restart_later(now=0.0)
+        assert worker.start_at is not None
+        pauses.append(worker.start_at)
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    worker.restart_later(now=STABLE_AFTER_S + 1)  # it ran for long before that
+    assert worker.start_at == STABLE_AFTER_S + 1 + 1.0
+
+
+def test_what_a_supervisor_is_can_be_read() -> None:
+    supervisor = Supervisor("test", nothing, 2, Settings(), stop_timeout_s=1, liveness_timeout_s=1)
+    assert [worker.state for worker in supervisor.workers] == [WorkerState.WAITING] * 2
+    assert not supervisor.running
+    assert supervisor.alive() == (True, ""), "what does not run cannot hang"
+    assert supervisor.ready() == (False, "worker 0: starting; worker 1: starting")
+    for worker in supervisor.workers:
+        worker.ready = True
+    assert supervisor.ready() == (True, "")
+    supervisor.stop()
+    assert supervisor.stopping
+    first = supervisor.stop_at
+    supervisor.stop()
+    assert supervisor.stop_at == first, "a second request does not put the end off"
+    assert supervisor.ready() == (False, "stopping")
