@@ -3,7 +3,7 @@
 import click
 
 from runtime.settings.model import Settings
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 from sternpost.operations import acls
 
 
@@ -47,4 +47,4 @@ def command(
         else:
             click.echo("\n".join([f"# {role}", *acls.commands(settings, wanted, to)]))
     if as_json:
-        parameters.echo_json({"created": creating, "roles": result})
+        output.echo_json({"created": creating, "roles": result})

@@ -14,7 +14,7 @@ def command(options: GlobalOptions, as_json: bool) -> None:
     """Show every setting in force and where its value came from. Secrets are masked."""
     found = origins(options.file, options.overrides)
     if as_json:
-        parameters.echo_json({origin.name: {"value": origin.value, "source": origin.source} for origin in found})
+        output.echo_json({origin.name: {"value": origin.value, "source": origin.source} for origin in found})
         return
     table = output.table("setting", "value", "from", folded=("setting", "value", "from"))
     for origin in found:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from runtime import logs
 from runtime.errors import CheckFailedError
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 from sternpost.cli.global_options import GlobalOptions
 from sternpost.local import demo, samples, services
 from sternpost.operations import topics
@@ -85,7 +85,7 @@ def command(options: GlobalOptions, as_json: bool) -> None:
                 topics.remove(running.settings)
     wrong = outcome.wrong()
     if as_json:
-        parameters.echo_json({**outcome.counts(), "expected": demo.EXPECTED, "wrong": wrong})
+        output.echo_json({**outcome.counts(), "expected": demo.EXPECTED, "wrong": wrong})
     else:
         show(Console(), outcome)
     if wrong:

@@ -4,7 +4,7 @@ import click
 
 from runtime.errors import CheckFailedError
 from runtime.settings.model import Settings
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 from sternpost.cli.output import pluralize
 from sternpost.operations.acls import Role
 from sternpost.operations.doctor.check import Check
@@ -40,7 +40,7 @@ def command(settings: Settings, url: str | None, role: str | None, send: bool, a
     faults = sum(check.verdict == "fault" for check in checks)
     warnings = sum(check.verdict == "warning" for check in checks)
     if as_json:
-        parameters.echo_json({"faults": faults, "warnings": warnings, "checks": [check._asdict() for check in checks]})
+        output.echo_json({"faults": faults, "warnings": warnings, "checks": [check._asdict() for check in checks]})
     if faults:
         raise CheckFailedError(f"{pluralize(faults, 'fault')} found")
     if not as_json:

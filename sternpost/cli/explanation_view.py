@@ -1,4 +1,4 @@
-"""An explanation as text for a person: what became what, or where in the payload the problem is and how to mend it."""
+"""An explanation as text: what each field became, or where in the payload the problem is and how to fix it."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def lines(explanation: Explanation, body: bytes) -> Iterator[str]:
 
 
 def _sources_once(rows: list[tuple[str, str, str, str]]) -> Iterator[tuple[str, str, str, str]]:
-    """A source that became several fields is named in its first row only."""
+    """Name a source that became several fields in its first row only."""
     before = None
     for source, came, target, value in rows:
         yield "" if source == before else source, came, target, value
@@ -75,7 +75,7 @@ def _problem(problem: PayloadRejectedError, payload: Any, body: bytes) -> Iterat
 
 
 def _text_excerpt(body: bytes) -> Iterator[str]:
-    """The place where the JSON text breaks off being JSON."""
+    """Show the place at which the text stops being JSON."""
     try:
         text = body.decode("utf-8-sig")
         json.loads(text)
@@ -92,7 +92,7 @@ def _text_excerpt(body: bytes) -> Iterator[str]:
 
 
 def _tree_excerpt(payload: dict[str, Any], place: Path) -> Iterator[str]:
-    """The payload, written anew, around the line at fault."""
+    """Show the lines of the payload, reformatted, around the field at fault."""
     written = list(_written(payload, place))
     at = next((i for i, (_, pointed) in enumerate(written) if pointed), None)
     if at is None:

@@ -10,9 +10,6 @@ from runtime import logs
 from runtime.settings.loader import load, origins
 from runtime.settings.model import LogLevel, Settings
 from sternpost.cli.global_options import GlobalOptions
-from sternpost.cli.output import echo_json, silence_logs
-
-__all__ = ["echo_json", "json_option", "load_settings", "names_set", "pass_settings", "setting_option", "silence_logs"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,46 +1,65 @@
-"""`sternpost replay`: maps a range of the raw topic again."""
-
-from typing import TYPE_CHECKING, Any
+"""`sternpost replay`: map a range of the raw topic again."""
 
 import click
+from rich.table import Table
 
-from sternpost.cli import parameters
-
-if TYPE_CHECKING:
-    from runtime.settings.model import Settings
-    from sternpost.operations.replay.compare import Difference
-    from sternpost.operations.replay.filters import Filters
-    from sternpost.operations.replay.requested_range import RequestedRange
+from runtime.graceful_interrupt import graceful_interrupt
+from runtime.settings.model import Settings
+from sternpost.cli import output, parameters
+from sternpost.cli.output import console, pluralize, silence_logs, table, text
+from sternpost.cli.progress import Progress
+from sternpost.operations.replay import dry_run as dry_runs
+from sternpost.operations.replay.compare import Difference
+from sternpost.operations.replay.filters import Filters
+from sternpost.operations.replay.replay import Replay
+from sternpost.operations.replay.requested_range import RequestedRange
 
 
 @click.command()
-@click.option("--from", "start", required=True, help="2026-11-24T03:00:00Z, 2h (ago), beginning, offset:1200, 0:12,3:7")
-@click.option("--to", "end", default="end", show_default=True, help="The same forms; the record there is not replayed.")
-@click.option("--dry-run", is_flag=True, help="Write nothing; say what would differ from the output topic.")
 @click.option(
-    "--to-topic", metavar="TOPIC", help="Write the events to this topic; made like the output topic if missing."
+    "--from",
+    "start",
+    required=True,
+    help="Where to start: 2026-11-24T03:00:00Z, 2h (2 hours ago), beginning, offset:1200, or 0:12,3:7 (by partition).",
+)
+@click.option(
+    "--to",
+    "end",
+    default="end",
+    show_default=True,
+    help="Where to stop, in the same forms. The record there is not replayed.",
+)
+@click.option("--dry-run", is_flag=True, help="Write nothing; report differences from the events in the output topic.")
+@click.option(
+    "--to-topic",
+    metavar="TOPIC",
+    help="Write the events to this topic. It is created, like the output topic, if missing.",
 )
 @click.option("--live", is_flag=True, help="Write the events to the output topic, where sinks read them again.")
-@click.option("--partition", "partitions", multiple=True, type=click.IntRange(0), help="Only this partition of raw.")
 @click.option(
-    "--source", "sources", multiple=True, help="Only this source. May be given more than once, as those around."
+    "--partition",
+    "partitions",
+    multiple=True,
+    type=click.IntRange(0),
+    help="Only this partition of the raw topic. Repeatable, like the three options below.",
 )
-@click.option("--object-type", "object_types", multiple=True, help="Only this object type: email, push …")
+@click.option("--source", "sources", multiple=True, help="Only this source.")
+@click.option("--object-type", "object_types", multiple=True, help="Only this object type: email, push, …")
 @click.option("--person", "people", multiple=True, help="Only this person, by customer id, cio_id, email or recipient.")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Raw records a second at most, to spare the brokers."
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="The most raw records per second, to spare the brokers.  [default: no limit]",
 )
-@click.option("--skip-expired", is_flag=True, help="Where retention has removed part of the range: take what is left.")
+@click.option("--skip-expired", is_flag=True, help="If retention has removed part of the range, replay the rest.")
+@click.option("--again", is_flag=True, help="Start over, even if this replay was interrupted or has finished before.")
 @click.option(
-    "--again", is_flag=True, help="Start from the beginning, though this replay was begun or finished before."
-)
-@click.option(
-    "--show-values", is_flag=True, help="With --dry-run: examples with their values, which are people's data."
+    "--show-values", is_flag=True, help="With --dry-run: show the values of examples. They are people's data."
 )
 @parameters.json_option
 @parameters.pass_settings
 def command(
-    settings: "Settings",
+    settings: Settings,
     start: str,
     end: str,
     dry_run: bool,
@@ -56,22 +75,19 @@ def command(
     show_values: bool,
     as_json: bool,
 ) -> None:
-    """Map a range of the raw topic again, with this version's code and settings.
+    """Map a range of the raw topic again, with the code of this version and the settings in force.
 
-    Give one of --dry-run, --to-topic and --live. Each event of the range is written once: after Ctrl-C, the same
-    command goes on where it stopped, and after it has finished, it refuses to write everything a second time, unless
-    --again says so. Duplicates are told apart as the processor does. Dead letters are counted, and not written.
+    Give one of --dry-run, --to-topic and --live. Each event of the range is written once: after Ctrl-C the same command
+    resumes, and after it has finished it refuses to write the events a second time, unless you give --again. Duplicates
+    are dropped as the processor drops them. Dead letters are counted but not written.
     """
-    from sternpost.operations.replay.filters import Filters
-    from sternpost.operations.replay.requested_range import RequestedRange
-
     if [dry_run, to_topic is not None, live].count(True) != 1:
         raise click.UsageError("give one of --dry-run, --to-topic TOPIC and --live")
     try:
         requested = RequestedRange.parse(start, end, partitions, skip_expired=skip_expired)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    parameters.silence_logs()
+    silence_logs()  # the command reports internal errors by their code
     filters = Filters(frozenset(sources), frozenset(t.lower() for t in object_types), frozenset(people))
     if dry_run:
         _dry_run(settings, requested, filters, show_values=show_values, as_json=as_json)
@@ -80,15 +96,11 @@ def command(
 
 
 def _dry_run(
-    settings: "Settings", requested: "RequestedRange", filters: "Filters", *, show_values: bool, as_json: bool
+    settings: Settings, requested: RequestedRange, filters: Filters, *, show_values: bool, as_json: bool
 ) -> None:
-    from runtime.graceful_interrupt import graceful_interrupt
-    from sternpost.cli.progress import Progress
-    from sternpost.operations.replay import dry_run
-
     ranges = requested.resolve(settings)
     with graceful_interrupt() as interrupted, Progress("read and compared") as progress:
-        result = dry_run.dry_run(
+        result = dry_runs.dry_run(
             settings,
             ranges,
             filters,
@@ -98,25 +110,21 @@ def _dry_run(
             on_done=progress.advance,
         )
     if interrupted:
-        click.echo("interrupted: what follows covers a part of the range", err=True)
+        click.echo("interrupted: the result covers only a part of the range", err=True)
     if as_json:
-        parameters.echo_json(result.as_json())
+        output.echo_json(result.as_json())
     else:
         _show(settings, result.difference)
         if result.unreadable:
             topic = settings.topics.events
-            click.echo(f"{result.unreadable} records of {topic} cannot be read as events, and were skipped")
+            click.echo(f"skipped {pluralize(result.unreadable, 'record')} of {topic} that cannot be read as events")
     if interrupted:
         raise click.exceptions.Exit(130)
 
 
-def _show(settings: "Settings", difference: "Difference") -> None:
-    from rich.table import Table
-
-    from sternpost.cli.output import console, table, text
-
+def _show(settings: Settings, difference: Difference) -> None:
     out = console()
-    out.print(f"{difference.records} raw records of the range, held against {settings.topics.events}")
+    out.print(f"{difference.records} raw records of the range, compared with {settings.topics.events}")
     counts = Table.grid(padding=(0, 2))
     for name in ("unchanged", "changed", "added", "removed", "duplicates"):
         counts.add_row(text(name, "bold"), str(getattr(difference, name)))
@@ -136,24 +144,20 @@ def _show(settings: "Settings", difference: "Difference") -> None:
             out.print(text(f"{what.replace('_', ' ').removesuffix('s')}: raw {example['raw']}{because}"))
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     return "absent" if value is None else str(value)
 
 
 def _write(
-    settings: "Settings",
-    requested: "RequestedRange",
-    filters: "Filters",
+    settings: Settings,
+    requested: RequestedRange,
+    filters: Filters,
     to_topic: str | None,
     rate: float | None,
     *,
     again: bool,
     as_json: bool,
 ) -> None:
-    from runtime.graceful_interrupt import graceful_interrupt
-    from sternpost.cli.progress import Progress
-    from sternpost.operations.replay.replay import Replay
-
     with Replay(settings, requested, filters, to_topic, again=again) as replay:
         if replay.resumed:
             click.echo(f"resuming a replay that was interrupted, {replay.offsets_left} offsets left", err=True)
@@ -161,7 +165,7 @@ def _write(
             result = replay.run(rate=rate, interrupted=interrupted, on_start=progress.start, on_done=progress.advance)
     counts = result.counts
     if as_json:
-        parameters.echo_json(result.as_json())
+        output.echo_json(result.as_json())
     else:
         click.echo(
             f"{counts['events']} events written to {result.target}, from {counts.total()} raw records "

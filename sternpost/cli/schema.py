@@ -4,7 +4,7 @@ import click
 
 from runtime.errors import CheckFailedError
 from runtime.settings.model import Settings
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 from sternpost.operations import schema
 
 
@@ -23,7 +23,7 @@ def register(settings: Settings, as_json: bool) -> None:
     """
     found = schema.register(settings, warn=lambda text: click.echo(f"warning: {text}", err=True))
     if as_json:
-        parameters.echo_json(found._asdict())
+        output.echo_json(found._asdict())
     else:
         click.echo(f"{found.subject}: version {found.version}, id {found.id}")
 
@@ -37,7 +37,7 @@ def check(settings: Settings, as_json: bool) -> None:
     for note in notes:
         click.echo(f"note: {note}", err=True)
     if as_json:
-        parameters.echo_json({"registered": found._asdict() if found else None, "findings": findings})
+        output.echo_json({"registered": found._asdict() if found else None, "findings": findings})
     elif found and not findings:
         click.echo(f"{found.subject}: version {found.version}, id {found.id}: ok")
     if findings:

@@ -11,7 +11,7 @@ import orjson
 
 from runtime.errors import CheckFailedError, ConfigurationError
 from runtime.settings.model import Settings
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 from sternpost.cli.output import pluralize
 from sternpost.local import samples
 from sternpost.local.customerio_simulator import Report, WebhookFeed
@@ -115,7 +115,7 @@ def _shares(bodies: Iterator[bytes], feeds: int) -> list[Iterator[bytes]]:
 def _print(report: Report, seconds: float, as_json: bool) -> None:
     p50, p99 = report.percentile_ms(0.5), report.percentile_ms(0.99)
     if as_json:
-        parameters.echo_json(
+        output.echo_json(
             {
                 "sent": report.sent,
                 "acknowledged": report.acknowledged,

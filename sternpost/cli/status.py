@@ -10,7 +10,7 @@ from rich.text import Text
 
 from runtime.errors import DependencyError
 from runtime.settings.model import Settings
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 from sternpost.cli.output import console
 from sternpost.cli.status_view import view
 from sternpost.operations.status.snapshot import Snapshot, StatusCollector
@@ -40,7 +40,7 @@ def command(settings: Settings, watch: bool, interval_s: float | None, count: in
         time.sleep(interval_s or 1.0)
         snapshot = collector.collect()
         if as_json:
-            parameters.echo_json(snapshot.as_json())
+            output.echo_json(snapshot.as_json())
         else:
             out.print(view(snapshot))
         return
@@ -48,7 +48,7 @@ def command(settings: Settings, watch: bool, interval_s: float | None, count: in
     if as_json or not out.is_terminal:
         while True:
             if as_json:
-                parameters.echo_json(snapshot.as_json())
+                output.echo_json(snapshot.as_json())
             else:
                 out.print(view(snapshot))
             if looks == count:

@@ -10,7 +10,7 @@ from runtime.schema_registry import Registry
 from runtime.settings.model import Settings
 from schemas.avro.decoder import EventReader
 from schemas.track_event import track_json
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 
 
 @click.command()
@@ -51,4 +51,4 @@ def command(
                     },
                     "event": event,
                 }
-            parameters.echo_json(event)
+            output.echo_json(event)

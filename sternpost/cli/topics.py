@@ -4,7 +4,7 @@ import click
 
 from runtime.errors import CheckFailedError
 from runtime.settings.model import Settings
-from sternpost.cli import parameters
+from sternpost.cli import output, parameters
 from sternpost.cli.output import pluralize
 from sternpost.operations import add_partitions, topics
 
@@ -40,7 +40,7 @@ def create(settings: Settings, as_json: bool) -> None:
     """
     created = topics.create(settings)
     if as_json:
-        parameters.echo_json({"created": created, "existed": [n for n in topics.names(settings) if n not in created]})
+        output.echo_json({"created": created, "existed": [n for n in topics.names(settings) if n not in created]})
         return
     for name in topics.names(settings):
         click.echo(f"{name}: {'created' if name in created else 'exists; `sternpost topics check` checks it'}")
@@ -63,7 +63,7 @@ def increase_partitions(settings: Settings, partitions: int, force: bool, as_jso
     """
     grown = add_partitions.increase_partitions(settings, partitions, force=force)
     if as_json:
-        parameters.echo_json({"partitions": partitions, "grown": grown})
+        output.echo_json({"partitions": partitions, "grown": grown})
         return
     for name, before in grown.items():
         click.echo(f"{name}: {before} → {partitions} partitions")
@@ -84,7 +84,7 @@ def check(settings: Settings, as_json: bool) -> None:
     """
     findings = topics.check(settings)
     if as_json:
-        parameters.echo_json({"findings": [finding._asdict() for finding in findings]})
+        output.echo_json({"findings": [finding._asdict() for finding in findings]})
     for finding in [] if as_json else findings:
         click.echo(f"{finding.severity}: {finding.topic}: {finding.problem}\n  fix: {finding.mend}")
     faults = sum(finding.severity is topics.Severity.FAULT for finding in findings)

@@ -42,23 +42,25 @@ class Time(click.ParamType[int]):
     type=click.Choice(["rudderstack", "corrected"]),
     default="rudderstack",
     show_default=True,
-    help="`rudderstack` maps as RudderStack documents it, `corrected` differs where that misleads.",
+    help="`rudderstack` maps as RudderStack documents; `corrected` differs where that is misleading.",
 )
 @click.option(
     "--explain", is_flag=True, help="For one payload, show which field became which, what was left out, and why."
 )
-@click.option("--line", type=click.IntRange(min=1), help="With --explain: the line of the payload.")
-@click.option("--json", "as_json", is_flag=True, help="With --explain: print JSON, as without it.")
-@click.option("--strict", is_flag=True, help="Exit 1 if a payload became a dead letter.")
+@click.option("--line", type=click.IntRange(min=1), help="With --explain: number of the line that holds the payload.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="With --explain: print JSON. Without --explain, output is always JSON."
+)
+@click.option("--strict", is_flag=True, help="Exit 1 if a payload becomes a dead letter.")
 @click.option(
     "--received-at",
     type=Time(),
-    help="When the payloads were received, so that the output is the same every time.  [default: now]",
+    help="Time at which the payloads were received; fix it to get the same output every time.  [default: now]",
 )
-@click.option("--sent-at", type=Time(), help="When the request was sent (X-CIO-Timestamp), for --profile corrected.")
 @click.option(
-    "--source", default=DEFAULT_SOURCE, show_default=True, help="The name of the source, for context.sourceId."
+    "--sent-at", type=Time(), help="Time at which the request was sent (X-CIO-Timestamp), for --profile corrected."
 )
+@click.option("--source", default=DEFAULT_SOURCE, show_default=True, help="Name of the source, for context.sourceId.")
 def command(
     file: IO[bytes],
     profile: str,
@@ -70,11 +72,12 @@ def command(
     sent_at: int | None,
     source: str,
 ) -> None:
-    """Map payloads, one JSON object a line, and print one line of JSON for each. It needs no Kafka and no settings.
+    """Map payloads, one JSON object per line, and print one line of JSON for each.
 
-    FILE is - (standard input) by default. A printed line is {"outcome":"event","event":{…}}, the event in RudderStack's
-    form, or {"outcome":"dead_letter","code":…,"field":…,"message":…}, also for an empty line. The id of an event that
-    has none is the hash of its line.
+    This needs neither Kafka nor settings. FILE is - (standard input) by default. A printed line is
+    {"outcome":"event","event":{…}}, the event in RudderStack's form, or
+    {"outcome":"dead_letter","code":…,"field":…,"message":…}, also for an empty line. The id of an event that has
+    none is the hash of its line.
 
     The event is the one that `sternpost process` writes, without `context.origin`: its record is not in a topic.
 
