@@ -37,10 +37,10 @@ def command(settings: Settings, url: str | None, role: str | None, send: bool, a
         checks.append(check)
         if not as_json:
             _print(check)
-    faults = sum(check.verdict == "fault" for check in checks)
-    warnings = sum(check.verdict == "warning" for check in checks)
+    faults = sum(check.severity == "fault" for check in checks)
+    warnings = sum(check.severity == "warning" for check in checks)
     if as_json:
-        output.echo_json({"faults": faults, "warnings": warnings, "checks": [check._asdict() for check in checks]})
+        output.echo_json({"faults": faults, "warnings": warnings, "checks": [check.as_json() for check in checks]})
     if faults:
         raise CheckFailedError(f"{pluralize(faults, 'fault')} found")
     if not as_json:
@@ -48,7 +48,7 @@ def command(settings: Settings, url: str | None, role: str | None, send: bool, a
 
 
 def _print(check: Check) -> None:
-    sign, colour = STYLES[check.verdict]
+    sign, colour = STYLES[check.severity]
     click.echo(f"{click.style(sign, fg=None if colour == 'dim' else colour)} {check.name}: {printable(check.detail)}")
-    if check.mend:
-        click.echo(f"    fix: {printable(check.mend)}")
+    if check.remedy:
+        click.echo(f"    fix: {printable(check.remedy)}")

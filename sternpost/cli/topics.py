@@ -7,6 +7,7 @@ from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
 from sternpost.cli.output import pluralize
 from sternpost.operations import add_partitions, topics
+from sternpost.operations.severity import Severity
 
 
 @click.group()
@@ -84,10 +85,10 @@ def check(settings: Settings, as_json: bool) -> None:
     """
     findings = topics.check(settings)
     if as_json:
-        output.echo_json({"findings": [finding._asdict() for finding in findings]})
+        output.echo_json({"findings": [finding.as_json() for finding in findings]})
     for finding in [] if as_json else findings:
-        click.echo(f"{finding.severity}: {finding.topic}: {finding.problem}\n  fix: {finding.mend}")
-    faults = sum(finding.severity is topics.Severity.FAULT for finding in findings)
+        click.echo(f"{finding.severity}: {finding.topic}: {finding.problem}\n  fix: {finding.remedy}")
+    faults = sum(finding.severity is Severity.FAULT for finding in findings)
     if faults:
         raise CheckFailedError(f"{pluralize(faults, 'fault')} in the topics")
     if not as_json:

@@ -88,15 +88,15 @@ def _replication(settings: Settings, admin: KafkaAdmin, problem: str) -> Depende
     wanted, brokers = settings.topics.replication_factor, len(admin.metadata().brokers)
     there = f"the cluster has {brokers} broker{'' if brokers == 1 else 's'}"
     if brokers == 1:
-        mend = (
+        remedy = (
             "set topics.replication_factor and topics.min_insync_replicas to 1 "
             "(--replication-factor 1 --min-insync-replicas 1); what is written is then on one disk alone"
         )
     elif wanted > brokers:
-        mend = f"set topics.replication_factor to at most {brokers}, and topics.min_insync_replicas to no more than it"
+        remedy = f"set topics.replication_factor to at most {brokers}, and topics.min_insync_replicas no higher"
     else:
-        mend = "set topics.replication_factor to what the cluster wants; -1 takes its own"
-    return DependencyError(f"{problem}: {there}, and topics.replication_factor is {wanted}", mend)
+        remedy = "set topics.replication_factor to what the cluster wants; -1 takes its own"
+    return DependencyError(f"{problem}: {there}, and topics.replication_factor is {wanted}", remedy)
 
 
 def _placement(settings: Settings, admin: KafkaAdmin, topic: NewTopic, problem: str) -> DependencyError:

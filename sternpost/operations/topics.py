@@ -1,13 +1,13 @@
 """Create and check the three topics."""
 
 import time
-from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, ResourceType, missing_topics
 from runtime.kafka.config import topic_configs
 from runtime.settings.model import Settings
 from sternpost.operations import described_configs, topic_creation
+from sternpost.operations.severity import Severity
 
 AT_LEAST = {"max.message.bytes", "min.insync.replicas", "retention.ms"}
 """Settings of a topic that may be higher than ours; the others must be equal."""
@@ -16,21 +16,17 @@ UNIMPORTANT = {"compression.type"}
 """Settings that a cluster's owner may choose, since nothing here depends on them."""
 
 
-class Severity(StrEnum):
-    """How serious a finding is."""
-
-    FAULT = "fault"
-    WARNING = "warning"
-    """It may be right: the cluster does not tell, or the setting was left to it."""
-
-
 class Finding(NamedTuple):
     """One thing about a topic that is wrong, or that may be."""
 
     topic: str
     problem: str
-    mend: str
+    remedy: str
     severity: Severity = Severity.FAULT
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as JSON for scripts."""
+        return {"topic": self.topic, "problem": self.problem, "mend": self.remedy, "severity": self.severity}
 
 
 def names(settings: Settings) -> list[str]:
@@ -95,23 +91,23 @@ def _config_findings(settings: Settings, name: str, told: described_configs.Conf
             untold.append(f"{key} (should be {should_be})")
         elif not _is_enough(key, told[key], wanted):
             problem = f"{key} is {told[key]}, and should be {should_be}"
-            mend = alter_command(settings, name, key, wanted)
+            remedy = alter_command(settings, name, key, wanted)
             if key in settings.topics.omit_configs:
                 problem += "; it was left to the cluster (topics.omit_configs)"
-                findings.append(Finding(name, problem, mend, Severity.WARNING))
+                findings.append(Finding(name, problem, remedy, Severity.WARNING))
             else:
-                findings.append(Finding(name, problem, mend))
+                findings.append(Finding(name, problem, remedy))
     if untold:
-        mend = "see the cluster's own documentation or console for what holds there"
-        findings.append(Finding(name, f"this cluster does not tell its {', '.join(untold)}", mend, Severity.WARNING))
+        remedy = "see the cluster's own documentation or console for what holds there"
+        findings.append(Finding(name, f"this cluster does not tell its {', '.join(untold)}", remedy, Severity.WARNING))
     return findings
 
 
 def _replica_findings(settings: Settings, name: str, replicas: int | None) -> list[Finding]:
     topics = settings.topics
     if replicas is None:
-        mend = "see whether the brokers are well: `sternpost doctor`"
-        return [Finding(name, "this cluster does not tell its partitions", mend, Severity.WARNING)]
+        remedy = "see whether the brokers are well: `sternpost doctor`"
+        return [Finding(name, "this cluster does not tell its partitions", remedy, Severity.WARNING)]
     wanted = topics.wanted_replicas
     if replicas >= wanted:
         return []

@@ -12,8 +12,9 @@ from sternpost.cli.main import cli
 from sternpost.local import LocalStack
 from sternpost.operations import topics
 from sternpost.operations.doctor import clock, cluster, rights
-from sternpost.operations.doctor.check import Check, Severity
+from sternpost.operations.doctor.check import Check
 from sternpost.operations.doctor.run_checks import run_checks
+from sternpost.operations.severity import Severity
 from tests.support.waiting import until
 
 
@@ -23,7 +24,7 @@ def _of_cluster(settings: Settings) -> Iterator[Check]:
 
 
 def _by_verdict(checks: Iterator[Check], verdict: Severity) -> dict[str, Check]:
-    return {check.name: check for check in checks if check.verdict is verdict}
+    return {check.name: check for check in checks if check.severity is verdict}
 
 
 def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +42,7 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
         checks = list(run_checks(settings, url="http://127.0.0.1:1/v1/webhook", role=None, send=False))
         faults = _by_verdict(iter(checks), Severity.FAULT)
         assert faults["brokers"].detail == "brokers 2, 3 do not answer from here, the others do"
-        assert "most of them" in faults["controller"].mend
+        assert "most of them" in faults["controller"].remedy
         options = [f"--set=kafka.bootstrap_servers={stack.bootstrap_servers}"]
         for command in (["status"], ["dead-letters", "list"]):
             result = CliRunner().invoke(cli, [*options, *command])

@@ -23,7 +23,8 @@ from sternpost.local import services
 from sternpost.operations import topics
 from sternpost.operations.acls import Role
 from sternpost.operations.doctor import clock, cluster, endpoint, lag, registry, rights
-from sternpost.operations.doctor.check import Check, Severity
+from sternpost.operations.doctor.check import Check
+from sternpost.operations.severity import Severity
 from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
 from tests.support.waiting import until
 
@@ -41,7 +42,7 @@ def settings(kafka: Kafka, make_settings: SettingsMaker) -> Iterator[Settings]:
 
 
 def by_verdict(checks: Iterator[Check], verdict: Severity) -> dict[str, Check]:
-    return {check.name: check for check in checks if check.verdict is verdict}
+    return {check.name: check for check in checks if check.severity is verdict}
 
 
 def of_cluster(settings: Settings) -> Iterator[Check]:
@@ -119,17 +120,17 @@ def test_what_is_missing_is_found_with_the_command_that_makes_it(settings: Setti
 def test_more_replicas_wanted_than_transactions_have(settings: Settings) -> None:
     wanted = settings.topics.model_copy(update={"replication_factor": 3, "min_insync_replicas": 2})
     stricter = settings.model_copy(update={"topics": wanted})
-    faults = [check for check in of_cluster(stricter) if check.verdict is Severity.FAULT]
+    faults = [check for check in of_cluster(stricter) if check.severity is Severity.FAULT]
     assert {check.name for check in faults} >= {"broker settings"}
     assert [check for check in faults if "transaction.state.log.min.isr is 1, and should be at least 2" in check.detail]
-    assert all(check.mend for check in faults)
+    assert all(check.remedy for check in faults)
 
 
 def test_time_outs_that_the_brokers_do_not_allow(settings: Settings) -> None:
     long = settings.model_copy(
         update={"processor": settings.processor.model_copy(update={"transaction_timeout_ms": 3_600_000})}
     )
-    details = [check.detail for check in of_cluster(long) if check.verdict is Severity.FAULT]
+    details = [check.detail for check in of_cluster(long) if check.severity is Severity.FAULT]
     assert [detail for detail in details if "transaction.max.timeout.ms" in detail]
 
 
@@ -143,7 +144,7 @@ def test_a_topic_with_a_wrong_setting(settings: Settings) -> None:
     finding = until(lambda: by_verdict(cluster.check_topics(settings), Severity.FAULT))[
         "topics"
     ]  # heard of in a moment
-    assert "--add-config cleanup.policy=delete" in finding.mend
+    assert "--add-config cleanup.policy=delete" in finding.remedy
 
 
 def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Settings) -> None:
@@ -156,7 +157,7 @@ def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Sett
         producer.produce(settings.topics.raw, b"{}", partition=0, timestamp=now - age_ms)
     assert producer.flush(30) == 0
     late = by_verdict(lag.check(settings), Severity.WARNING)["lag"]
-    assert f"raise retention.ms of {settings.topics.raw}" in late.mend
+    assert f"raise retention.ms of {settings.topics.raw}" in late.remedy
 
     consumer = Consumer(
         {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": settings.processor.group_id}
@@ -168,7 +169,7 @@ def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Sett
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for gone in admin.delete_records([TopicPartition(settings.topics.raw, 0, 2)]).values():
         gone.result(30)
-    [lost] = [check for check in lag.check(settings) if check.verdict is Severity.FAULT]
+    [lost] = [check for check in lag.check(settings) if check.severity is Severity.FAULT]
     assert "retention removed 1 records" in lost.detail
 
 
@@ -178,7 +179,7 @@ def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatc
     for ahead_s, verdict in ((0, Severity.OK), (60, Severity.WARNING), (-60, Severity.WARNING), (600, Severity.FAULT)):
         monkeypatch.setattr(time, "time_ns", lambda ahead_s=ahead_s: now() + ahead_s * 1_000_000_000)
         [check] = clock.check(settings, brokers)
-        assert check.verdict is verdict
+        assert check.severity is verdict
         if ahead_s:
             assert ("behind" if ahead_s > 0 else "ahead of") in check.detail
     left = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}).list_topics(timeout=20).topics
@@ -197,15 +198,15 @@ def test_a_registry_that_would_let_sinks_be_broken(settings: Settings) -> None:
         foreign_schema = {"type": "record", "name": "Foreign", "fields": [{"name": "a", "type": "int"}]}
         client.register(subject_of(settings.topics.events), foreign_schema)
     [foreign] = registry.check(settings)
-    assert foreign.verdict is Severity.FAULT
+    assert foreign.severity is Severity.FAULT
     assert "incompatible" in foreign.detail
 
     away = settings.model_copy(
         update={"schema_registry": settings.schema_registry.model_copy(update={"url": "http://127.0.0.1:1"})}
     )
     [unreachable] = registry.check(away)
-    assert unreachable.verdict is Severity.FAULT
-    assert "schema_registry.url" in unreachable.mend
+    assert unreachable.severity is Severity.FAULT
+    assert "schema_registry.url" in unreachable.remedy
 
 
 @pytest.mark.parametrize(("status", "word"), [(503, "draining"), (200, "not 401"), (404, "not 401")])
@@ -229,7 +230,7 @@ def test_an_endpoint_that_answers_wrongly(settings: Settings, status: int, word:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert check.verdict is Severity.FAULT
+    assert check.severity is Severity.FAULT
     assert word in check.detail
 
 

@@ -14,6 +14,7 @@ from runtime.settings.loader import load
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.operations import topics
+from sternpost.operations.severity import Severity
 from tests.support.kafka import Kafka
 from tests.support.waiting import until
 
@@ -51,7 +52,7 @@ OMITTED = ['--set=topics.omit_configs=["retention.ms", "unclean.leader.election.
 
 def test_what_is_created_passes_the_check_and_creating_again_changes_nothing(settings: Settings) -> None:
     missing = topics.check(settings)
-    assert [(f.topic, f.mend) for f in missing] == [
+    assert [(f.topic, f.remedy) for f in missing] == [
         (name, "`sternpost topics create`") for name in topics.names(settings)
     ]
     with pytest.raises(DependencyError, match="sternpost topics create"):
@@ -86,7 +87,7 @@ def test_a_setting_that_breaks_a_promise_is_found_with_its_mend(settings: Settin
         (finding,) = until(lambda: topics.check(settings))  # brokers learn of the change a moment later
         assert finding.topic == settings.topics.raw
         assert f"{name} is {value}" in finding.problem
-        assert f"--add-config {name}=" in finding.mend
+        assert f"--add-config {name}=" in finding.remedy
     finally:
         topics.remove(settings)
 
@@ -136,7 +137,7 @@ def test_what_is_left_to_the_cluster_is_not_sent(settings: Settings) -> None:
         assert entries["retention.ms"].is_default
         assert not entries["max.message.bytes"].is_default
         findings = topics.check(left)
-        assert {finding.severity for finding in findings} == {topics.Severity.WARNING}
+        assert {finding.severity for finding in findings} == {Severity.WARNING}
         check = CliRunner().invoke(cli, [*options(settings), *OMITTED, "topics", "check"])
         assert (check.exit_code, "topics.omit_configs" in check.stdout) == (0, True)
         assert CliRunner().invoke(cli, [*options(settings), "topics", "check"]).exit_code == 1

@@ -1,28 +1,22 @@
 """The result of one check."""
 
-from enum import StrEnum
 from typing import NamedTuple
 
-
-class Severity(StrEnum):
-    """How serious a result is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    """It works, but may not for long, or not safely."""
-    FAULT = "fault"
-    SKIPPED = "skipped"
-    """It could not be checked; the detail says why."""
+from sternpost.operations.severity import Severity
 
 
 class Check(NamedTuple):
     """One result."""
 
     name: str
-    verdict: Severity
+    severity: Severity
     detail: str
-    mend: str = ""
+    remedy: str = ""
     """How to fix it; empty if there is nothing to do."""
+
+    def as_json(self) -> dict[str, str]:
+        """Return the result as JSON for scripts."""
+        return {"name": self.name, "verdict": self.severity, "detail": self.detail, "mend": self.remedy}
 
 
 def ok(name: str, detail: str) -> Check:
@@ -30,16 +24,16 @@ def ok(name: str, detail: str) -> Check:
     return Check(name, Severity.OK, detail)
 
 
-def fault(name: str, detail: str, mend: str) -> Check:
+def fault(name: str, detail: str, remedy: str) -> Check:
     """Return a fault."""
-    return Check(name, Severity.FAULT, detail, mend)
+    return Check(name, Severity.FAULT, detail, remedy)
 
 
-def warning(name: str, detail: str, mend: str) -> Check:
+def warning(name: str, detail: str, remedy: str) -> Check:
     """Return a warning."""
-    return Check(name, Severity.WARNING, detail, mend)
+    return Check(name, Severity.WARNING, detail, remedy)
 
 
-def skipped(name: str, detail: str, mend: str = "") -> Check:
+def skipped(name: str, detail: str, remedy: str = "") -> Check:
     """Return that the check was not possible."""
-    return Check(name, Severity.SKIPPED, detail, mend)
+    return Check(name, Severity.SKIPPED, detail, remedy)

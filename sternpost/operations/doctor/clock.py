@@ -65,10 +65,10 @@ def _clocks(settings: Settings, topic: str, brokers: list[int]) -> Iterator[Chec
     ahead = {broker: max(0, by - took_ms) if by > 0 else by for broker, by in dated.items()}
     worst, by = max(ahead.items(), key=lambda item: abs(item[1]))
     detail = f"broker {worst} is {abs(by) / 1000:.1f} s {'ahead of' if by > 0 else 'behind'} this machine"
-    mend = "synchronise the clocks of this machine and the brokers (NTP)"
+    remedy = "synchronise the clocks of this machine and the brokers (NTP)"
     if abs(by) >= FAULT_MS:
-        yield fault("clocks", detail, mend)
+        yield fault("clocks", detail, remedy)
     elif abs(by) >= WARN_MS:
-        yield warning("clocks", detail, mend)
+        yield warning("clocks", detail, remedy)
     else:
         yield ok("clocks", f"the brokers and this machine agree, within {max(took_ms, abs(by))} ms")

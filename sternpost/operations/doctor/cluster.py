@@ -9,6 +9,7 @@ from runtime.kafka.clients import client_version
 from runtime.settings.model import Settings
 from sternpost.operations import described_configs, topics
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
+from sternpost.operations.severity import Severity
 
 OLDEST_LIBRDKAFKA = (2, 10)
 """Before it, a commit during a rebalance could lose the assignment."""
@@ -56,8 +57,8 @@ def check_topics(settings: Settings) -> Iterator[Check]:
         yield skipped("topics", f"their settings cannot be seen: {error}")
         return
     for finding in findings:
-        say = fault if finding.severity is topics.Severity.FAULT else warning
-        yield say("topics", f"{finding.topic}: {finding.problem}", finding.mend)
+        say = fault if finding.severity is Severity.FAULT else warning
+        yield say("topics", f"{finding.topic}: {finding.problem}", finding.remedy)
     if not findings:
         yield ok("topics", f"{', '.join(topics.names(settings))} are as they should be")
 

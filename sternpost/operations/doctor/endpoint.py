@@ -25,12 +25,12 @@ def check(settings: Settings, url: str, *, send: bool) -> Iterator[Check]:
     try:
         status = post(url, secrets.token_hex(8), None, b"{}")
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fix = (
+        remedy = (
             "give --url with the name in its certificate"
             if _is_certificate_error(error)
             else "start `sternpost ingest`, or give --url"
         )
-        yield fault("endpoint", f"{url} does not answer ({_reason(error)})", fix)
+        yield fault("endpoint", f"{url} does not answer ({_reason(error)})", remedy)
         return
     if status == 503:
         yield fault("endpoint", "it answers 503: it is draining, or does not reach Kafka", "see its log and /readyz")

@@ -28,8 +28,8 @@ def check(settings: Settings, role: acls.Role | None, configs: Configs) -> Itera
             else:
                 missing += [f"{one} on {grant.name}" for one in grant.operations if one not in allowed]
     if missing:
-        mend = f"`sternpost acls --role {role}` prints what grants it"
-        yield fault("rights", f"this user lacks, for the role {role}: {', '.join(missing)}", mend)
+        remedy = f"`sternpost acls --role {role}` prints what grants it"
+        yield fault("rights", f"this user lacks, for the role {role}: {', '.join(missing)}", remedy)
     if untold:
         yield skipped("rights", f"this cluster does not tell what this user may do on {', '.join(untold)}")
     if not missing and not untold:

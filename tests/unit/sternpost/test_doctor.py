@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError
 from runtime.settings.loader import load
 from sternpost.operations import acls, topics
 from sternpost.operations.doctor import cluster, rights
-from sternpost.operations.doctor.check import Check, Severity
+from sternpost.operations.doctor.check import Check
+from sternpost.operations.severity import Severity
 from tests.support.fake_admin import FakeAdmin, future
 
 ALL = load(None, {})
@@ -57,10 +58,10 @@ def test_a_broker_setting_that_is_not_told(monkeypatch: pytest.MonkeyPatch, miss
     if value != "absent":
         config[missing] = value
     checks = examine(monkeypatch, Admin(brokers={1: config, 2: config, 3: config}))
-    assert [check.detail for check in checks if check.verdict is Severity.FAULT] == [
+    assert [check.detail for check in checks if check.severity is Severity.FAULT] == [
         f"{name}: it does not exist" for name in topics.names(ALL)
     ]
-    silent = [check for check in checks if check.verdict is Severity.SKIPPED and "does not tell" in check.detail]
+    silent = [check for check in checks if check.severity is Severity.SKIPPED and "does not tell" in check.detail]
     if missing == "authorizer.class.name" and value == "":
         assert not silent, "no authorizer is what it tells"
     elif missing != "group.min.session.timeout.ms" and (missing, value) != ("process.roles", ""):
@@ -77,7 +78,7 @@ def test_a_cluster_that_tells_nothing_of_its_brokers_is_not_said_to_be_right(
         {**{name: {} for name in topics.names(ALL)}, "__consumer_offsets": {}}, brokers={1: told}, partitions=0
     )
     checks = examine(monkeypatch, admin, acls.Role.PROCESSOR)
-    by_name = {check.name: check.verdict for check in checks}
+    by_name = {check.name: check.severity for check in checks}
     for name in ("broker version", "broker settings", "state of offsets", "authorizer", "rights"):
         assert by_name[name] is Severity.SKIPPED, name
     assert by_name["topics"] is Severity.WARNING
@@ -100,4 +101,4 @@ def test_an_authorizer_is_claimed_only_where_it_is_told(
     admin = Admin(brokers={1: TOLD})
     admin.acls = answer
     [check] = [check for check in examine(monkeypatch, admin) if check.name == "authorizer"]
-    assert (check.verdict, word in check.detail) == (verdict, True)
+    assert (check.severity, word in check.detail) == (verdict, True)

@@ -11,6 +11,7 @@ from runtime.kafka.config import topic_configs
 from runtime.settings.loader import load
 from runtime.settings.model import Settings
 from sternpost.operations import topics
+from sternpost.operations.severity import Severity
 from tests.support.fake_admin import FakeAdmin, Policy
 
 ALL = load(None, {})
@@ -132,7 +133,7 @@ def test_the_clusters_own_number_of_replicas(use: type[FakeAdmin]) -> None:
     assert {topic.replication_factor for topic in cluster.created} == {-1}
     assert topics.check(own) == []
     use(topic_configs(ALL), replicas=1)
-    assert {finding.mend.partition("lower ")[2].split()[0] for finding in topics.check(own)} == {
+    assert {finding.remedy.partition("lower ")[2].split()[0] for finding in topics.check(own)} == {
         "topics.min_insync_replicas"
     }
 
@@ -158,14 +159,14 @@ def test_what_a_cluster_does_not_tell_is_a_warning(use: type[FakeAdmin], key: st
     assert [finding.topic for finding in findings] == topics.names(ALL)
     for finding in findings:
         assert f"this cluster does not tell its {key} (should be" in finding.problem
-        assert finding.severity is topics.Severity.WARNING
+        assert finding.severity is Severity.WARNING
     use(told(ALL, set(), **{key: None}))
     assert topics.check(ALL) == findings
 
 
 def test_a_number_that_is_none_is_not_told(use: type[FakeAdmin]) -> None:
     use(told(ALL, set(), **{"retention.ms": ""}))
-    assert {finding.severity for finding in topics.check(ALL)} == {topics.Severity.WARNING}
+    assert {finding.severity for finding in topics.check(ALL)} == {Severity.WARNING}
     assert topics.retention_ms(ALL, ALL.topics.raw) is None
     use(told(ALL, {"retention.ms"}))
     assert topics.retention_ms(ALL, ALL.topics.raw) is None
@@ -176,7 +177,7 @@ def test_a_number_that_is_none_is_not_told(use: type[FakeAdmin]) -> None:
 def test_a_cluster_that_refuses_the_question(use: type[FakeAdmin]) -> None:
     use(dict.fromkeys(topics.names(ALL), KafkaError(KafkaError.UNSUPPORTED_VERSION, "no")))
     findings = topics.check(ALL)
-    assert {finding.severity for finding in findings} == {topics.Severity.WARNING}
+    assert {finding.severity for finding in findings} == {Severity.WARNING}
     assert "min.insync.replicas" in findings[0].problem
     use(dict.fromkeys(topics.names(ALL), KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no")))
     with pytest.raises(DependencyError, match="sternpost acls"):
@@ -188,6 +189,6 @@ def test_what_was_left_to_the_cluster_and_does_not_do_is_a_warning(use: type[Fak
     left = load(None, {"topics.omit_configs": ["unclean.leader.election.enable"]})
     found = {finding.problem.split()[0]: finding.severity for finding in topics.check(left)}
     assert found == {
-        "unclean.leader.election.enable": topics.Severity.WARNING,
-        "max.message.bytes": topics.Severity.FAULT,
+        "unclean.leader.election.enable": Severity.WARNING,
+        "max.message.bytes": Severity.FAULT,
     }
