@@ -79,6 +79,10 @@ class Images:
             self.podman("save", "--quiet", "--format=oci-archive", "--output", path, self.tag, timeout_s=300)
         return path
 
+    def digest(self) -> str:
+        """The digest of that archive's manifest, which names everything in it."""
+        return run(tool("skopeo"), "inspect", "--format={{.Digest}}", f"oci-archive:{self.archive()}").strip()
+
     @contextmanager
     def container(self, *command: object, options: tuple[str, ...] = ()) -> Iterator[str]:
         """A container that runs by the name given, restricted as in a cluster; removed at the end."""
@@ -97,7 +101,7 @@ class Images:
 
 def prepare(folder: Path) -> Images:
     """Make the bases and build the image and its -debug twin. Skips the test if this machine cannot."""
-    for name in ("buildah", "podman", "runc", "mmdebstrap"):
+    for name in ("buildah", "podman", "runc", "skopeo", "mmdebstrap"):
         tool(name)
     if os.geteuid() != 0:
         absent("root, which mmdebstrap and buildah's chroot isolation need,")

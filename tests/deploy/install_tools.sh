@@ -8,7 +8,7 @@ bin=$folder/bin
 mkdir -p "$bin"
 missing() { echo "not installed: $1 ($2)" >&2; }
 
-containers=(buildah podman runc mmdebstrap catatonit)
+containers=(buildah podman runc skopeo mmdebstrap catatonit)
 absent=()
 for program in "${containers[@]}"; do command -v "$program" > /dev/null || absent+=("$program"); done
 if ((${#absent[@]})) || [ ! -x "$bin/promtool" ]; then

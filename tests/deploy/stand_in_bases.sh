@@ -33,9 +33,14 @@ mkdir -p "$folder"
 
 for name in build runtime busybox; do
   case $name in
-    build) change='ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' ;;
-    runtime) change='USER 65532:65532' ;;
-    busybox) change='ENV PATH=/busybox' ;;
+    build) change='--env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' ;;
+    runtime) change='--user 65532:65532' ;;
+    busybox) change='--env PATH=/busybox' ;;
   esac
-  podman import --quiet --change "$change" "$folder/$name.tar" "localhost/sternpost-stand-in:$name" > /dev/null
+  container=$(buildah from scratch)
+  buildah config ${change:+$change} "$container"
+  buildah add --quiet "$container" "$folder/$name.tar" / > /dev/null
+  # The same image, whenever it is made of the same packages.
+  buildah commit --quiet --rm --format docker --timestamp 0 --identity-label=false "$container" \
+    "localhost/sternpost-stand-in:$name" > /dev/null
 done

@@ -104,8 +104,8 @@ def test_built_again_from_nothing_it_has_the_same_digest(images: Images, tmp_pat
     try:
         assert again.inspect()["RootFS"]["Layers"] == images.inspect()["RootFS"]["Layers"]
         assert again.inspect()["Config"] == images.inspect()["Config"]
-        assert again.inspect()["Id"] == images.inspect()["Id"]
-        assert again.inspect()["Digest"] == images.inspect()["Digest"]
+        # In Docker's format buildah writes a host name that it makes up; OCI's, which registries get, has none.
+        assert again.digest() == images.digest()
     finally:
         remove(again)
 
