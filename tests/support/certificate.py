@@ -1,4 +1,4 @@
-"""Certificates that sign themselves, for 127.0.0.1 if not said otherwise."""
+"""Self-signed certificates, for 127.0.0.1 by default."""
 
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 def make(
     folder: Path, *, ends: datetime, password: bytes | None = None, address: str = "127.0.0.1"
 ) -> tuple[Path, Path]:
-    """Certificate and key as files of `folder`."""
+    """Write a certificate and its key to `folder`."""
     folder.mkdir(exist_ok=True)
     key = generate_private_key(SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

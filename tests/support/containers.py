@@ -18,7 +18,7 @@ _START_TIMEOUT_S = 120
 
 
 def engine_answers() -> bool:
-    """Whether there is a Docker engine; asked only where there is a place to ask."""
+    """Return whether a Docker engine answers; connect only if an address is known."""
     if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():
         return False
     import docker  # type: ignore[import-untyped]
@@ -37,7 +37,7 @@ def engine_answers() -> bool:
 
 @contextmanager
 def running() -> Iterator[Kafka]:
-    """Both containers, for as long as the block lasts."""
+    """Run both containers as long as the block lasts."""
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import HttpWaitStrategy, LogMessageWaitStrategy
 
@@ -68,7 +68,7 @@ def running() -> Iterator[Kafka]:
 
 
 def kafka_properties(host: str, port: int) -> dict[str, str]:
-    """Those of the local stack's broker, with a container's listeners and data folder."""
+    """Return the settings of the local stack's broker, with a container's listeners and data folder."""
     member = Member(id=1, port=9092, controller_port=9093)
     return {
         **server_properties(member, [member], Path("/tmp/kafka-logs")),

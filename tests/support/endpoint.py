@@ -1,4 +1,4 @@
-"""A running `sternpost ingest`, what speaks to it, and what it wrote."""
+"""A running `sternpost ingest`, clients for it, and a reader of what it wrote."""
 
 import contextlib
 import hashlib
@@ -26,7 +26,7 @@ BODY = b'{"event_id":"01E4C4CT6YDC7Y5M7FE1GWWPQJ","data":{"identifiers":{"cio_id
 READY_TIMEOUT_S = 30.0
 CUSTOMER_IO_TIMEOUT_S = 4.0
 STATUSES = {200, 401, 404, 405, 408, 413, 503}
-"""All that the endpoint itself may answer."""
+"""All statuses that the endpoint itself may return."""
 
 Headers = Mapping[str, str]
 
@@ -46,7 +46,7 @@ class Record(NamedTuple):
 
 
 def signature(body: bytes, timestamp: int | None = None, key: str = SIGNING_KEY) -> dict[str, str]:
-    """The headers that Customer.io adds."""
+    """Return the headers that Customer.io adds."""
     at = str(int(time.time()) if timestamp is None else timestamp)
     digest = hmac.new(key.encode(), b"v0:%s:%s" % (at.encode(), body), hashlib.sha256).hexdigest()
     return {"X-CIO-Timestamp": at, "X-CIO-Signature": digest}
@@ -61,7 +61,7 @@ class Endpoint:
         self.file = folder / "sternpost.toml"
         self.log_file = folder / "ingest.log"
         self.open_files: int | None = None
-        """The limit that it is started with."""
+        """The limit on open files that it is started with."""
         self._sections = {
             "ingest": {
                 "host": "127.0.0.1",
@@ -103,7 +103,7 @@ class Endpoint:
             self.wait_until(lambda: self.admin("/readyz")[0] == 200)
 
     def stop(self, timeout_s: float = 30) -> int:
-        """Ask it to stop, and give its exit code."""
+        """Ask it to stop, and return its exit code."""
         self.signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
 
@@ -111,7 +111,7 @@ class Endpoint:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """Its workers end with it."""
+        """Kill it; its workers end with it."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
@@ -121,7 +121,7 @@ class Endpoint:
         return [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
 
     def logged(self, event: str, count: int = 1) -> dict[str, Any]:
-        """The `count`-th line of that name, waiting for it."""
+        """Wait for the `count`-th line of that name, and return it."""
 
         def found() -> list[dict[str, Any]]:
             return [line for line in self.log() if line.get("event") == event]
@@ -166,7 +166,7 @@ class Endpoint:
         path: str = "/v1/webhook",
         method: str = "POST",
     ) -> Answer:
-        """One request on a connection of its own, answered in Customer.io's time; signed unless `headers` are given."""
+        """Send one request on its own connection with Customer.io's timeout, signed unless `headers` are given."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=CUSTOMER_IO_TIMEOUT_S)
         try:
             connection.request(method, f"{path}?{query}", body, dict(signature(body) if headers is None else headers))
@@ -178,7 +178,7 @@ class Endpoint:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
 
     def exchange(self, request: bytes, *, half_close: bool = False) -> Answer | None:
-        """Any bytes on a connection of their own; None where it was closed with no answer."""
+        """Send bytes on their own connection, and return the response, or None if it was closed first."""
         with self.connect() as connection:
             connection.sendall(request)
             if half_close:
@@ -187,14 +187,14 @@ class Endpoint:
 
 
 class _Kept(io.BufferedReader):
-    """Stays open after an answer, for the next one may be in its buffer already."""
+    """A response that leaves the connection open, because the next response may already be in the buffer."""
 
     def close(self) -> None:
         pass
 
 
 class Answers:
-    """The answers on one connection, one after the other."""
+    """The responses on one connection, in order."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._reader = _Kept(connection.makefile("rb", buffering=0))
@@ -203,12 +203,12 @@ class Answers:
         return self._reader
 
     def next(self) -> Answer | None:
-        """None where the connection was closed instead."""
+        """Return the next response, or None if the connection was closed instead."""
         return answer_on(cast(socket.socket, self))
 
 
 def answer_on(connection: socket.socket) -> Answer | None:
-    """The next answer on a connection, no other request being under way; None where it was closed instead."""
+    """Return the next response if no other request is under way, or None if the connection was closed."""
     response = http.client.HTTPResponse(connection, method="POST")
     try:
         response.begin()
@@ -222,7 +222,7 @@ def read_answer(response: http.client.HTTPResponse) -> Answer:
 
 
 def request(body: bytes, headers: Headers | None = None, key: str = WRITE_KEY, length: int | None = None) -> bytes:
-    """A request's bytes, signed unless `headers` are given."""
+    """Return a request's bytes, signed unless `headers` are given."""
     lines = [f"POST /v1/webhook?writeKey={key} HTTP/1.1", "Host: test"]
     lines += [f"{name}: {value}" for name, value in (signature(body) if headers is None else headers).items()]
     if length is None or length >= 0:
@@ -242,7 +242,7 @@ def endpoint(
     open_files: int | None = None,
     **ingest: Any,
 ) -> Iterator[Endpoint]:
-    """A started service with the sources SIGNED and UNSIGNED; `ingest` are settings of that section."""
+    """Start a service with the sources SIGNED and UNSIGNED; `ingest` are settings of that section."""
     sections: dict[str, Mapping[str, Any]] = {
         "kafka": {"bootstrap_servers": bootstrap_servers},
         "kafka.properties": properties or {},
@@ -260,7 +260,7 @@ def endpoint(
 
 
 def records(bootstrap_servers: str, topic: str) -> list[Record]:
-    """All that is in a topic now."""
+    """Return all records in a topic."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,

@@ -15,7 +15,7 @@ Policy = Callable[[NewTopic], KafkaError | None]
 
 
 def future(result: Any) -> "Future[Any]":
-    """A future that has the result, or raises it if it is an error."""
+    """Return a future with the result, or one that raises it if it is an error."""
     made: Future[Any] = Future()
     if isinstance(result, KafkaError):
         made.set_exception(KafkaException(result))
@@ -25,7 +25,7 @@ def future(result: Any) -> "Future[Any]":
 
 
 class FakeAdmin:
-    """`topics`: by name, the configuration that the cluster tells; `policy` gives the error for a topic to create."""
+    """Take the configuration that the cluster reports for each topic, and a policy: topic to create → error."""
 
     def __init__(
         self,

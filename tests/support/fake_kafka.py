@@ -1,4 +1,4 @@
-"""Kafka in memory, as far as the processor's source, sink and history need it; with faults on demand.
+"""Kafka in memory, as far as the processor's consumers and producer need it, with faults on demand.
 
 It keeps the contract that Kafka itself keeps, see tests/contract.
 
@@ -23,7 +23,7 @@ Fault = Callable[[str], str | None]
 
 
 class Written(NamedTuple):
-    """A record of the output topics."""
+    """A record in an output topic."""
 
     topic: str
     key: bytes | None
@@ -37,7 +37,7 @@ class Transaction:
     epoch: int
     records: list[Written] = field(default_factory=list)
     refusal: str | None = None
-    """Why the brokers never take one of the records."""
+    """Why the brokers refuse one of the records for good."""
 
 
 class FakeKafka:
@@ -45,7 +45,7 @@ class FakeKafka:
 
     def __init__(self, partitions: int) -> None:
         self.raw: list[list[RawRecord | None]] = [[] for _ in range(partitions)]
-        """By offset; None is what no reader gets: a transaction marker, or an aborted record."""
+        """Partition and offset → record; None for a transaction marker or an aborted record, which no reader gets."""
         self.output: list[Written] = []
         """Committed records, in the order of their transactions."""
         self.offsets: dict[int, int] = {}
@@ -54,23 +54,23 @@ class FakeKafka:
         self.epochs: dict[str, int] = {}
         self.open: dict[str, Transaction] = {}
         self.named: dict[str, FakeGroupConsumer] = {}
-        """Members whose place in the group their name keeps."""
+        """Member name → the member that has its place in the group."""
         self.max_event_bytes: int | None = None
         self.fault: Fault = lambda _: None
 
     def append(self, record: RawRecord) -> RawRecord:
-        """To its partition; the offset is given here."""
+        """Append a record to its partition, and return it with its offset."""
         log = self.raw[record.partition]
         appended = record.replace(topic="raw", offset=len(log))
         log.append(appended)
         return appended
 
     def append_unread(self, partition: int, number: int) -> None:
-        """So many transaction markers or aborted records."""
+        """Append `number` transaction markers or aborted records."""
         self.raw[partition] += [None] * number
 
     def assign(self, share: Mapping["FakeGroupConsumer", Collection[int]]) -> None:
-        """The group's new assignment; members learn of it when they poll."""
+        """Set the group's new assignment; members learn of it when they poll."""
         self.generation += 1
         for member, partitions in share.items():
             member.share = set(partitions)
@@ -96,10 +96,10 @@ class Membership(NamedTuple):
 
 
 class FakeGroupConsumer:
-    """One member."""
+    """A group member: a `GroupConsumer`."""
 
     def __init__(self, kafka: FakeKafka, listener: RebalanceListener, batch: int = 5, name: str | None = None) -> None:
-        """`name`: another member's of this name loses its place to this one."""
+        """Join the group; a member with the same name loses its place to this one."""
         self._kafka = kafka
         self._listener = listener
         self._batch = batch
@@ -109,9 +109,9 @@ class FakeGroupConsumer:
         self.share: set[int] = set()
         self.is_member = False
         self.lose = False
-        """The next poll finds that the session has timed out."""
+        """Whether the next poll finds that the session has timed out."""
         self.fenced = False
-        """Whether another has its place."""
+        """Whether another member has its place."""
         if name is not None:
             if (before := kafka.named.get(name)) is not None:
                 before.fenced, self.share = True, before.share

@@ -1,4 +1,7 @@
-"""As much of HTTP/2 as it takes to send a request frame by frame, and to see the status of its answer."""
+"""A minimal HTTP/2 client that sends requests frame by frame and reads the status of the responses.
+
+https://www.rfc-editor.org/rfc/rfc9113
+"""
 
 import socket
 import ssl
@@ -13,11 +16,11 @@ _DIGITS = {
     **{f"{value:05b}": digit for value, digit in enumerate("012")},
     **{f"{value:06b}": digit for value, digit in enumerate("3456789", 0b011001)},
 }
-"""HPACK's Huffman code of digits (RFC 7541, appendix B)."""
+"""HPACK's Huffman code of digits: https://www.rfc-editor.org/rfc/rfc7541#appendix-B."""
 
 
 class Connection:
-    """One connection; requests go on streams 1, 3, 5 …"""
+    """One connection; requests use streams 1, 3, 5 …"""
 
     def __init__(self, plain: socket.socket, context: ssl.SSLContext) -> None:
         context.set_alpn_protocols(["h2"])
@@ -34,7 +37,7 @@ class Connection:
         self._socket.close()
 
     def begin(self, path: str, headers: Mapping[str, str]) -> int:
-        """The headers of a POST; gives its stream."""
+        """Send the headers of a POST, and return its stream."""
         self._stream += 2
         fields = {":method": "POST", ":scheme": "https", ":authority": "test", ":path": path, **headers}
         block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
@@ -48,7 +51,7 @@ class Connection:
         self._socket.sendall(_frame(RST_STREAM, 0, stream, CANCEL))
 
     def statuses(self, streams: Collection[int]) -> dict[int, int]:
-        """Of the answers on these streams, waiting for them."""
+        """Wait for the responses on these streams, and return their statuses."""
         found: dict[int, int] = {}
         while len(found) < len(streams):
             head = self._reader.read(9)
@@ -73,7 +76,7 @@ def _text(text: str) -> bytes:
 
 
 def _literal(block: bytes) -> int:
-    """`:status` comes first, its name by index, its value as text, plain or in Huffman's code."""
+    """Return the status: the first header, its name by index, its value plain or in Huffman code."""
     value = block[2 : 2 + (block[1] & 0x7F)]
     if not block[1] & 0x80:
         return int(value)

@@ -1,4 +1,4 @@
-"""Shorthand for tests of the mapping: a payload in, RudderStack's JSON or the dead letter's code and path out."""
+"""Shorthand for tests of the mapping: from a payload to RudderStack's JSON, or a dead letter's code and path."""
 
 import json
 from typing import Any
@@ -21,19 +21,19 @@ Json = dict[str, Any]
 
 
 def event(payload: Json | bytes, profile: str = "rudderstack", request_timestamp_s: int | None = SENT_S) -> Json:
-    """Raises PayloadRejectedError."""
+    """Map a payload to RudderStack's JSON. Raises PayloadRejectedError."""
     return track_json(shaped(payload, profile, request_timestamp_s))
 
 
 def shaped(payload: Json | bytes, profile: str = "rudderstack", request_timestamp_s: int | None = SENT_S) -> Json:
-    """The event in the Avro schema's shape. Raises PayloadRejectedError."""
+    """Map a payload to the Avro schema's shape. Raises PayloadRejectedError."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     event_id = identify(body).event_id
     return tree(MAPPERS[profile].row(body, RECEIVED_MS, request_timestamp_s, event_id, DEFAULT_SOURCE))
 
 
 def refused(payload: Json | bytes, profile: str = "rudderstack") -> tuple[str, str | None]:
-    """Code and path of the dead letter that the payload becomes."""
+    """Return the code and path of the dead letter that the payload becomes."""
     try:
         made = event(payload, profile)
     except PayloadRejectedError as rejection:
@@ -42,7 +42,7 @@ def refused(payload: Json | bytes, profile: str = "rudderstack") -> tuple[str, s
 
 
 def outcome(payload: Json | bytes, profile: str = "rudderstack") -> object:
-    """The event, or code and path of the dead letter: whichever it is."""
+    """Return the event, or the code and path of the dead letter."""
     try:
         return event(payload, profile)
     except PayloadRejectedError as rejection:
@@ -50,7 +50,7 @@ def outcome(payload: Json | bytes, profile: str = "rudderstack") -> object:
 
 
 def webhook(object_type: str = "email", metric: str = "sent", /, **data: Any) -> Json:
-    """A payload of a known person."""
+    """Return a payload of a known person."""
     return {
         "event_id": "01E4C4CT6YDC7Y5M7FE1GWWPQJ",
         "object_type": object_type,

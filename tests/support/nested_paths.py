@@ -6,7 +6,7 @@ from typing import Any
 
 
 def at(tree: Any, path: str) -> Any:
-    """The value at the path; None where there is none."""
+    """Return the value at the path, or None."""
     for step in _steps(path):
         if isinstance(step, int):
             tree = tree[step] if isinstance(tree, list) and len(tree) > step else None
@@ -16,7 +16,7 @@ def at(tree: Any, path: str) -> Any:
 
 
 def put(tree: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """The same tree, with the value at the path; objects and lists on the way are made."""
+    """Return a copy of the tree with the value at the path, creating objects and lists on the way."""
     steps = _steps(path)
     last = steps[-1]
     node: Any = tree

@@ -1,4 +1,4 @@
-"""The end of systemd's notification socket that systemd has."""
+"""Systemd's end of its notification socket: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html."""
 
 import socket
 import tempfile
@@ -14,7 +14,7 @@ class NotifySocket:
     _incoming: socket.socket
 
     def heard(self) -> str:
-        """What was said next."""
+        """Return the next notification."""
         return self._incoming.recv(4096).decode()
 
 

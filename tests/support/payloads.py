@@ -1,4 +1,4 @@
-"""Hypothesis strategies: payloads as Customer.io could send them, and ones that nobody should."""
+"""Hypothesis strategies: payloads that Customer.io could send, and invalid ones."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ FITTING: dict[str, st.SearchStrategy[Any]] = {
     ),
     "time": st.none() | st.integers(0, 253_402_300_799) | st.floats(0, 253_402_300_799) | TEXT,
 }
-"""Values that a field of the catalogue's type carries."""
+"""Values that fit a field type of fields.csv."""
 
 SOURCES: dict[str, str] = {
     source: row.type
@@ -44,12 +44,12 @@ SOURCES: dict[str, str] = {
     and (source.startswith("data.") or source in ("timestamp", "event_id", "metric", "event_type"))
     if "[" not in source
 } | {"object_type": "text", "object_type_type": "text"}
-"""Every place in a body that the mapping reads → its type."""
+"""Every path in a body that the mapping reads → its type."""
 
 
 @st.composite
 def webhooks(draw: st.DrawFn, odd: bool = False) -> dict[str, Any]:
-    """A payload with some of the known fields, each with a value that fits; with `odd`, some hold anything at all."""
+    """Draw a payload with some known fields and values that fit; with `odd`, some values are arbitrary JSON."""
     object_type, metric = draw(st.sampled_from(OBJECT_TYPES) | TEXT), draw(st.sampled_from(METRICS) | TEXT)
     kind = {"object_type": object_type, "metric": metric}
     legacy = {"event_type": f"{object_type}_{metric}"}
@@ -64,7 +64,7 @@ def webhooks(draw: st.DrawFn, odd: bool = False) -> dict[str, Any]:
 
 
 def bodies() -> st.SearchStrategy[bytes]:
-    """JSON text, of payloads and of anything, whole and damaged; and any bytes."""
+    """Draw JSON text of payloads and other values, valid and damaged, or arbitrary bytes."""
 
     def text(value: Any) -> st.SearchStrategy[bytes]:
         return st.sampled_from([json.dumps(value), json.dumps(value, ensure_ascii=False)]).map(

@@ -1,11 +1,11 @@
-"""Ports for what the tests start."""
+"""Free ports for servers that tests start."""
 
 import socket
 from contextlib import ExitStack
 
 
 def free_ports(number: int) -> list[int]:
-    """Different ports of 127.0.0.1 that nothing listens on now."""
+    """Return different ports of 127.0.0.1 that nothing listens on."""
     with ExitStack() as stack:
         bound = [stack.enter_context(socket.socket()) for _ in range(number)]
         for one in bound:

@@ -21,7 +21,7 @@ def raw(
     at_ms: int = NOW_MS,
     headers: Sequence[tuple[str, bytes | None]] | None = None,
 ) -> RawRecord:
-    """As ingest writes them; `headers` replaces all of its headers."""
+    """Make a raw record as ingest writes it; `headers` replaces all of its headers."""
     if event_id is None:
         event_id = f"event-{offset}"
     of_record: Headers = list(headers or [])
@@ -38,7 +38,7 @@ def raw(
 
 
 def payload(event_id: str = "event", customer_id: str | None = "42", **top: Any) -> bytes:
-    """The body of an email that was opened."""
+    """Return the body of an email that was opened."""
     return json.dumps(
         {
             "event_id": event_id,

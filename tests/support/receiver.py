@@ -1,4 +1,4 @@
-"""An HTTP server that keeps what it is sent."""
+"""An HTTP server that records its requests."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers with the statuses in turn, then 200; 0 breaks the connection."""
+    """Responds with the statuses in turn, then with 200; 0 breaks the connection."""
 
     daemon_threads = True
 
@@ -16,7 +16,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.statuses: list[int] = []
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        """Path, headers and body of each."""
+        """Path, headers and body of each request."""
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver that runs for as long as the block lasts."""
+    """Run a receiver as long as the block lasts."""
     with Receiver() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -1,4 +1,4 @@
-"""RudderStack's documented and observed mapping, as facts: what tests hold ours against, written down apart from it."""
+"""RudderStack's documented and observed mapping as facts that are written independently of ours, to test ours."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ class Section(NamedTuple):
     title: str
     object_type: str
     events: dict[str, str]
-    """As listed → metric."""
+    """Name as listed → metric."""
     mappings: dict[str, str]
 
 
@@ -134,7 +134,7 @@ OBSERVED_NAMES = {
     ),
     "customer": "subscribed Customer Subscribed · unsubscribed Customer Unsubscribed",
 }
-"""The names that the reference implementation gives: `metric Event name`."""
+"""The names in the reference implementation: `metric Event name`."""
 
 ADDED_NAMES = {
     "email": "undeliverable Email Undeliverable",
@@ -178,7 +178,7 @@ METRICS = (
 
 
 def name(object_type: str, metric: str) -> str:
-    """What the event of this pair is to be called."""
+    """Return the expected event name of a pair."""
     if metric == PREFERENCES:
         return PREFERENCES_NAME
     for names in (OBSERVED_NAMES, ADDED_NAMES):
@@ -239,7 +239,7 @@ DROPPED = {
         ],
     ),
 }
-"""What the reference drops and we carry: source → target and a value."""
+"""Fields that the reference drops and we carry: source → target and a value."""
 
 VALUES: dict[str, object] = {
     "whole": 9_007_199_254_740_993,
@@ -249,7 +249,7 @@ VALUES: dict[str, object] = {
 
 
 def sample(source: str) -> object:
-    """A value that Customer.io could send in this field."""
+    """Return a value that Customer.io could send in this field."""
     if source == "data.recipients":
         return VALUES["devices"]
     if source in ("data.recipient", "data.email_address", "data.identifiers.email"):

@@ -1,4 +1,4 @@
-"""A real HTTP server on a port of its own, with the answers that a test gives it: a registry, or a proxy before one."""
+"""A real HTTP server with scripted responses: a registry, or a proxy before one."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +12,11 @@ from threading import Thread
 class Answer:
     status: int
     body: bytes | str | dict[str, object] | list[object] = b""
-    """JSON where it is a dict or list, an HTML page where it is text."""
+    """A scripted response: JSON for a dict or list, an HTML page for text."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self) -> tuple[bytes, str]:
-        """The body, and its type."""
+        """Return the body and its content type."""
         if isinstance(self.body, dict | list):
             return json.dumps(self.body).encode(), "application/vnd.schemaregistry.v1+json"
         return (self.body.encode(), "text/html") if isinstance(self.body, str) else (self.body, "application/json")
@@ -26,16 +26,16 @@ class Answer:
 class ScriptedServer:
     url: str
     requests: list[str] = field(default_factory=list)
-    """`GET /subjects` and so on, without what follows a question mark."""
+    """Method and path of each request, such as `GET /subjects`, without the query."""
 
 
 Script = Callable[[str], Answer]
-"""The answer to `POST /subjects/a-value`."""
+"""The response to `POST /subjects/a-value`."""
 
 
 @contextmanager
 def answering(script: Script | Answer) -> Iterator[ScriptedServer]:
-    """The server, until the end of the block."""
+    """Run the server as long as the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

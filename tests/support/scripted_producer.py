@@ -1,4 +1,4 @@
-"""A producer that says what a test has it say, in librdkafka's place."""
+"""A scripted producer in place of librdkafka's."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from runtime.kafka import clients, transactional_producer
 
 
 class ScriptedProducer:
-    """Raises what the script has for a call, each once; remembers what was called."""
+    """Raises each scripted error of a call once, and records the calls."""
 
     script: ClassVar[list[tuple[str, BaseException]]] = []
     made: ClassVar[list["ScriptedProducer"]] = []
@@ -58,7 +58,7 @@ class ScriptedProducer:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedProducer]:
-    """The producers, in the order in which they were made."""
+    """The producers in the order of their creation."""
     monkeypatch.setattr(ScriptedProducer, "script", [])
     monkeypatch.setattr(ScriptedProducer, "made", [])
     monkeypatch.setattr(clients, "Producer", ScriptedProducer)

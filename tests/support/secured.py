@@ -41,7 +41,7 @@ class SecuredBroker:
     ca_file: Path
 
     def properties(self, user: str) -> dict[str, str]:
-        """`kafka.properties` of a user: the administrator by PLAIN, all others by SCRAM."""
+        """Return `kafka.properties` of a user: PLAIN for the administrator, SCRAM for all others."""
         return {
             "security.protocol": "SASL_SSL",
             "sasl.mechanism": "PLAIN" if user == ADMIN else "SCRAM-SHA-512",
@@ -61,7 +61,7 @@ class SecuredBroker:
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
-    """A certificate authority's certificate, and certificate and key for 127.0.0.1 in one file, both PEM."""
+    """Write PEM files: a certificate authority's certificate, and a certificate with its key for 127.0.0.1."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
@@ -115,7 +115,7 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def secured_broker(folder: Path, ca_file: Path, server_file: Path) -> Iterator[SecuredBroker]:
-    """One broker on which nobody but the administrator may do anything yet."""
+    """Start one broker on which only the administrator has rights."""
     member = Member(1, ports.choose(0, "the broker", ""), ports.choose(0, "the controller", ""))
     plain = server_properties(member, [member], folder)
     secured = plain["listeners"].replace("PLAINTEXT://", "SASL_SSL://", 1)
@@ -148,7 +148,7 @@ def secured_broker(folder: Path, ca_file: Path, server_file: Path) -> Iterator[S
 
 @contextmanager
 def secured_registry(registry_url: str, server_file: Path, user: str, password: str) -> Iterator[str]:
-    """Passes requests on to the registry, over TLS and for one user only; gives its own address."""
+    """Run a proxy before the registry, with TLS and one user, and return its address."""
     target = urlsplit(registry_url)
     expected = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 

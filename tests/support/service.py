@@ -1,4 +1,4 @@
-"""Either service, on ports known beforehand: for tests in which its log is not to be relied on."""
+"""Either service on known ports, for tests that cannot rely on its log."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ SERVICES = ["ingest", "process"]
 
 
 class Service:
-    """One of the two, with two workers, on ports known beforehand: its log is not to be relied on."""
+    """One of the two services, with two workers, on known ports."""
 
     def __init__(
         self, name: str, settings: "dict[str, Any]", folder: Path, command: tuple[str, ...] = (), **popen: Any

@@ -1,4 +1,4 @@
-"""Waiting for what is to come about, in place of sleeping until it probably has."""
+"""Waiting for conditions instead of sleeping."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ PATIENCE_S = 30.0
 
 
 def until(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    """Waits for something true, and gives it."""
+    """Wait until the result is true, and return it."""
     deadline = time.monotonic() + patience_s
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not come about"

@@ -12,7 +12,7 @@ from tests.support.raw_records import payload, raw
 
 
 class Known:
-    """Says which keys were seen, and keeps what it was asked."""
+    """A `DuplicateIndex` with given keys that records its calls."""
 
     def __init__(self, offsets: dict[bytes, int] | None = None) -> None:
         self.offsets = offsets or {}

@@ -28,7 +28,7 @@ OTHERS = [
 
 
 def trips(ratio: float, window: int, batches: Sequence[Sequence[Processed]]) -> int | None:
-    """The batch that trips it."""
+    """Return the number of the batch that exceeds the limit."""
     limit = DeadLetterLimit(ratio, window)
     for number, batch in enumerate(batches):
         records, outcomes = [record for record, _ in batch], [outcome for _, outcome in batch]

@@ -1,4 +1,4 @@
-"""Deduplication, on the state as it is on disk, held against its definition."""
+"""Deduplication on the state store on disk, compared with its definition."""
 
 import shutil
 import tempfile
@@ -19,7 +19,7 @@ MEMORY = RocksDBResources(8 << 20)
 
 
 def is_duplicate(log: list[RawRecord], record: RawRecord) -> bool:
-    """The definition: an earlier one with the same key, dated less than a window before."""
+    """Return whether an earlier record has the same key and is less than a window older: the definition."""
     key = identify(record).key
     return any(
         identify(earlier).key == key and record.timestamp_ms - earlier.timestamp_ms < WINDOW_MS
@@ -39,7 +39,7 @@ class AgainstTheDefinition(RuleBasedStateMachine):
         self.log: list[RawRecord] = []
         self.clock_ms = NOW_MS
         self.position = 0
-        """The offset after what was processed."""
+        """The offset after the last processed record."""
         self.committing: int | None = None
         self.committed = 0
 
@@ -53,7 +53,7 @@ class AgainstTheDefinition(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        """As a worker does that is given the partition."""
+        """Open the state like a worker that is assigned the partition."""
         self.deduplicator.remove(0)
         state = PartitionState(self.folder, WINDOW_MS, MEMORY)
         if state.next_offset > self.committed:
@@ -116,7 +116,7 @@ class AgainstTheDefinition(RuleBasedStateMachine):
     @precondition(lambda self: self.committing is not None)
     @rule()
     def commit_and_crash(self) -> None:
-        """The brokers have it, the state has not."""
+        """Crash after the brokers committed and before the state did."""
         assert self.committing is not None
         self.committed = self.committing
         self.open()
@@ -155,7 +155,7 @@ class AgainstTheDefinition(RuleBasedStateMachine):
         self.open()
 
     @invariant()
-    def two_generations_at_most_are_kept(self) -> None:
+    def at_most_two_segments_are_kept(self) -> None:
         assert len(list(self.folder.iterdir())) <= 2
 
 
@@ -212,7 +212,7 @@ def test_what_is_given_up_while_it_is_committed_is_passed_over(tmp_path: Path) -
 
 
 def test_a_record_is_no_duplicate_of_itself(tmp_path: Path) -> None:
-    """Were a state ever ahead of the group, nothing would be lost by it."""
+    """Even if a state were ahead of the group, no record would be lost."""
     state = PartitionState(tmp_path, WINDOW_MS, MEMORY)
     record = raw(3, event_id="a")
     key = identify(record).key

@@ -18,7 +18,7 @@ HOSTILE = [b"", b"\xff", b"{", b"[]", b"null", b"[" * 5_000, b'{"data": 5}', b'{
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
-    """Nothing is collected but what is asked for."""
+    """Collect only when a test asks for it."""
     thresholds = gc.get_threshold()
     gc.disable()
     yield

@@ -1,4 +1,4 @@
-"""Where the profile `corrected` differs: a recipient that is no email address."""
+"""The difference of the profile `corrected`: a recipient that is not an email address."""
 
 import pytest
 

@@ -25,7 +25,7 @@ NAMED = {
     "email_spammed": "Email Marked as Spam",
     "email_unsubscribed": "Email Unsubscribed",
 }
-"""What Customer.io's documentation of that time lists."""
+"""The values that Customer.io's documentation of that time lists."""
 
 
 def legacy(event_type: object, /, **data: object) -> Json:

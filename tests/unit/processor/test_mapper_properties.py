@@ -1,4 +1,4 @@
-"""What holds for every body there is."""
+"""Properties that hold for every body."""
 
 import io
 import json
@@ -24,7 +24,7 @@ profiles = st.sampled_from(PROFILES)
 
 
 def decoded(made: Json) -> Json:
-    """The event after Avro: encoded, and read by fastavro, times as milliseconds again."""
+    """Return the event encoded, decoded by fastavro, and with times as milliseconds again."""
     file = io.BytesIO()
     fastavro.schemaless_writer(file, SCHEMA, made, strict_allow_default=True)
     file.seek(0)

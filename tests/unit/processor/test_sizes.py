@@ -1,4 +1,4 @@
-"""What was accepted fits into every topic: the bounds of `runtime.kafka.record_limits`, held against real records."""
+"""Accepted bodies fit into every topic: the bounds of `runtime.kafka.config.record_limits` against real records."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ Headers = list[tuple[str, bytes | None]]
 
 
 def raw_record(body: bytes) -> RawRecord:
-    """As ingest writes it."""
+    """Return a record as ingest writes it."""
     identity = identify_body(body)
     headers: Headers = [("source", b"s"), ("event_id", identity.event_id.encode())]
     key = None if identity.person is None else identity.person.encode()
@@ -40,7 +40,7 @@ def size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
 
 
 def check(body: bytes, profile: str) -> float:
-    """Gives how many times as large as its body the event is, 0 for a dead letter."""
+    """Return the event's size divided by its body's, or 0 for a dead letter."""
     record = raw_record(body)
     raw_bytes = size(record.key, record.value, record.headers)
     assert raw_bytes <= RAW_EXPANSION * len(body) + AROUND_BYTES
@@ -55,7 +55,7 @@ def check(body: bytes, profile: str) -> float:
 
 
 def longer(value: Any, times: int) -> Any:
-    """The same JSON value with each text, and each name that is data, so many times as long."""
+    """Return the JSON value with each text, and each name that is data, repeated."""
     match value:
         case str():
             return value * times

@@ -1,4 +1,4 @@
-"""The state on disk: what it must survive, and what it must not trust."""
+"""The state store on disk: what it survives, and what it does not trust."""
 
 import errno
 import os
@@ -92,7 +92,7 @@ def test_many_partitions_keep_to_the_memory_limit(tmp_path: Path) -> None:
         state.close()
 
 
-def test_generations_go_as_time_goes_on(tmp_path: Path) -> None:
+def test_segments_are_dropped_as_time_goes_on(tmp_path: Path) -> None:
     state = opened(tmp_path)
     for number in range(5):
         state.write({b"\1%d" % number: (number, number * SPAN_MS)}, number + 1, number * SPAN_MS)
@@ -258,7 +258,7 @@ def test_what_a_process_of_long_wrote_lately_stays_after_it_crashed(tmp_path: Pa
     state.close()
 
 
-def test_a_record_dated_far_ahead_begins_no_generation_that_never_ends(tmp_path: Path) -> None:
+def test_a_record_dated_far_ahead_does_not_begin_an_endless_segment(tmp_path: Path) -> None:
     now_ms = time.time_ns() // 1_000_000
     state = opened(tmp_path)
     state.write(entries("a"), 1, now_ms)

@@ -36,7 +36,7 @@ MakeSink = Callable[[FakeKafka, str], FakeTransactionSink]
 
 
 class DictState:
-    """A partition's state, kept by a member over its restarts."""
+    """A partition's state, which a member keeps across restarts."""
 
     def __init__(self) -> None:
         self.next_offset = -1
@@ -82,7 +82,7 @@ class Mapper:
 
 
 class Member:
-    """A worker: its processor, made anew whenever it is broken, and what it has on disk."""
+    """A worker: its stream processor, created again when it fails, and its state on disk."""
 
     def __init__(
         self,
@@ -102,15 +102,15 @@ class Member:
         self.share: set[int] = set()
 
     def start(self) -> None:
-        """As often as it takes."""
+        """Create the stream processor, retrying until it succeeds."""
         while self.processor is None:
             try:
                 deduplicator = Deduplicator(10**12)
-                core = BatchProcessor(deduplicator, Pipeline(Mapper(), orjson.dumps, 7, 10_000))
+                batch_processor = BatchProcessor(deduplicator, Pipeline(Mapper(), orjson.dumps, 7, 10_000))
                 self.processor = StreamProcessor(
                     self.worker,
                     self.options,
-                    core,
+                    batch_processor,
                     deduplicator,
                     self.open_state,
                     FakeRestoreConsumer(self.kafka),
@@ -148,7 +148,7 @@ class Member:
             self.run_once()
 
     def crash(self) -> None:
-        """Nothing is closed; the group finds out by itself."""
+        """Drop everything without closing; the group notices later."""
         if self.consumer is not None:
             self.kafka.owners = {p: owner for p, owner in self.kafka.owners.items() if owner is not self.consumer}
         self.processor = self.consumer = None
@@ -188,7 +188,7 @@ class Simulation(RuleBasedStateMachine):
 
     @rule(partition=st.integers(0, PARTITIONS - 1), number=st.integers(1, 7))
     def transact(self, partition: int, number: int) -> None:
-        """Others leave transaction markers and aborted records."""
+        """Leave transaction markers and aborted records, as other producers do."""
         self.kafka.append_unread(partition, number)
 
     @rule(number=st.integers(0, MEMBERS - 1), times=st.integers(1, 4))
@@ -287,7 +287,7 @@ def identify_output(record: RawRecord | Written) -> bytes | None:
 
 
 def fields_of(event: Written) -> dict[str, Any]:
-    """What the mapper made, and where it came from."""
+    """Return the fields that the mapper set, and the event's origin."""
     return dict(zip(FIELDS, orjson.loads((event.value or b"")[5:]), strict=True))
 
 
@@ -346,7 +346,7 @@ def test_markers_are_passed_over_in_one_transaction_once_there_is_nothing_else(k
 
 
 def test_markers_are_not_passed_over_before_what_is_ahead_of_them(kafka: FakeKafka) -> None:
-    """A transaction that was aborted has its records read again, whatever was read after them."""
+    """After an abort its records are read again, whatever was read after them."""
     one = member(kafka, ProcessorSettings(batch_max_records=2))
     faults = ["aborted"] * 3
     kafka.fault = lambda step: faults.pop() if step == "commit" and faults else None
@@ -520,7 +520,7 @@ def test_a_record_that_brokers_refuse_ends_as_its_own_dead_letter(
 
 
 class RefusingSome(FakeTransactionSink):
-    """Brokers that refuse the events of some records, for another reason than their size."""
+    """Brokers that refuse the events of some records for a reason other than size."""
 
     def write(self, records: Any, outcomes: Any) -> None:
         super().write(records, outcomes)
@@ -542,7 +542,7 @@ def test_refused_records_of_two_partitions_do_not_take_turns_for_ever(kafka: Fak
 
 
 class RefusingEvents(FakeTransactionSink):
-    """Brokers that refuse every event for good, as with a wrong setting of the topic."""
+    """Brokers that refuse every event for good, as if the topic had a wrong setting."""
 
     def write(self, records: Any, outcomes: Any) -> None:
         super().write(records, outcomes)
@@ -563,7 +563,7 @@ def test_brokers_that_refuse_every_event_do_not_stop_it(kafka: FakeKafka) -> Non
 
 
 class HeldUp(FakeTransactionSink):
-    """A commit that ends a while after its partitions are asked for."""
+    """A commit that ends some time after its partitions are revoked."""
 
     asked_for = threading.Event()
     then_owned: set[int]
@@ -602,7 +602,7 @@ def test_partitions_are_given_up_only_when_what_is_in_flight_is_finished(
 
 
 def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(kafka: FakeKafka) -> None:
-    """To replace the producer under it would leave two threads with one producer."""
+    """Replacing the producer meanwhile would leave two threads with one producer."""
     go, calls = threading.Event(), []
 
     class Slow(FakeTransactionSink):
@@ -635,7 +635,7 @@ def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(kafka: FakeKafk
 
 @pytest.mark.parametrize("where", ["in the processor", "while partitions are revoked"])
 def test_an_aborted_commit_leaves_nothing_behind(kafka: FakeKafka, where: str) -> None:
-    """What its error held by its traceback, the batch and the producer, is free with no one looking for cycles."""
+    """The batch and producer that the error's traceback held are freed without the garbage collector."""
     errors: list[weakref.ref[TransactionAbortedError]] = []
 
     class Aborting(FakeTransactionSink):

@@ -1,4 +1,4 @@
-"""Kafka in memory keeps the contract that Kafka itself keeps: what the loop's tests rest on."""
+"""Kafka in memory keeps the contract of Kafka itself, on which the tests of the stream processor depend."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The generated encoder against fastavro: the same bytes for every event that fits, and a refusal for every other."""
+"""The generated encoder against fastavro: equal bytes for every event that fits, an error for all others."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def tree(fields: Event) -> Event:
 
 
 def values_of(schema: Any) -> st.SearchStrategy[Any]:
-    """Values that fit a schema."""
+    """Draw values that fit a schema."""
     if isinstance(schema, list):
         return st.one_of(*map(values_of, schema))
     match schema if isinstance(schema, str) else schema["type"]:
@@ -67,7 +67,7 @@ def values_of(schema: Any) -> st.SearchStrategy[Any]:
 
 
 def flat(record: Event, schema: Any, at: str = "") -> Event:
-    """The fields of a record by their paths, those that are null left out."""
+    """Return the fields of a record by their paths, without nulls."""
     fields: Event = {}
     for field in schema["fields"]:
         path, value = at + field["name"], record[field["name"]]
@@ -178,7 +178,7 @@ def test_the_field_that_does_not_fit_is_named_and_nothing_of_the_value(path: str
 
 def test_what_fits_and_is_not_written_is_a_fault_of_ours() -> None:
     class Devices(list[Event]):
-        """fastavro takes any sequence."""
+        """fastavro accepts any sequence."""
 
     with pytest.raises(TypeError):
         written({**EVENT, "properties.recipients": Devices()})

@@ -1,4 +1,4 @@
-"""The kept versions of the event schema can read each other; and the check that says so is right."""
+"""All versions of the event schema can read each other, and the check of this is correct."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def test_a_version_that_breaks_the_promise_is_found_in_both_directions(tmp_path:
 
 @st.composite
 def versions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], st.SearchStrategy[Any]]:
-    """Two records whose fields partly agree, and values of the second."""
+    """Draw two record schemas whose fields partly agree, and values of the second."""
     both: list[list[dict[str, Any]]] = [[], []]
     values = {}
     for name in "abc":

@@ -1,4 +1,4 @@
-"""The tables, the Avro schema, the payload's description and the settings say the same."""
+"""The tables, the Avro schema, the payload's description and the settings agree."""
 
 from collections import Counter
 from typing import Any, get_args
@@ -32,7 +32,7 @@ REQUIRED = {"type", "event", "messageId", "channel", "timestamp", "receivedAt", 
 
 
 def _leaves(record: dict[str, Any], place: str = "") -> dict[str, tuple[Any, bool, str]]:
-    """Path → type, whether it may be null, and doc, of every field that is no record itself."""
+    """Return path → type, whether null is allowed, and doc, for every field that is not a record."""
     found = {}
     for field in record["fields"]:
         path = f"{place}{field['name']}"
@@ -98,7 +98,7 @@ def test_everything_that_customerio_describes_has_a_name(object_type: str) -> No
 
 
 def _described(model: type[BaseModel], place: str = "") -> set[str]:
-    """Paths of the fields that a model of the payload has."""
+    """Return the paths of the fields in a model of the payload."""
     paths = set()
     for name, field in model.model_fields.items():
         assert field.description, f"{place}{name}"
