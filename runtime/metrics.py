@@ -217,15 +217,15 @@ LOG_LINES_DROPPED = counter(
 )
 ADMIN_ACCEPT_FAILURES = counter(
     "sternpost_admin_accept_failures_total",
-    "Connections that the admin listener could not accept, by the name of the error (`EMFILE`), or `too_many` where "
-    "as many as it takes were open.",
+    "Connections that the admin listener could not accept, by the name of the error (`EMFILE`), or `too_many` if "
+    "as many as it accepts were open.",
     "error",
 )
 
 # Ingest
 INGEST_REQUESTS = counter(
     "sternpost_ingest_requests_total",
-    "Requests answered. `source` is `-` where no known write key came with it; `outcome` says why it was answered so.",
+    "Requests answered. `source` is `-` if no known write key came with it; `outcome` says why it was answered so.",
     "source",
     "outcome",
 )
@@ -240,10 +240,12 @@ INGEST_BODY_BYTES = histogram(
     bounds=(256, 512, 1024, 2048, 4096, 16_384, 65_536, 262_144, 1_048_576),
 )
 INGEST_IN_FLIGHT = gauge("sternpost_ingest_in_flight", "Bodies that wait for the brokers' acknowledgement.")
-INGEST_IN_FLIGHT_BYTES = gauge("sternpost_ingest_in_flight_bytes", "Their bytes.")
+INGEST_IN_FLIGHT_BYTES = gauge(
+    "sternpost_ingest_in_flight_bytes", "Bytes of the bodies that wait for the brokers' acknowledgement."
+)
 INGEST_PRODUCE_ERRORS = counter(
     "sternpost_ingest_produce_errors_total",
-    "Bodies that Kafka did not take, by librdkafka's name of the error, or `deadline` where no report came in time; "
+    "Bodies that Kafka did not take, by librdkafka's name of the error, or `deadline` if no report came in time; "
     "those of them that were acknowledged after all are counted again, as `late`.",
     "error",
 )
@@ -255,18 +257,18 @@ INGEST_SIGNATURE_FAILURES = counter(
 )
 INGEST_RELOADS = counter(
     "sternpost_ingest_reloads_total",
-    "Reloads of the sources: `ok`, or `failed` where the old ones stayed in force.",
+    "Reloads of the sources: `ok`, or `failed` if the old ones stayed in force.",
     "result",
 )
 INGEST_ACCEPT_BLOCKED = counter(
     "sternpost_ingest_accept_blocked_total",
-    "Looks, one a second in each worker, that found connections waiting and none accepted: `max_connections`, or "
-    "`open_files` where the limit of open files allows no more.",
+    "Checks, one a second in each worker, that found connections waiting and none accepted: `max_connections`, or "
+    "`open_files` if the limit of open files allows no more.",
     "reason",
 )
 INGEST_CERTIFICATE_EXPIRY = gauge(
     "sternpost_ingest_certificate_expiry_seconds",
-    "When the TLS certificate in use ends, in Unix time; only where the endpoint speaks TLS itself.",
+    "When the TLS certificate in use expires, in Unix time; only if the endpoint speaks TLS itself.",
 )
 
 # Processor
@@ -295,7 +297,7 @@ PROCESSOR_ABORTS = counter(
     "sternpost_processor_aborts_total", "Transactions aborted, by librdkafka's name of the cause.", "cause"
 )
 PROCESSOR_RESTARTS = counter(
-    "sternpost_processor_restarts_total", "Memberships that were given up and begun anew after an error."
+    "sternpost_processor_restarts_total", "Memberships that were given up and begun again after an error."
 )
 PROCESSOR_REBALANCES = counter(
     "sternpost_processor_rebalances_total",
@@ -307,7 +309,7 @@ PROCESSOR_LAG = gauge(
     "Raw records of a partition, up to its last stable offset, that are not processed yet.",
     "partition",
 )
-PROCESSOR_STATE_BYTES = gauge("sternpost_processor_state_bytes", "What the deduplication state takes up on disk.")
+PROCESSOR_STATE_BYTES = gauge("sternpost_processor_state_bytes", "Size of the deduplication state on disk.")
 PROCESSOR_EXPIRED = counter(
     "sternpost_processor_expired_total", "Raw records that the topic no longer held when they were to be processed."
 )

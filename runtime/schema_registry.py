@@ -233,7 +233,7 @@ class Registry:
         except ValueError:
             schema = None
         if not isinstance(schema, dict):
-            raise DependencyError(f"the schema {schema_id} of {failures.name(self._settings)} is no Avro record")
+            raise DependencyError(f"the schema {schema_id} of {failures.name(self._settings)} is not an Avro record")
         return schema
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:

@@ -250,8 +250,8 @@ _FINAL = (
     ("Failed to resolve|Name or service not known", "check the names in kafka.bootstrap_servers"),
     (
         "Invalid response size",
-        "what answers there is no Kafka broker, or wants TLS: check kafka.bootstrap_servers, and security.protocol in "
-        "kafka.properties",
+        "what answers there is not a Kafka broker, or wants TLS: check kafka.bootstrap_servers, and security.protocol "
+        "in kafka.properties",
     ),
 )
 """Patterns in librdkafka's text, and what to do; waiting helps with none of them."""

@@ -117,7 +117,7 @@ def _fault(name: str, value: str) -> str | None:
     if known is None:
         close = difflib.get_close_matches(name.lower(), table(), 1, 0.75)
         hint = JAVA_NAMES.get(name) or (f"did you mean {close[0]}?" if close else "take it out.")
-        return f"is no property of librdkafka; {hint}"
+        return f"is not a property of librdkafka; {hint}"
     if known.type == "see dedicated API":
         return "cannot be set by text; take it out."
     if (fixed := FIXED.get(canonical(name))) is not None:

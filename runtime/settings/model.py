@@ -103,7 +103,7 @@ class SchemaRegistrySettings(Section):
     """`user:password` for the registry, rather than those in its address."""
 
     ca_file: Path | None = Field(None, examples=["/etc/ssl/registry-ca.pem"])
-    """Certificate authority for the registry's TLS, where it is not one that the system trusts."""
+    """Certificate authority for the registry's TLS, if the system does not trust it already."""
 
     timeout_ms: Positive = 5_000
     """How long one request to the registry may take."""

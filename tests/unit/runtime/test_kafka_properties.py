@@ -27,7 +27,7 @@ def test_the_table_is_what_the_installed_librdkafka_says() -> None:
         ("transactional.id", "x", ["transactional.id", "processor.group_id"]),
         ("client.id", None, ["client.id", "must be text"]),
         ("client.id", ["a"], ["client.id", "must be text"]),
-        ("client.id", {"a": 1}, ["client.id.a", "no property"]),
+        ("client.id", {"a": 1}, ["client.id.a", "not a property"]),
         ("client.id", "\ud800", ["client.id", "character"]),
     ],
 )
