@@ -1,4 +1,4 @@
-"""Kafka and a schema registry on this machine, without Docker or a system Java: for `dev`, `demo` and the tests."""
+"""Kafka and a schema registry on this machine for `dev`, `demo` and tests. Needs neither Docker nor Java."""
 
 from sternpost.local.stack import LocalStack
 

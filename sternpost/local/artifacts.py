@@ -83,6 +83,7 @@ class Cache:
     """The verified artifacts in one folder. Several processes may use it at once."""
 
     def __init__(self, folder: Path | None = None) -> None:
+        """Use `folder`, by default `cache_dir()`."""
         self.folder = folder or cache_dir()
 
     def fetch(self, artifacts: Sequence[Artifact]) -> list[Path]:
@@ -119,7 +120,7 @@ class Cache:
     def locked(self) -> Iterator[None]:
         """Keep other processes from changing the cache. Raises DependencyError if the folder cannot be written."""
         try:
-            from filelock import FileLock
+            from filelock import FileLock  # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise missing_package(error) from error
         try:
@@ -151,8 +152,8 @@ class Cache:
 def repositories() -> list[str]:
     """Return the addresses of the Maven repositories: jgo's default one, and those of this machine's jgo settings."""
     try:
-        from jgo.config import GlobalSettings
-        from jgo.maven import MavenContext
+        from jgo.config import GlobalSettings  # noqa: PLC0415 (an extra)
+        from jgo.maven import MavenContext  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise missing_package(error) from error
     return list({**MavenContext().remote_repos, **GlobalSettings.load().repositories}.values())
@@ -171,7 +172,7 @@ class _Downloader:
 
     def __init__(self, folder: Path, artifacts: Sequence[Artifact], downloads: Downloads) -> None:
         try:
-            import pooch
+            import pooch  # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise missing_package(error) from error
         pooch.get_logger().setLevel(logging.CRITICAL)  # errors are raised, progress is shown by `downloads`

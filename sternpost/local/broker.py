@@ -1,4 +1,7 @@
-"""One Kafka broker in KRaft combined mode: broker and controller in one process."""
+"""One Kafka broker in KRaft combined mode: broker and controller in one process.
+
+https://kafka.apache.org/documentation/#kraft
+"""
 
 import base64
 import shutil
@@ -28,7 +31,7 @@ class Member:
 
 
 class Broker(Process):
-    """A broker as a process: `start`, `stop`, `kill`, `freeze`, `thaw`. Its data outlives each of them."""
+    """A broker process with `start`, `stop`, `kill`, `freeze` and `thaw`. Its data outlives each of them."""
 
     def __init__(
         self,
@@ -43,8 +46,11 @@ class Broker(Process):
         log: Path,
         properties: Mapping[str, str],
     ) -> None:
-        """`flags`: for the Java runtime. `checkpoint`: the first snapshot of a formatted storage, made where it is
-        missing. `folder`: for data and configuration. `properties`: override ours."""
+        """Describe the broker; `start` starts it.
+
+        `flags` are for the Java runtime. `checkpoint` is the first snapshot of a formatted storage, made if it is
+        missing. `folder` holds data and configuration. `properties` override those of `server_properties`.
+        """
         classpath = ":".join(map(str, jars))
         self.id = member.id
         self.address = f"{ports.HOST}:{member.port}"
@@ -59,7 +65,7 @@ class Broker(Process):
         super().__init__(f"Kafka broker {member.id}", [*command, "kafka.Kafka", str(self._configuration)], log)
 
     def start(self) -> None:
-        """Start it, on formatted storage; `wait_ready` says when it answers."""
+        """Format the storage if it is new, and start the broker. `wait_ready` waits until it answers."""
         (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
         text = "".join(f"{key}={value}\n" for key, value in self._properties.items())
         self._configuration.write_text(text, "utf-8")
@@ -67,8 +73,8 @@ class Broker(Process):
         super().start()
 
     def wait_ready(self) -> None:
-        """Return once it answers requests. Raises DependencyError where it does not come up."""
-        # A broker opens its port only when the controller has let it in.
+        """Return once the broker answers requests. Raises DependencyError if it does not start."""
+        # A broker opens its port only after the controller has registered it.
         self.wait_until(lambda: ports.answers(self._port), _START_TIMEOUT_S)
 
     def _format(self) -> None:
@@ -84,7 +90,7 @@ class Broker(Process):
         )
 
     def _make_checkpoint(self) -> None:
-        """Let Kafka format a folder, and keep the snapshot of its feature levels: it names no cluster and no node."""
+        """Let Kafka format a folder and keep the snapshot of feature levels, which names neither cluster nor node."""
         scratch = self._folder / "format"
         configuration = scratch / "server.properties"
         scratch.mkdir(parents=True)
@@ -102,7 +108,7 @@ class Broker(Process):
 
 
 def new_id() -> str:
-    """An id in Kafka's form: a random UUID in URL-safe base64, not beginning with `-`."""
+    """Return an id in Kafka's form: a random UUID in URL-safe base64 that does not begin with `-`."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not text.startswith("-"):
@@ -110,6 +116,7 @@ def new_id() -> str:
 
 
 def server_properties(member: Member, cluster: Sequence[Member], data: Path) -> dict[str, str]:
+    """Return the contents of server.properties: as in production if that can be, but quick to start."""
     replicas = min(3, len(cluster))
     in_sync = 2 if replicas == 3 else 1
     listeners = f"PLAINTEXT://{ports.HOST}:{member.port}"
@@ -122,7 +129,7 @@ def server_properties(member: Member, cluster: Sequence[Member], data: Path) -> 
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(data),
-        # A topic that is missing should be an error here as it is in production.
+        # A missing topic is an error here, as it is in production.
         "auto.create.topics.enable": "false",
         "default.replication.factor": str(replicas),
         "min.insync.replicas": str(in_sync),
@@ -131,11 +138,11 @@ def server_properties(member: Member, cluster: Sequence[Member], data: Path) -> 
         "transaction.state.log.min.isr": str(in_sync),
         "share.coordinator.state.topic.replication.factor": str(replicas),
         "share.coordinator.state.topic.min.isr": str(in_sync),
-        # Fifty partitions each, as by default, take seconds to make when they are first used.
+        # The default of 50 partitions takes seconds to create at the first use.
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.num.partitions": "4",
         "share.coordinator.state.topic.num.partitions": "1",
-        # Groups form at once, and a test may let a member's session end soon.
+        # Groups form at once, and tests may use short session timeouts.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
         "group.consumer.min.session.timeout.ms": "1000",

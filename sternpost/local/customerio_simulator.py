@@ -1,4 +1,7 @@
-"""Acts as Customer.io: signs payloads, posts them one after the other, and keeps its rules for retries."""
+"""A simulated Customer.io: it signs payloads, posts them in order, and follows Customer.io's rules for retries.
+
+https://docs.customer.io/integrations/api/webhooks
+"""
 
 import http.client
 import time
@@ -11,7 +14,7 @@ from sternpost.operations import signed_webhook
 from sternpost.operations.signed_webhook import TIMEOUT_S
 
 STALLING = frozenset({400, 401, 402, 403, 404, 405, 410, 429, 500, 502, 521})
-"""After one of these, or a connection that breaks, Customer.io waits an hour before it tries again."""
+"""Statuses after which Customer.io waits an hour before the next try, as after a broken connection."""
 STALL_S = 3_600.0
 GIVE_UP_S = 7 * 86_400.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 600.0
@@ -19,35 +22,35 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 600.0
 
 @dataclass
 class Report:
-    """What came of a feed."""
+    """The results of a feed."""
 
     sent: int = 0
-    """Payloads handed in."""
+    """Payloads to send."""
     acknowledged: int = 0
     given_up: int = 0
     tries: int = 0
     stalls: int = 0
-    """How often the feed had to wait the hour."""
+    """How often the feed had to wait an hour."""
     answers: Counter[str] = field(default_factory=Counter)
-    """By status, or by `timeout` or `connection` where there was none."""
+    """Answers by status; `timeout` and `connection` count tries without an answer."""
     latencies_ms: list[float] = field(default_factory=list)
-    """Of the acknowledged tries."""
+    """Latencies of the acknowledged tries."""
 
     def add(self, other: "Report") -> None:
-        """Takes another feed's figures in."""
+        """Add the figures of another feed."""
         for name in ("sent", "acknowledged", "given_up", "tries", "stalls"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.answers += other.answers
         self.latencies_ms += other.latencies_ms
 
     def percentile_ms(self, share: float) -> float | None:
-        """The latency that this share of the acknowledged tries stayed under."""
+        """Return the latency in ms that a share (0 to 1) of the acknowledged tries stayed under; None without any."""
         ordered = sorted(self.latencies_ms)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
 
 class WebhookFeed:
-    """One reporting webhook: its events go out in order, each waiting for those before it."""
+    """One reporting webhook: it sends events in order, each after the one before it has been acknowledged."""
 
     def __init__(
         self,
@@ -59,7 +62,10 @@ class WebhookFeed:
         give_up_s: float = GIVE_UP_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`url` is the endpoint, without the write key; `stall_s` and `give_up_s` shorten Customer.io's patience."""
+        """Prepare a feed to `url`, the endpoint without the write key.
+
+        `stall_s` and `give_up_s` replace Customer.io's waiting times. Raises ValueError if `url` is not HTTP or HTTPS.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not an http:// or https:// address: {url!r}")
@@ -71,11 +77,11 @@ class WebhookFeed:
         self.report = Report()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._connection.close()
 
     def send_all(self, bodies: Iterable[bytes], interval_s: float = 0.0) -> Report:
-        """Sends each body until it is acknowledged or given up, starting no two within `interval_s`."""
+        """Send each body until it is acknowledged or given up. Start at most one per `interval_s` seconds."""
         due = time.monotonic()
         for body in bodies:
             if interval_s:
@@ -86,7 +92,7 @@ class WebhookFeed:
         return self.report
 
     def send(self, body: bytes) -> bool:
-        """Sends one body by Customer.io's rules; whether it was acknowledged before patience ran out."""
+        """Send one body by Customer.io's rules. Return whether it was acknowledged before it was given up."""
         report, pause, waited = self.report, FIRST_PAUSE_S, 0.0
         report.sent += 1
         while True:

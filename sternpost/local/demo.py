@@ -1,7 +1,7 @@
-"""The whole pipeline on this machine, checked: webhooks of every kind in, and what came out counted.
+"""The demo: send webhooks of every kind through the pipeline, and count what comes out.
 
-What comes out is read as anyone else would read it: by confluent_kafka's own Avro deserialiser, from the registry's
-schema, with read_committed.
+The events are read as any sink reads them: with read_committed, the registry's schema and confluent_kafka's own Avro
+deserializer.
 """
 
 import secrets
@@ -11,42 +11,48 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 
 from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
+from schemas.record_headers import ERROR_CODE
+from schemas.track_event import track_json
 from sternpost.local import samples
 from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.operations.status import service
+from sternpost.operations.status.consumer_group import processor_offsets
 
 BROKEN = b'{"metric":"opened","event_id":"01HDBROKEN","object_type":"email","timestamp":17000'
-"""A body that was cut off."""
+"""A truncated body."""
 
 SETTLE_S = 60.0
 
 
 @dataclass
 class Outcome:
-    """What was sent, and what came of it."""
+    """What was sent and what came out."""
 
     sent: Counter[str] = field(default_factory=Counter)
-    """Webhooks by channel; the broken one and the forged one are channels of their own."""
+    """Webhooks by channel; the truncated and the forged one count as channels of their own."""
     acknowledged: Counter[str] = field(default_factory=Counter)
     emitted: Counter[str] = field(default_factory=Counter)
     """Events in the output topic by channel."""
     deduplicated: int = 0
     """Raw records that were duplicates."""
     dead_lettered: Counter[str] = field(default_factory=Counter)
-    """By error code."""
+    """Dead letters by error code."""
     refused: int = 0
     """Webhooks with a forged signature that got 401."""
     raw: int = 0
     """Records in the raw topic."""
     events: list[dict[str, Any]] = field(default_factory=list)
-    """Decoded, in RudderStack's JSON form."""
+    """The events, decoded, in RudderStack's JSON form."""
 
     def counts(self) -> dict[str, int]:
-        """The figures that `EXPECTED` is about."""
+        """Return the figures that `EXPECTED` lists."""
         return {
             "sent": self.sent.total(),
             "acknowledged": self.acknowledged.total(),
@@ -58,20 +64,20 @@ class Outcome:
         }
 
     def wrong(self) -> list[str]:
-        """What is not as it must be, in words; empty where all is right."""
+        """Return what differs from the expectation, in words; empty if nothing does."""
         found = [
-            f"{name} is {actual}, and must be {EXPECTED[name]}"
+            f"{name} is {actual}, but should be {EXPECTED[name]}"
             for name, actual in self.counts().items()
             if actual != EXPECTED[name]
         ]
         if self.dead_lettered != Counter({"malformed_json": 1}):
-            found.append(f"dead letters are {dict(self.dead_lettered)}, and must be one malformed_json")
+            found.append(f"dead letters are {dict(self.dead_lettered)}, but should be one malformed_json")
         for channel, metrics in samples.KINDS.items():
             if self.emitted[channel] != len(metrics):
-                found.append(f"{self.emitted[channel]} {channel} events came out, and must be {len(metrics)}")
+                found.append(f"{self.emitted[channel]} {channel} events came out, but there should be {len(metrics)}")
         wanted = {payload["event_id"] for payload in samples.one_of_each()}
         if {event["messageId"] for event in self.events} != wanted:
-            found.append("the events' ids are not those that were sent")
+            found.append("the ids of the events differ from those that were sent")
         if any(event["event"] == "Unknown Event" for event in self.events):
             found.append("an event has no name")
         return found
@@ -90,16 +96,16 @@ EXPECTED = {
 
 
 def sources() -> list[dict[str, Any]]:
-    """One source with keys of its own, as the settings have it."""
+    """Return the setting `sources` with one source that has random keys."""
     key = secrets.token_hex
     return [{"name": "demo", "write_keys": [key(16)], "signing_keys": [key(16)]}]
 
 
 def run(settings: Settings, url: str) -> Outcome:
-    """Sends the webhooks to the running services and reads what came out of their topics, which must be new.
+    """Send the webhooks to the running services and read the results from their topics, which must be new.
 
-    `settings` are those of the services, with the source to send as. Raises DependencyError where the processor does
-    not get through within a minute.
+    `settings` are those of the services; their first source is the sender. Raises DependencyError if the processor
+    does not catch up within a minute.
     """
     source = settings.sources[0]
     write_key, signing_key = source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value()
@@ -127,9 +133,7 @@ def run(settings: Settings, url: str) -> Outcome:
 
 
 def _await_processor(settings: Settings) -> None:
-    """Waits until the group has committed the end of every raw partition, and what it wrote can be read."""
-    from sternpost.operations.status.consumer_group import processor_offsets
-
+    """Wait until the group has committed the end of every raw partition and its transactions can be read."""
     topics = settings.topics
     ends = {span.partition: span.end for span in range_consumer.readable_ranges(settings, topics.raw)}
     deadline = time.monotonic() + SETTLE_S
@@ -137,30 +141,23 @@ def _await_processor(settings: Settings) -> None:
     while time.monotonic() < deadline:
         committed = processor_offsets(settings, sorted(ends))
         behind = {partition: end for partition, end in ends.items() if end > committed.get(partition, 0)}
-        # The group's offsets are there a moment before the last transaction's end is in every partition.
+        # The offsets are committed a moment before the transaction's end marker is in every partition.
         if not behind and all(_is_settled(settings, topic) for topic in (topics.events, topics.dead_letters)):
             return
         time.sleep(0.05)
     raise DependencyError(
-        f"the processor did not get through {topics.raw} within {SETTLE_S:.0f} s (partitions {sorted(behind)} are "
-        "behind); look at its log"
+        f"the processor did not catch up on {topics.raw} within {SETTLE_S:.0f} s (partitions {sorted(behind)} are "
+        "behind); see its log"
     )
 
 
 def _is_settled(settings: Settings, topic: str) -> bool:
-    """Whether no transaction is open in the topic."""
+    """Return whether no transaction is open in the topic."""
     ends = dict.fromkeys(range_consumer.topic_partitions(settings, topic), range_consumer.FROM_END)
     return range_consumer.offsets(settings, topic, ends) == range_consumer.offsets(settings, topic, ends, stable=False)
 
 
 def _read(settings: Settings, outcome: Outcome) -> None:
-    from confluent_kafka.schema_registry import SchemaRegistryClient
-    from confluent_kafka.schema_registry.avro import AvroDeserializer
-    from confluent_kafka.serialization import MessageField, SerializationContext
-
-    from schemas.record_headers import ERROR_CODE
-    from schemas.track_event import track_json
-
     topics = settings.topics
     deserialize = AvroDeserializer(SchemaRegistryClient({"url": settings.schema_registry.url}))
     context = SerializationContext(topics.events, MessageField.VALUE)

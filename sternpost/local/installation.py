@@ -1,9 +1,9 @@
-"""What the local stack runs: jars and programs from the cache, prepared once so that later starts are quick.
+"""The programs of the local stack: jars from the cache, prepared once so that later starts are quick.
 
-Preparing is one run of each server, at whose end the Java runtime writes down the classes it loaded and linked (an
-"AOT cache", JEP 514); later starts take it from there, in half the time and half the processor. A cache that does not
-fit (another runtime, another path) is ignored by the runtime, which then starts as it would without one. The same run
-leaves the first snapshot of a formatted storage, which would cost a Java start for every new broker.
+To prepare them, each server runs once. At its end the Java runtime writes an AOT cache of the classes it has loaded and
+linked (https://openjdk.org/jeps/514), with which later starts take half the time and half the CPU. The runtime ignores
+a cache that does not fit (another runtime, another path) and starts as without one. The same run leaves the first
+snapshot of a formatted storage, which would otherwise cost a Java start for every new broker.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Installation:
-    """Ready to run."""
+    """Programs that are ready to run."""
 
     jars: Sequence[Path]
-    """Kafka's, in classpath order."""
+    """Kafka's jars in classpath order."""
 
     checkpoint: Path
-    """The first snapshot of a formatted storage: feature levels, no cluster's or node's name."""
+    """The first snapshot of a formatted storage. It holds feature levels, and names neither cluster nor node."""
 
     kafka_flags: Sequence[str]
     registry_program: Path | None
@@ -42,7 +42,7 @@ class Installation:
     def broker(
         self, member: Member, cluster: Sequence[Member], cluster_id: str, folder: Path, properties: dict[str, str]
     ) -> Broker:
-        """A broker with its data in `folder`/kafka-N."""
+        """Return a broker with its data in `folder`/kafka-N."""
         return Broker(
             member,
             cluster,
@@ -56,7 +56,7 @@ class Installation:
         )
 
     def registry(self, port: int, folder: Path) -> ApicurioRegistry:
-        """A registry with its data in `folder`/registry."""
+        """Return a registry with its data in `folder`/registry. Raises LookupError if none is installed."""
         if self.registry_program is None:
             raise LookupError("installed without a registry")
         return ApicurioRegistry(
@@ -70,7 +70,7 @@ class Installation:
 
 
 def install(cache: Cache, *, registry: bool) -> Installation:
-    """Fetch, unpack and prepare what is not there yet. Raises DependencyError."""
+    """Fetch, unpack and prepare what is missing. Raises DependencyError."""
     artifacts = pinned()
     kafka = [artifact for artifact in artifacts if artifact.component == "kafka"]
     [distribution] = [artifact for artifact in artifacts if artifact.component == "registry"]
@@ -87,15 +87,15 @@ def install(cache: Cache, *, registry: bool) -> Installation:
 
     if not ready():
         with cache.locked(), cache.staging() as staging:
-            if not ready():  # another process may have been at it
-                recording = Installation(
+            if not ready():  # another process may have prepared them
+                training = Installation(
                     jars=fetched[: len(kafka)],
                     checkpoint=checkpoint,
                     kafka_flags=_record(kafka_aot, staging),
                     registry_program=program,
                     registry_flags=_record(registry_aot, staging),
                 )
-                _prepare(recording, staging)
+                _prepare(training, staging)
                 for aot in filter(None, (kafka_aot, registry_aot)):
                     if (staging / aot.name).exists():
                         (staging / aot.name).replace(aot)
@@ -111,8 +111,8 @@ def _record(aot: Path | None, staging: Path) -> list[str]:
 
 
 def _prepare(installation: Installation, folder: Path) -> None:
-    """Run each server whose record is missing, up to the point where it answers, and end it in good order."""
-    log.info("preparing Kafka and the registry for quick starts, once, about 20 s")
+    """Run each server whose AOT cache is missing until it answers, then stop it gracefully."""
+    log.info("preparing Kafka and the registry for quick starts (once, about 20 s)")
     member = Member(1, ports.choose(0, "a broker", ""), ports.choose(0, "a controller", ""))
     servers: list[Broker | ApicurioRegistry] = []
     if installation.kafka_flags or not installation.checkpoint.exists():
@@ -134,6 +134,6 @@ def _prepare(installation: Installation, folder: Path) -> None:
 
 
 def _key(artifacts: Sequence[Artifact]) -> str:
-    """Changes with whatever a record depends on."""
+    """Return a key that changes with everything an AOT cache depends on."""
     text = "\n".join([java_version(), platform.machine(), *(artifact.sha256 for artifact in artifacts)])
     return f"{artifacts[0].version}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

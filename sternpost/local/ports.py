@@ -1,4 +1,4 @@
-"""Ports for the local stack: free ones, or a check that the given ones are."""
+"""Ports for the local stack: find free ones, or check that the given ones are free."""
 
 import contextlib
 import random
@@ -8,30 +8,30 @@ from runtime.errors import ConfigurationError
 
 HOST = "127.0.0.1"
 
-# Below the range that systems hand out for outgoing connections (32768 and up on Linux), so that no connection of
-# another program takes a port between our look and the server's start.
+# Below the range for outgoing connections (32768 and up on Linux), so that no other program's connection takes a port
+# between this check and the start of the server.
 _RANGE = range(15_000, 32_000)
 
 
 def choose(wanted: int, what: str, option: str) -> int:
-    """`wanted`, or a free port where that is 0. Raises ConfigurationError where `wanted` is taken."""
+    """Return `wanted`, or a free port if that is 0. Raises ConfigurationError if `wanted` is in use."""
     if wanted:
         with contextlib.suppress(OSError):
             _try(wanted)
             return wanted
         raise ConfigurationError(
-            f"port {wanted} on {HOST}, wanted for {what}, is in use: end what listens there, "
-            f"or give another with {option} (0 takes a free one)"
+            f"port {wanted} on {HOST}, wanted for {what}, is in use: stop the program that listens there, "
+            f"or choose another port with {option} (0 takes a free one)"
         )
     for port in random.sample(_RANGE, 200):
         with contextlib.suppress(OSError):
             _try(port)
             return port
-    raise ConfigurationError(f"no free port was found on {HOST} for {what}: give one with {option}")
+    raise ConfigurationError(f"there is no free port on {HOST} for {what}: choose one with {option}")
 
 
 def answers(port: int) -> bool:
-    """Whether something listens there."""
+    """Return whether something listens on the port."""
     try:
         with socket.create_connection((HOST, port), timeout=1):
             return True

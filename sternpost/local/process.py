@@ -1,4 +1,4 @@
-"""A program that runs beside us, and dies with us: started, stopped in good order or killed, frozen and thawed."""
+"""A child process that dies with this one, and that tests can kill, freeze and thaw."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ _LAUNCHER = Path(__file__).with_name("launcher.py")
 _POLL_S = 0.02
 _WATCH_S = 0.25
 
-# The kernel's notice of a parent's death is about the *thread* that started the child. So one thread, which lives as
-# long as the interpreter, starts them all: a child started from a short-lived thread would be killed with it.
+# Linux sends the parent-death signal when the *thread* that started the child ends. So one thread, which lives as long
+# as the interpreter, starts all children: a child of a short-lived thread would be killed with it.
 _spawner = ThreadPoolExecutor(1, thread_name_prefix="sternpost-spawner")
 
 
 class Process:
-    """One child process and its log file. Not thread-safe; `kill`, `freeze` and `thaw` are for tests of failures."""
+    """A child process and its log file. Not thread-safe."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Process:
         cwd: Path | None = None,
         orphan_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
+        """Describe the process; `start` starts it. It gets `orphan_signal` if this process dies."""
         self.name = name
         self.log = log
         self._command = [str(part) for part in command]
@@ -46,16 +47,16 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Of the running process; None where there is none."""
+        """The id of the running process; None if it is not running."""
         return self._popen.pid if self._popen and self._popen.poll() is None else None
 
     @property
     def exit_code(self) -> int | None:
-        """Of the last run, negative where a signal ended it; None while it runs or where it was never started."""
+        """The exit code of the last run, negative if a signal ended it; None while it runs or if it never ran."""
         return self._popen.poll() if self._popen else None
 
     def start(self) -> None:
-        """Start it, in a session of its own, so that Ctrl-C reaches us alone and we stop things in order."""
+        """Start the process in its own session, so that Ctrl-C reaches only us and we stop processes in order."""
         if self.pid is not None:
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -74,20 +75,23 @@ class Process:
             ).result()
 
     def terminate(self) -> None:
-        """SIGTERM, without waiting."""
+        """Send SIGTERM, and do not wait."""
         if self._popen is not None:
             self._popen.terminate()
-            self.thaw()  # a frozen process would not see it
+            self.thaw()  # a frozen process does not see SIGTERM
 
     def stop(self, timeout_s: float = 20) -> None:
-        """SIGTERM, and SIGKILL to it and its children where it has not ended within `timeout_s` seconds."""
+        """Send SIGTERM; if the process has not ended after `timeout_s` seconds, kill it and its children."""
         if self.pid is not None:
             self.terminate()
         self.await_end(timeout_s)
 
     def await_end(self, timeout_s: float) -> None:
-        """What `stop` does after the SIGTERM. A second SIGTERM could hit a Python program in its last moments, when
-        its handler is no longer there, and turn an orderly end into another exit code."""
+        """Wait after `terminate`; if the process has not ended after `timeout_s` seconds, kill it and its children.
+
+        Call this instead of `stop` after `terminate`: a second SIGTERM could reach a Python program that has removed
+        its handler already, and change the exit code of a graceful shutdown.
+        """
         if self._popen is not None:
             try:
                 self._popen.wait(timeout_s)
@@ -95,24 +99,24 @@ class Process:
                 self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to it and its children, and wait until it is gone."""
+        """Send SIGKILL to the process and its children, and wait until it has ended."""
         if self._popen is not None and self._popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait()
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """Send SIGSTOP: connections stay open, but nothing answers."""
         if self._popen is not None:
             self._popen.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT, after `freeze`."""
+        """Send SIGCONT, which undoes `freeze`."""
         if self._popen is not None:
             self._popen.send_signal(signal.SIGCONT)
 
     def output(self) -> str:
-        """What it has written since it was last started."""
+        """Return what the process has written since its last start."""
         try:
             with self.log.open("rb") as log:
                 log.seek(self._log_start)
@@ -121,9 +125,9 @@ class Process:
             return ""
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float, reason: Callable[[], str] = str) -> None:
-        """Return once `ready()`; raise DependencyError, with the end of its log, where it ends or time runs out.
+        """Return once `ready()` is true. `reason` says why it is not yet.
 
-        `reason` says why it is not ready yet.
+        Raises DependencyError, with the end of the log, if the process ends or `timeout_s` seconds pass.
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
@@ -135,19 +139,19 @@ class Process:
             time.sleep(_POLL_S)
 
     def failure(self, what: str) -> DependencyError:
-        """An error that says what happened to this process, with the end of its log."""
+        """Return an error that says what happened to this process and quotes the end of its log."""
         output = self.output()
         hint = ""
         if "Address already in use" in output or "BindException" in output:
-            hint = "\nOne of its ports is in use: give another, or 0 for a free one"
+            hint = "\nOne of its ports is in use: choose another, or 0 for a free one"
         elif "insufficient memory" in output or "OutOfMemoryError" in output or "Could not reserve" in output:
-            hint = "\nThe machine has too little memory for it: end other programs and try again"
+            hint = "\nThe machine has too little free memory: stop other programs and try again"
         last = "\n".join(f"  | {line}" for line in output.splitlines()[-15:]) or "  | (nothing was written)"
         return DependencyError(f"{self.name} {what}{hint}\nThe end of its log, {self.log}:\n{last}")
 
 
 def watch(processes: Sequence[Process]) -> NoReturn:
-    """Wait for ever. Raises DependencyError, with the end of its log, when one of the processes ends."""
+    """Wait until one of the processes ends, and raise DependencyError with the end of its log."""
     while True:
         for process in processes:
             if process.pid is None:

@@ -1,4 +1,7 @@
-"""Apicurio Registry, whose `/apis/ccompat/v7` speaks the Confluent schema registry's API."""
+"""Apicurio Registry, which offers the API of Confluent's schema registry under `/apis/ccompat/v7`.
+
+https://www.apicur.io/registry/docs/
+"""
 
 import http.client
 from collections.abc import Sequence
@@ -14,19 +17,23 @@ _API = "/apis/ccompat/v7"
 
 
 class ApicurioRegistry(Process):
-    """The registry as a process: `start`, `stop`, `kill`, `freeze`, `thaw`. Its data outlives each of them."""
+    """A registry process with `start`, `stop`, `kill`, `freeze` and `thaw`. Its data outlives each of them."""
 
     def __init__(
         self, port: int, management_port: int, *, program: Path, flags: Sequence[str], folder: Path, log: Path
     ) -> None:
-        """`program`: the unpacked distribution. `flags`: for the Java runtime. `folder`: for the H2 database."""
+        """Describe the registry; `start` starts it.
+
+        `program` is the folder of the unpacked distribution, `folder` that of the H2 database. `flags` are for the Java
+        runtime.
+        """
         self.url = f"http://{ports.HOST}:{port}{_API}"
         self._port = port
         self._folder = folder
         settings = {
             "quarkus.http.host": ports.HOST,
             "quarkus.http.port": port,
-            # It listens on a second port, for health and metrics, which must be free as well.
+            # A second port, for health and metrics, must be free as well.
             "quarkus.management.host": ports.HOST,
             "quarkus.management.port": management_port,
             "apicurio.datasource.url": f"jdbc:h2:file:{folder / 'registry'}",
@@ -38,21 +45,21 @@ class ApicurioRegistry(Process):
             "quarkus.http.access-log.enabled": "false",
         }
         command = [
-            # It answers a few requests and ends: the quick compiler alone starts it sooner.
+            # It answers few requests, so it starts sooner with the quick compiler alone.
             *java(folder / "tmp", _HEAP_MB, ["-XX:TieredStopAtLevel=1", *flags]),
             *(f"-D{key}={value}" for key, value in settings.items()),
             "-jar",
             str(program / "quarkus-run.jar"),
         ]
-        super().__init__("Apicurio ApicurioRegistry", command, log, cwd=folder)
+        super().__init__("Apicurio Registry", command, log, cwd=folder)
 
     def start(self) -> None:
-        """Start it; `wait_ready` says when it answers."""
+        """Start the registry. `wait_ready` waits until it answers."""
         (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
         super().start()
 
     def wait_ready(self) -> None:
-        """Return once it answers requests. Raises DependencyError where it does not come up."""
+        """Return once the registry answers requests. Raises DependencyError if it does not start."""
         self.wait_until(self._answers, _START_TIMEOUT_S)
 
     def _answers(self) -> bool:

@@ -1,4 +1,4 @@
-"""Sample webhooks, as Customer.io sends them: one of every kind, and any number for load."""
+"""Sample webhooks as Customer.io sends them: one of every kind, or any number for load."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "slack": ("drafted", "attempted", "sent", "clicked", "failed", "undeliverable"),
     "webhook": ("drafted", "attempted", "sent", "clicked", "failed", "undeliverable"),
 }
-"""What Customer.io's description of reporting webhooks lists: object type → metrics."""
+"""The metrics of each object type: https://docs.customer.io/integrations/api/webhooks."""
 
 PAIRS = [(object_type, metric) for object_type, metrics in KINDS.items() for metric in metrics]
 
@@ -34,15 +34,15 @@ FAILURES = {"attempted", "bounced", "dropped", "failed", "undeliverable"}
 
 
 def one_of_each(run: str = "", people: int = 7, since: int = 1_700_000_000) -> Iterator[dict[str, Any]]:
-    """A payload for each pair of object type and metric, in a fixed order; `run` makes their event ids unique."""
+    """Yield a payload for each pair of object type and metric, in a fixed order. `run` makes the event ids unique."""
     for index in range(len(PAIRS)):
         yield payload(index, run, people, since)
 
 
 def payload(index: int, run: str = "", people: int = 1_000, since: int = 1_700_000_000) -> dict[str, Any]:
-    """The index-th payload: the same for the same arguments, with kinds in turn and people in turn.
+    """Return the index-th payload. It is the same for the same arguments; kinds and people take turns.
 
-    `since` is the Unix time in seconds of the first; ten happen in each second.
+    The first event happens at `since` (Unix time in seconds), and ten happen in each second.
     """
     object_type, metric = PAIRS[index % len(PAIRS)]
     person = index % people
@@ -75,7 +75,7 @@ def payload(index: int, run: str = "", people: int = 1_000, since: int = 1_700_0
 
 
 def _origin(index: int) -> dict[str, Any]:
-    """What sent the message: a campaign, a newsletter, a broadcast or a transactional message, in turn."""
+    """Return the ids of what sent the message: campaign, newsletter, broadcast and transactional message take turns."""
     delivery = {"delivery_id": f"RPILAgUBcRhIBqSfeiIw{index:08d}"}
     return (
         delivery
@@ -89,7 +89,7 @@ def _origin(index: int) -> dict[str, Any]:
 
 
 def _details(object_type: str, metric: str, data: dict[str, Any]) -> dict[str, Any]:
-    """What a metric adds."""
+    """Return the fields that a metric adds."""
     per_device = object_type == "push" and metric in ("bounced", "dropped")
     if per_device:
         return {"recipients": [device | {"failure_message": "NotRegistered"} for device in data["recipients"]]}

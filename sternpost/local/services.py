@@ -1,7 +1,7 @@
-"""The whole of Sternpost on this machine: Kafka and the registry, topics and schema, ingest and the processor.
+"""The whole pipeline on this machine: Kafka and the registry, topics and schema, ingest and the processor.
 
-Both services run as they do in production, as `sternpost ingest` and `sternpost process`, with their settings in the
-environment; their logs are files.
+Both services run as in production, as `sternpost ingest` and `sternpost process`. Their settings are in the
+environment, and their logs are files.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+import orjson
 import structlog
 from pydantic import BaseModel, SecretStr
 
@@ -25,6 +26,7 @@ from runtime.settings.model import PREFIX, Settings
 from sternpost.local import ports
 from sternpost.local.process import Process
 from sternpost.local.stack import LocalStack
+from sternpost.operations import schema, topics
 from sternpost.operations.status import service
 
 _READY_TIMEOUT_S = 60
@@ -34,37 +36,38 @@ log = structlog.get_logger()
 
 
 class Services:
-    """Ingest and the processor as child processes, on a cluster that runs."""
+    """Ingest and the processor as child processes, on a running cluster."""
 
     def __init__(self, settings: Settings, logs: Path) -> None:
-        """`settings` as the services shall have them, every port a certain one. `logs`: a folder for their output."""
+        """Describe the services; `start` starts them.
+
+        `settings` are those of the services, in which no port may be 0. `logs` is the folder for their output.
+        """
         self.settings = settings
         self.stack: LocalStack | None = None
-        """The cluster, where it was started with the services."""
+        """The cluster, if it was started with the services."""
         self.logs = logs
         self.source_made_up: str | None = None
-        """The sources as JSON, with their keys, where none was configured and one was made up."""
+        """The sources as JSON, with their keys, if none was configured and one was made up."""
         environment = environment_for(settings)
         self._ingest = _service("ingest", environment, logs)
         self._processor = _service("process", environment, logs)
 
     @property
     def url(self) -> str:
-        """Where Customer.io would send to; it adds `?writeKey=…`."""
+        """The address of the webhook endpoint, without `?writeKey=…`."""
         return f"http://{_reachable(self.settings.ingest.host)}:{self.settings.ingest.port}/v1/webhook"
 
     @property
     def processes(self) -> list[Process]:
-        """All that was started, Kafka and the registry included."""
+        """All child processes, including Kafka and the registry."""
         return [*(self.stack.processes if self.stack else []), self._ingest, self._processor]
 
     def start(self) -> None:
         """Create the topics, register the schema, start both services, and return once they are ready.
 
-        Raises DependencyError or CheckFailed, with nothing left running.
+        Raises DependencyError or CheckFailedError, and leaves nothing running.
         """
-        from sternpost.operations import schema, topics
-
         topics.create(self.settings)
         schema.register(self.settings)
         try:
@@ -77,7 +80,7 @@ class Services:
             raise
 
     def stop(self) -> None:
-        """Let both finish what they have accepted. May be called twice."""
+        """Stop both services gracefully. May be called twice."""
         for process in (self._ingest, self._processor):
             process.terminate()
         for process in (self._ingest, self._processor):
@@ -102,11 +105,11 @@ def running(
     registry_port: int = 0,
     free_ports: bool = True,
 ) -> Iterator[Services]:
-    """All of it, ready to use, for as long as the block lasts; SIGTERM, SIGHUP and Ctrl-C end the block.
+    """Run the pipeline while the block lasts. SIGTERM, SIGHUP and Ctrl-C end the block.
 
-    `own_cluster`: use the Kafka and the registry that `settings` name, and start none. `data_dir`: keep the data there;
-    without it, it is thrown away. `free_ports`: give the services free ports instead of those in `settings`. Without
-    sources in `settings`, one is made up, with random keys. `Services.settings` are those in force.
+    With `own_cluster`, use the Kafka and the registry that `settings` name instead of starting them. `data_dir` keeps
+    the data; without it, the data is removed. With `free_ports`, the services get free ports instead of those in
+    `settings`. If `settings` have no sources, one is made up with random keys. `Services.settings` are those in force.
     """
     made_up = not settings.sources
     settings = _with_ports_and_source(settings, free_ports=free_ports)
@@ -130,9 +133,9 @@ def running(
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit, as Ctrl-C raises KeyboardInterrupt, so that blocks end in good order."""
+    """Let SIGTERM and SIGHUP raise SystemExit, as Ctrl-C raises KeyboardInterrupt, so that `with` blocks clean up."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only there can signals be handled
+        yield  # signals can only be handled in the main thread
         return
 
     def end(number: int, _: FrameType | None) -> None:
@@ -147,7 +150,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def require_own_registry(*, kafka_given: bool, registry_given: bool) -> None:
-    """Raises ConfigurationError where the settings name a Kafka to use, but no registry."""
+    """Raise ConfigurationError if the settings name a Kafka cluster to use, but no registry."""
     if kafka_given and not registry_given:
         raise ConfigurationError(
             "kafka.bootstrap_servers names a cluster, so neither Kafka nor a schema registry is started here: "
@@ -156,7 +159,7 @@ def require_own_registry(*, kafka_given: bool, registry_given: bool) -> None:
 
 
 def environment_for(settings: Settings) -> dict[str, str]:
-    """Our environment with every setting as `settings` has it, secrets in clear: for child processes only."""
+    """Return our environment with all of `settings`, for child processes only: secrets are not masked."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     ours: dict[str, str] = {}
     for section, value in _revealed(settings).items():
@@ -168,7 +171,7 @@ def environment_for(settings: Settings) -> dict[str, str]:
 
 
 def _with_ports_and_source(settings: Settings, *, free_ports: bool) -> Settings:
-    """Certain ports that nothing listens on, and a source. Raises ConfigurationError where a port is in use."""
+    """Return settings with free ports and a source. Raises ConfigurationError if a wanted port is in use."""
 
     def port(wanted: int, what: str, setting: str) -> int:
         return ports.choose(0 if free_ports else wanted, what, f"--set {setting}=…")
@@ -177,7 +180,7 @@ def _with_ports_and_source(settings: Settings, *, free_ports: bool) -> Settings:
         "ingest": {
             "port": port(settings.ingest.port, "ingest", "ingest.port"),
             "admin_port": port(settings.ingest.admin_port, "ingest's admin listener", "ingest.admin_port"),
-            "drain_delay_ms": 0,  # no load balancer needs to notice
+            "drain_delay_ms": 0,  # there is no load balancer that must notice
         },
         "processor": {
             "admin_port": port(settings.processor.admin_port, "the processor's admin listener", "processor.admin_port"),
@@ -219,7 +222,7 @@ def _service(command: str, environment: Mapping[str, str], logs: Path) -> Proces
         [sys.executable, "-c", "from sternpost.cli.main import main; main()", command],
         logs / f"{command}.log",
         env=environment,
-        orphan_signal=signal.SIGTERM,  # it ends its own workers, and kills them where they take too long
+        orphan_signal=signal.SIGTERM,  # it ends its own workers, and kills them if they take too long
     )
 
 
@@ -240,7 +243,7 @@ def _reachable(host: str) -> str:
 
 
 def _revealed(value: Any) -> Any:
-    """As JSON would have it, secrets in clear."""
+    """Return a value as JSON has it, with secrets in clear."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, BaseModel):
@@ -253,6 +256,4 @@ def _revealed(value: Any) -> Any:
 
 
 def _json(value: object) -> str:
-    import orjson
-
     return orjson.dumps(value).decode()

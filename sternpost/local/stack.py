@@ -1,4 +1,4 @@
-"""Kafka and a schema registry on this machine, for as long as a `with` block lasts."""
+"""Kafka and a schema registry on this machine, while a `with` block lasts."""
 
 import contextlib
 import fcntl
@@ -28,9 +28,8 @@ _YOUNG_S = 60
 class LocalStack:
     """Apache Kafka (KRaft) and Apicurio Registry as child processes, from pinned artifacts.
 
-    The children end with this process, however it ends. With a `data_dir` the data stays there and is found again by
-    the next stack; without one it is in a temporary folder that is removed at the end (except its logs, where the
-    block failed).
+    The children end with this process, however it ends. With a `data_dir` the data stays there for the next stack;
+    without one it is in a temporary folder that is removed at the end (except its logs if the block failed).
 
     with LocalStack() as stack:
         stack.bootstrap_servers, stack.registry_url
@@ -50,8 +49,11 @@ class LocalStack:
         broker_properties: Mapping[str, str] | None = None,
         cache: Cache | None = None,
     ) -> None:
-        """`kafka_port`: of the first broker, the others take those that follow; 0 takes free ones.
-        `broker_properties`: override those of the brokers' server.properties."""
+        """Describe the stack; `start` starts it.
+
+        `kafka_port` is the port of the first broker, and the others take the following ones; 0 takes free ports.
+        `broker_properties` override those in server.properties. Raises ConfigurationError if `brokers` is below 1.
+        """
         if brokers < 1:
             raise ConfigurationError(f"the local stack needs at least one broker, not {brokers}")
         self.brokers: list[Broker] = []
@@ -68,19 +70,19 @@ class LocalStack:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Every broker, `host:port` separated by commas."""
+        """The address `host:port` of every broker, separated by commas."""
         return ",".join(broker.address for broker in self.brokers)
 
     @property
     def registry_url(self) -> str:
-        """Of the Confluent-compatible API. Raises LookupError where the stack has no registry."""
+        """The address of the Confluent-compatible API. Raises LookupError if the stack has no registry."""
         if self.registry is None:
             raise LookupError("this stack was started without a registry")
         return self.registry.url
 
     @property
     def folder(self) -> Path:
-        """Where data and logs are. Raises LookupError before the start."""
+        """The folder of data and logs. Raises LookupError before the start."""
         if self._folder is None:
             raise LookupError("this stack was not started yet")
         return self._folder
@@ -91,7 +93,10 @@ class LocalStack:
         return [*self.brokers, *([self.registry] if self.registry else [])]
 
     def start(self) -> None:
-        """Start all, and return once they answer. Raises DependencyError or ConfigurationError, with nothing left."""
+        """Start all processes and return once they answer.
+
+        Raises DependencyError or ConfigurationError, and leaves nothing running.
+        """
         try:
             self._prepare()
             for process in self.processes:
@@ -103,9 +108,9 @@ class LocalStack:
             raise
 
     def stop(self, *, keep_logs: bool = False) -> None:
-        """Stop all; remove the data unless it is to be kept. May be called twice."""
+        """Stop all processes, and remove the data unless it has a `data_dir`. May be called twice."""
         if self._data_dir is not None:
-            # All at once: a broker that ends last, alone, would wait in vain for the others to take its partitions.
+            # All at once: a broker that stops last would wait in vain for others to take over its partitions.
             for process in self.processes:
                 process.terminate()
             for process in self.processes:
@@ -163,24 +168,27 @@ class LocalStack:
             self._lock = (folder / "lock").open("w")
         except OSError as error:
             raise ConfigurationError(
-                f"the data folder {folder} cannot be written ({error.strerror}): give another with --data-dir"
+                f"the data folder {folder} cannot be written ({error.strerror}): choose another with --data-dir"
             ) from error
         if not _lock(self._lock):
             raise ConfigurationError(
-                f"the data folder {folder} is in use by another local stack: end that one, or give another folder "
+                f"the data folder {folder} is in use by another local stack: stop that one, or choose another folder "
                 "with --data-dir"
             )
         return folder
 
     def _cluster_id(self, folder: Path) -> str:
-        """A new one, or that of the data that is there; which must be of as many brokers."""
+        """Return the cluster id of the data in `folder`, or a new one.
+
+        Raises ConfigurationError if the data is that of another number of brokers.
+        """
         file = folder / "cluster.json"
         if file.exists():
             cluster = json.loads(file.read_text("utf-8"))
             if cluster["brokers"] != self._count:
                 raise ConfigurationError(
-                    f"the data in {folder} is of a cluster of {cluster['brokers']}: start it with "
-                    f"--brokers {cluster['brokers']}, or give another folder with --data-dir"
+                    f"the data in {folder} belongs to a cluster of {cluster['brokers']}: start it with "
+                    f"--brokers {cluster['brokers']}, or choose another folder with --data-dir"
                 )
             return str(cluster["cluster_id"])
         cluster_id = new_id()
@@ -189,13 +197,13 @@ class LocalStack:
 
 
 def _remove_left_behind() -> None:
-    """Remove the temporary folders of stacks that were killed: ours, locked by nobody, and not just being made."""
+    """Remove the temporary folders of killed stacks: those that are ours, unlocked, and not being made just now."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             status = folder.stat()
             if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_S:
                 continue
-            with (folder / "lock").open("r+") as lock:  # a folder of logs alone has none
+            with (folder / "lock").open("r+") as lock:  # a folder with only logs has none
                 if _lock(lock):
                     shutil.rmtree(folder, ignore_errors=True)
 

@@ -48,7 +48,7 @@ def test_data_in_a_folder_is_found_again(tmp_path: Path) -> None:
         with SchemaRegistryClient({"url": stack.registry_url}) as registry:
             assert registry.get_subjects() == [SUBJECT]
 
-    with pytest.raises(ConfigurationError, match=r"is of a cluster of 1: start it with --brokers 1"):
+    with pytest.raises(ConfigurationError, match=r"belongs to a cluster of 1: start it with --brokers 1"):
         LocalStack(brokers=3, data_dir=tmp_path / "data").start()
 
 
@@ -101,8 +101,8 @@ def test_a_port_in_use_is_one_clear_error_before_anything_starts() -> None:
         done = sternpost("dev", "--only-kafka", "--kafka-port", str(port), "--registry-port", "0")
     assert done.returncode == 78
     assert done.stderr.strip() == (
-        f"error: port {port} on 127.0.0.1, wanted for broker 1, is in use: end what listens there, "
-        "or give another with --kafka-port (0 takes a free one)"
+        f"error: port {port} on 127.0.0.1, wanted for broker 1, is in use: stop the program that listens there, "
+        "or choose another port with --kafka-port (0 takes a free one)"
     )
 
 
