@@ -104,11 +104,11 @@ def _round_trip(settings: Settings, url: str, source: SourceSettings) -> Iterato
 
 def _arrives(settings: Settings, topic: str, before: list[OffsetRange], event_id: str) -> bool:
     wanted = event_id.encode()
-    spans, deadline = before, time.monotonic() + ARRIVAL_S
+    ranges, deadline = before, time.monotonic() + ARRIVAL_S
     while time.monotonic() < deadline:
-        ends = {span.partition: span.end for span in range_consumer.readable_ranges(settings, topic)}
-        spans = [OffsetRange(span.partition, span.end, ends.get(span.partition, span.end)) for span in spans]
-        for messages in range_consumer.read_ranges(settings, topic, spans):
+        ends = {there.partition: there.end for there in range_consumer.readable_ranges(settings, topic)}
+        ranges = [OffsetRange(there.partition, there.end, ends.get(there.partition, there.end)) for there in ranges]
+        for messages in range_consumer.read_ranges(settings, topic, ranges):
             if any(wanted in (message.value() or b"") for message in messages):  # in the body, and in Avro's text
                 return True
         time.sleep(0.1)

@@ -65,8 +65,8 @@ def _older_than(
     settings: Settings, kept: list[range_consumer.OffsetRange], positions: dict[int, int], age_ms: int
 ) -> bool:
     since = time.time_ns() // 1_000_000 - age_ms
-    younger = range_consumer.offsets(settings, settings.topics.raw, {span.partition: since for span in kept})
+    younger = range_consumer.offsets(settings, settings.topics.raw, {there.partition: since for there in kept})
     return any(
-        positions[span.partition] < (younger[span.partition] if younger[span.partition] >= 0 else span.end)
-        for span in kept
+        positions[there.partition] < (younger[there.partition] if younger[there.partition] >= 0 else there.end)
+        for there in kept
     )

@@ -84,16 +84,18 @@ def partitions(settings: Settings, now_ms: int) -> list[PartitionStatus]:
     numbers = range_consumer.topic_partitions(settings, topic)
     # Before the last stable offsets: a record that arrives in between must not look like an open transaction.
     high = range_consumer.offsets(settings, topic, dict.fromkeys(numbers, range_consumer.FROM_END), stable=False)
-    spans = range_consumer.readable_ranges(settings, topic, numbers)
+    ranges = range_consumer.readable_ranges(settings, topic, numbers)
     offsets = processor_offsets(settings, numbers)
-    behind = [span._replace(start=max(span.start, offsets.get(span.partition, 0))) for span in spans]
+    behind = [there._replace(start=max(there.start, offsets.get(there.partition, 0))) for there in ranges]
     oldest = range_consumer.first_messages(settings, topic, behind)
     found = []
-    for span, unprocessed in zip(spans, behind, strict=True):
-        number, first = span.partition, oldest.get(span.partition)
+    for there, unprocessed in zip(ranges, behind, strict=True):
+        number, first = there.partition, oldest.get(there.partition)
         lag = unprocessed.offsets if first is not None else 0
         lag_seconds = max(0.0, (now_ms - first.timestamp()[1]) / 1000) if first is not None else None
-        found.append(PartitionStatus(number, span.start, span.end, high[number], offsets.get(number), lag, lag_seconds))
+        found.append(
+            PartitionStatus(number, there.start, there.end, high[number], offsets.get(number), lag, lag_seconds)
+        )
     return found
 
 

@@ -161,7 +161,8 @@ def _newest_schema_id(settings: Settings) -> int | None:
     topic = settings.topics.events
     # The last few offsets: the very last may be a transaction's marker, and no record.
     ends = [
-        span._replace(start=max(span.start, span.end - 10)) for span in range_consumer.readable_ranges(settings, topic)
+        there._replace(start=max(there.start, there.end - 10))
+        for there in range_consumer.readable_ranges(settings, topic)
     ]
     ids = []
     for messages in range_consumer.read_ranges(settings, topic, ends):

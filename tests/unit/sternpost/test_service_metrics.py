@@ -5,7 +5,7 @@ def test_samples_are_added_up_over_labels_without_buckets() -> None:
     exposition = """\
 # HELP sternpost_a_total x
 # TYPE sternpost_a_total counter
-sternpost_a_total{code="x y"} 2.0
+sternpost_a_total{code="x } y 7"} 2.0
 sternpost_a_total{code="z"} 3.0
 sternpost_b_seconds_bucket{le="1"} 9.0
 sternpost_b_seconds_count 4.0
