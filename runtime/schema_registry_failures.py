@@ -62,6 +62,12 @@ def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> Registr
     """Return the error for settings that the client itself refuses; it quotes no value."""
     if isinstance(error, ValueError) and (unknown := re.match(r"Unrecognized properties: (.*)", str(error))):
         names = [name for name in unknown[1].split(", ") if name in settings.properties]
+        if unused := [name for name in names if name in PROPERTIES]:
+            return RegistryMisconfiguredError(
+                f"schema_registry.properties: {' and '.join(unused)} has no effect without "
+                "bearer.auth.credentials.source",
+                "set that too: STATIC_TOKEN for a bearer.auth.token",
+            )
         close = [match for name in names for match in difflib.get_close_matches(name, PROPERTIES, 1)]
         hint = f"did you mean {' and '.join(close)}?" if close else "take them out"
         return RegistryMisconfiguredError(

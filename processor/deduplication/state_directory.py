@@ -6,6 +6,7 @@
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -134,9 +135,13 @@ class StateDirectory:
                 lock.release()
 
     def _unusable(self, reason: str) -> DependencyError:
+        if os.strerror(errno.EMFILE) in reason:
+            remedy = "raise the limit of open files (ulimit -n, LimitNOFILE=, --ulimit nofile=)"
+        else:
+            remedy = "free or enlarge its disk, or set processor.state_dir to another"
         return DependencyError(
-            f"the state folder {self._root} cannot be used ({reason}); free or enlarge its disk, or set "
-            "processor.state_dir to another. No event was lost or doubled, and work goes on where it stopped"
+            f"the state folder {self._root} cannot be used ({reason}); {remedy}. No event was lost or doubled, and "
+            "work goes on where it stopped"
         )
 
 

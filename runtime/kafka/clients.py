@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from runtime.errors import ConfigurationError
 from runtime.kafka.config import Properties, client_config, consumer_config, producer_config
 from runtime.kafka.errors import BrokerFailures, failures_of
-from runtime.kafka.properties import canonical
+from runtime.kafka.properties import TRUE, canonical
 from runtime.masking import MASK, is_secret
 from runtime.settings.model import Settings
 
@@ -72,6 +72,7 @@ def _make(kind: type[Client], settings: Settings, config: dict[str, Any], on_err
             on_error(error)
 
     _check_files(settings, config)
+    _check_token_source(settings, config)
     ours: dict[str, Any] = {"logger": _ClientLog(failures), "error_cb": told}
     try:
         return kind({**config, **ours})
@@ -141,6 +142,20 @@ def _check_files(settings: Settings, config: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"{setting_of(settings, name)}: {name} is {value}, {fault}")
 
 
+def _check_token_source(settings: Settings, config: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError if nothing would ever give OAUTHBEARER a token: librdkafka would wait in silence."""
+    by_canonical = {canonical(name): (name, str(value)) for name, value in config.items()}
+    name, mechanism = by_canonical.get("sasl.mechanisms", ("", ""))
+    _, method = by_canonical.get("sasl.oauthbearer.method", ("", "default"))
+    _, unsecured = by_canonical.get("enable.sasl.oauthbearer.unsecure.jwt", ("", "false"))
+    if mechanism == "OAUTHBEARER" and method.lower() != "oidc" and unsecured.lower() not in TRUE:
+        setting = setting_of(settings, name)
+        raise ConfigurationError(
+            f"{setting}: {name} is OAUTHBEARER, and nothing gives it tokens; set sasl.oauthbearer.method to oidc, with "
+            f"sasl.oauthbearer.token.endpoint.url, in {setting}"
+        )
+
+
 def _misconfigured(settings: Settings, config: Mapping[str, Any], text: str) -> ConfigurationError:
     """Return the error for a configuration that librdkafka refuses: its text, and the values that it is about."""
     for name, value in config.items():
@@ -148,9 +163,11 @@ def _misconfigured(settings: Settings, config: Mapping[str, Any], text: str) -> 
             text = text.replace(str(value), MASK)
     text = re.sub(r"^Failed to create [\w ]+: ", "", text).strip()
     by_canonical = {canonical(name): name for name in config}
-    named = re.findall(r"[a-z]+(?:\.[a-z0-9]+)+", text)
+    named = [quoted or dotted for quoted, dotted in re.findall(r"`([a-z0-9.]+)`|([a-z]+(?:\.[a-z0-9]+)+)", text)]
     about = list(dict.fromkeys(by_canonical[canonical(name)] for name in named if canonical(name) in by_canonical))
-    values = ", ".join(f"{name} is {MASK if is_secret(name) else config[name]}" for name in about)
+    # A file pasted into the wrong property may hold a private key.
+    hidden = {name for name in about if is_secret(name) or name.endswith(".pem")}
+    values = ", ".join(f"{name} is {MASK if name in hidden else config[name]}" for name in about)
     theirs = [name for name in about if name in settings.kafka.properties]
     where = " and ".join(dict.fromkeys(setting_of(settings, name) for name in theirs)) or "kafka.properties"
     change = f"change {' or '.join(theirs)}" if theirs else "check what is set"

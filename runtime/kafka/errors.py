@@ -84,6 +84,9 @@ GRACE_S = 4.0
 _PLACE = re.compile(r"^(?:(?P<protocol>\w+)://)?(?P<broker>[^\s/]+)/\S*: (?P<text>.*)$", re.DOTALL)
 _DURATION = re.compile(r"\s*\(after \d+ms in state \w+\)|, \d+ identical error\(s\) suppressed")
 
+_ELAPSED = re.compile(r" after \d+ ms")
+_OAUTHBEARER_ADVICE = "check the properties under sasl.oauthbearer in kafka.properties, and that their endpoint answers"
+
 
 class Failure(NamedTuple):
     """Why one broker could not be reached."""
@@ -110,7 +113,12 @@ class BrokerFailures:
         self._latest: dict[str, Failure] = {}
 
     def add(self, line: str) -> None:
-        """Take a line that begins with the broker's name, from librdkafka's log or a KafkaError."""
+        """Take a line, from librdkafka's log or a KafkaError, about one broker, or about a token for all brokers."""
+        if line.startswith("Failed to acquire SASL OAUTHBEARER token: "):
+            text = re.sub(r"\s+", " ", _ELAPSED.sub("", line)).strip()
+            for server in self._bootstrap:
+                self._latest[server] = Failure(server, text, _OAUTHBEARER_ADVICE, False, time.monotonic())
+            return
         place = _PLACE.match(line)
         if place is None:
             return

@@ -52,6 +52,24 @@ def test_a_secured_broker_that_refuses_us(
             assert word in said
 
 
+def test_a_token_that_cannot_be_had(broker: SecuredBroker) -> None:
+    properties = {
+        **{name: value for name, value in broker.properties(ADMIN).items() if name.startswith(("security", "ssl"))},
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.client.id": "me",
+        "sasl.oauthbearer.client.secret": "hush",
+        "sasl.oauthbearer.token.endpoint.url": "http://127.0.0.1:1/token",
+    }
+    for command in (["topics", "check"], ["process"]):
+        done = run(broker.address, properties, *command)
+        said = done.stdout + done.stderr
+        assert done.returncode == 69, said
+        assert "Failed to acquire SASL OAUTHBEARER token" in said
+        assert "check the properties under sasl.oauthbearer" in said
+        assert "hush" not in said
+
+
 def test_tls_to_a_port_without(kafka: Kafka) -> None:
     done = run(kafka.bootstrap_servers, {"security.protocol": "SSL"}, "tail", "--no-follow")
     assert done.returncode == 69

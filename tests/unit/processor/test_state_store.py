@@ -290,3 +290,26 @@ def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DependencyError, match=r"processor\.state_dir"):
         folder(tmp_path / "file" / "state")
+
+
+FEW_FILES = """
+import os, resource, sys
+from pathlib import Path
+from processor.deduplication.state_store import RocksDBResources
+from processor.deduplication.state_directory import StateDirectory
+from runtime.errors import DependencyError
+
+states = StateDirectory(Path(sys.argv[1]), "raw", "topic-id", 1000, RocksDBResources(1 << 20))
+limit = os.open(os.devnull, os.O_RDONLY) + 2  # one descriptor more: for the lock, and none for the database
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+try:
+    states.open(0, 0)
+except DependencyError as error:
+    print(error)
+"""
+
+
+def test_too_few_open_files_are_not_called_a_full_disk(tmp_path: Path) -> None:
+    said = subprocess.run([sys.executable, "-c", FEW_FILES, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "ulimit -n" in said.stdout, said
+    assert "disk" not in said.stdout

@@ -275,6 +275,7 @@ def test_a_certificate_that_is_not_trusted_names_the_setting(tmp_path: Path) -> 
         {"url": "http://registry", "basic_auth": "hush"},
         {"url": "https://registry", "ca_file": "/nowhere/ca.pem"},
         {"url": "https://registry", "ca_file": "/etc/hostname"},
+        {"url": "https://registry", "properties": {"bearer.auth.token": "hush"}},
     ],
 )
 def test_settings_that_the_client_does_not_take(settings: dict[str, object]) -> None:
