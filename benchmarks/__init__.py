@@ -1,0 +1,1 @@
+"""Benchmarks of Sternpost, alone and beside other programs: `python -m benchmarks`."""

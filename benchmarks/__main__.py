@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures all of it, or what is named, on a local stack that it starts."""
+"""`python -m benchmarks`: run all benchmarks, or those named, on a local stack that it starts."""
 
 import contextlib
 import shlex
@@ -21,19 +21,21 @@ RESULTS = Path(__file__).parent / "results"
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
-@click.option("--quick", is_flag=True, help="Small amounts: some two minutes in all, for a first look.")
-@click.option("--runs", type=click.IntRange(1), default=3, help="Of each, alternating between programs.")
+@click.option("--quick", is_flag=True, help="Use small amounts, for a first look: about two minutes for everything.")
+@click.option("--runs", type=click.IntRange(1), default=3, help="Runs of each benchmark, alternating between programs.")
 @click.option(
-    "--events", type=click.IntRange(1_000), help="In each run of processing.  [default: 300000; quick: 50000]"
+    "--events", type=click.IntRange(1_000), help="Events in each run of processing.  [default: 300000; quick: 50000]"
 )
-@click.option("--ids", type=click.IntRange(1_000), help="Of catch-up.  [default: 1000000; quick: 100000]")
-@click.option("--seconds", type=click.IntRange(1), help="Of load in ingest and latency.  [default: 10; quick: 2]")
+@click.option("--ids", type=click.IntRange(1_000), help="Event ids in catch-up.  [default: 1000000; quick: 100000]")
+@click.option(
+    "--seconds", type=click.IntRange(1), help="Seconds of load in ingest and latency.  [default: 10; quick: 2]"
+)
 @click.option(
     "--peer",
     "peers",
     multiple=True,
     metavar="NAME=COMMAND",
-    help="A program for `processing` to compare with, as a shell command. It finds RAW, OUT, DEAD, BOOTSTRAP, REGISTRY "
+    help="Shell command of a program to compare in `processing`. It finds RAW, OUT, DEAD, BOOTSTRAP, REGISTRY "
     "and GROUP in its environment; the schema is registered as subject $OUT-value.",
 )
 @click.option(
@@ -41,12 +43,17 @@ RESULTS = Path(__file__).parent / "results"
     "ingest_peers",
     multiple=True,
     metavar="NAME=COMMAND",
-    help="The same for `ingest`: PORT, RAW, BOOTSTRAP, WRITE_KEY and SIGNING_KEY.",
+    help="Shell command of a program to compare in `ingest`. It finds PORT, RAW, BOOTSTRAP, WRITE_KEY and SIGNING_KEY "
+    "in its environment.",
 )
-@click.option("--half-busy", is_flag=True, help="Beside another job, which keeps each core busy half of the time.")
-@click.option("--bootstrap-servers", help="Measure on this cluster; needs --registry-url as well.")
-@click.option("--registry-url", help="Of the Confluent-compatible API.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON file  [default: in results/]")
+@click.option("--half-busy", is_flag=True, help="Run beside a job that keeps each core busy half of the time.")
+@click.option("--bootstrap-servers", help="Measure on this cluster. Needs --registry-url as well.")
+@click.option("--registry-url", help="Address of the registry's Confluent-compatible API.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON file to write.  [default: a file in benchmarks/results]",
+)
 def main(
     names: tuple[str, ...],
     quick: bool,
@@ -61,7 +68,7 @@ def main(
     registry_url: str | None,
     output: Path | None,
 ) -> None:
-    """Measure what is named, or everything. Prints a table and writes JSON."""
+    """Run the named benchmarks, or all of them. Print a table and write JSON."""
     if (bootstrap_servers is None) != (registry_url is None):
         raise click.UsageError("--bootstrap-servers and --registry-url go together")
     wanted = names or NAMES
@@ -72,7 +79,7 @@ def main(
     before = result.machine()
     click.echo(f"machine: {before}", err=True)
     if "ingest" in wanted and not load.has_wrk():
-        click.echo("wrk is not installed: our own client bounds the requests a second", err=True)
+        click.echo("wrk is not installed: our own client limits the requests per second", err=True)
     results: list[Result] = []
     output = output or RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     beside = cores_half_busy() if half_busy else contextlib.nullcontext()

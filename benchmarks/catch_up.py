@@ -1,7 +1,7 @@
-"""How long a processor without state takes until it knows the event ids of a window, and how much memory and disk.
+"""Time, memory and disk that a processor without state needs to restore the event ids of a window.
 
-The group's offsets stand at the end of the raw topic, as they do where a worker comes to another machine. It is ready
-once it has read the whole window again.
+The group's offsets are at the end of the raw topic, as they are when a worker moves to another machine. The worker is
+ready once it has read the whole window again.
 """
 
 import time
@@ -59,7 +59,7 @@ def measure(cluster: Cluster, ids: int) -> Result:
 
 
 def _fill(settings: Settings, ids: int) -> dict[int, int]:
-    """Writes as many events, each with an id of its own; gives the partitions' ends."""
+    """Write this many events, each with its own id, and return the end offsets of the partitions."""
     bodies = [webhook(index).body for index in range(BODIES)]
     with RawTopic(settings) as raw:
         for index in range(ids):
@@ -95,7 +95,7 @@ def _commit(settings: Settings, ends: dict[int, int]) -> None:
 
 
 def _taken_for_new(settings: Settings, ids: int) -> int:
-    """Sends ids that are known, then one a partition that is not; gives how many of the former became events."""
+    """Send known ids, then an unknown one per partition. Return how many of the known ones became events."""
     body = webhook(0).body
     with RawTopic(settings) as raw:
         for number in range(SENT_AGAIN):

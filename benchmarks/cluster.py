@@ -1,4 +1,4 @@
-"""Kafka and a registry to measure on, and the programs that are measured there."""
+"""Kafka and a registry to measure on, and the programs that are measured."""
 
 import contextlib
 import os
@@ -25,13 +25,15 @@ OURS = "sternpost"
 
 @dataclass(frozen=True)
 class Cluster:
+    """The addresses of Kafka and of a schema registry."""
+
     bootstrap_servers: str
     registry_url: str
 
 
 @contextlib.contextmanager
 def running(bootstrap_servers: str | None, registry_url: str | None) -> Iterator[Cluster]:
-    """The cluster that was named, or one on this machine for as long as the block lasts."""
+    """Provide the given cluster, or one on this machine while the block lasts."""
     if bootstrap_servers and registry_url:
         yield Cluster(bootstrap_servers, registry_url)
         return
@@ -41,17 +43,17 @@ def running(bootstrap_servers: str | None, registry_url: str | None) -> Iterator
 
 @dataclass(frozen=True)
 class Place:
-    """Topics, a group and a folder that nothing has used before."""
+    """Topics, a group and a folder that nothing has used yet."""
 
     settings: Settings
     folder: Path
 
     def process(self, name: str, command: str | None, *, service: str, environment: Mapping[str, str]) -> Process:
-        """A program to measure: our service, or a peer's shell command with `environment`."""
+        """Return a program to measure: our service, or a peer's shell command with `environment`."""
         log = self.folder / f"{name}.log"
         if command is None:
             ours = [sys.executable, "-c", "from sternpost.cli.main import main; main()", service]
-            # The launcher's signal: it ends its own workers.
+            # SIGTERM, so that the service ends its own workers.
             env = environment_for(self.settings)
             return Process(name, ours, log, env=env, cwd=self.folder, orphan_signal=signal.SIGTERM)
         return Process(name, ["/bin/sh", "-c", command], log, env={**os.environ, **environment}, cwd=self.folder)
@@ -59,9 +61,9 @@ class Place:
 
 @contextlib.contextmanager
 def fresh(cluster: Cluster, partitions: int = 4, **sections: Mapping[str, Any]) -> Iterator[Place]:
-    """A place with its topics made and the schema registered; all of it is removed at the end.
+    """Provide a place with topics and the registered schema, and remove them at the end.
 
-    `sections`: settings other than the defaults, e.g. `processor={"workers": 2}`.
+    `sections` are settings that differ from the defaults, e.g. `processor={"workers": 2}`.
     """
     name = f"bench-{uuid.uuid4().hex[:12]}"
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))

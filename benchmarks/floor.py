@@ -1,7 +1,7 @@
-"""The floor: consume, produce and commit, and do nothing else, with the processor's own configuration of the clients.
+"""The floor: a program that only consumes, produces and commits, with the client configuration of the processor.
 
-No processor written in Python on this client can take less. `python -m benchmarks.floor` finds BOOTSTRAP, RAW, OUT and
-GROUP in its environment, as any program that `--peer` names. What it produces are the bodies as they came.
+No processor written in Python on this client can use less CPU. `python -m benchmarks.floor` reads BOOTSTRAP, RAW, OUT
+and GROUP from its environment, like any program of `--peer`. It produces the bodies unchanged.
 """
 
 import os

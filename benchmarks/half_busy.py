@@ -1,4 +1,4 @@
-"""Another job beside what is measured: one process for each core, which keeps it busy half of the time."""
+"""A job beside the measured program: a process per core that keeps the core busy half of the time."""
 
 import contextlib
 import os

@@ -1,5 +1,6 @@
-"""Signed webhooks over HTTP, each answered once the brokers have it: how fast, how soon, and for how much CPU."""
+"""Throughput, latency and CPU of signed webhooks over HTTP, each answered once the brokers have it."""
 
+import http.client
 import time
 from collections.abc import Sequence
 
@@ -54,7 +55,7 @@ def measure(
 
 
 def start(cluster: Cluster, place: Place, port: int, subject: str, command: str | None) -> Process:
-    """The program, once it answers a signed webhook with 200."""
+    """Start the program; return once it answers a signed webhook with 200."""
     environment = {
         "PORT": str(port),
         "RAW": place.settings.topics.raw,
@@ -73,15 +74,13 @@ def start(cluster: Cluster, place: Place, port: int, subject: str, command: str 
 
 
 def signed(index: int, run: str = "") -> tuple[dict[str, str], bytes]:
-    """Headers and body of a webhook, signed now."""
+    """Return headers and body of a webhook that is signed now."""
     body, now = webhook(index, run).body, int(time.time())
     stamp = {"X-CIO-Timestamp": str(now), "X-CIO-Signature": signature(SIGNING_KEY, now, body)}
     return {"Content-Type": "application/json", **stamp}, body
 
 
 def _answers(port: int) -> bool:
-    import http.client
-
     headers, body = signed(0)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
@@ -94,6 +93,6 @@ def _answers(port: int) -> bool:
 
 
 def _records(place: Place) -> int:
-    """In the raw topic: at least as many as were answered."""
+    """Return the number of records in the raw topic, which is at least that of the answered webhooks."""
     time.sleep(0.3)  # for what was in flight when the load stopped
     return sum(span.offsets for span in range_consumer.readable_ranges(place.settings, place.settings.topics.raw))

@@ -1,4 +1,4 @@
-"""End to end, at a steady rate: from a webhook's answer to its event being readable with read_committed."""
+"""End-to-end latency at a steady rate: from the answer to a webhook until its event is readable (read_committed)."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Load over HTTP: by wrk where it is installed, else by a client of our own, which bounds what it can measure."""
+"""HTTP load: from wrk if it is installed, else from a client of our own, which limits what can be measured."""
 
 import asyncio
 import json
@@ -34,11 +34,12 @@ class Load:
 
 
 def has_wrk() -> bool:
+    """Return whether wrk is installed: https://github.com/wg/wrk."""
     return shutil.which("wrk") is not None
 
 
 def run(port: int, path: str, headers: Mapping[str, str], body: bytes, connections: int, seconds: int) -> Load:
-    """The same POST again and again on so many connections."""
+    """Send the same POST again and again, on `connections` connections for `seconds`."""
     if has_wrk():
         return _wrk(port, path, headers, body, connections, seconds)
     return asyncio.run(_ours(port, path, headers, body, connections, seconds))
@@ -95,7 +96,7 @@ class Connection:
         self._writer.close()
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
-        """The answer's status."""
+        """Send a request and return the status of the answer."""
         fields = {"Host": "127.0.0.1", "Content-Length": str(len(body)), **headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body)

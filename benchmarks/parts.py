@@ -1,4 +1,4 @@
-"""The processor's parts, without Kafka: CPU an event, garbage collected as seldom as the processor has it."""
+"""CPU per event of the processor's parts, without Kafka, with the garbage collection thresholds of the processor."""
 
 import gc
 import io

@@ -1,4 +1,4 @@
-"""The work: varied webhooks of about 500 bytes, and the records that ingest would make of them."""
+"""The input: varied webhooks of about 500 bytes, and the records that ingest makes of them."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Webhook(NamedTuple):
 
 
 def webhook(index: int, run: str = "", people: int = PEOPLE) -> Webhook:
-    """The index-th of a run: kinds and people in turn, its event id its own."""
+    """Return the index-th webhook of a run, with its own event id. Kinds and people take turns."""
     payload = samples.payload(index, run, people)
     body = orjson.dumps(payload)
     if len(body) < BYTES and "content" not in payload["data"]:

@@ -22,7 +22,7 @@ class ProcessTree:
         return total
 
     def sample_rss(self) -> None:
-        """Looks at the memory now, for `peak_rss_bytes`."""
+        """Measure the memory now, for `peak_rss_bytes`."""
         total = 0
         for process in self._all():
             with contextlib.suppress(psutil.Error):

@@ -1,8 +1,8 @@
-"""Raw webhooks in a topic to events in another: how fast, and for how much CPU.
+"""Throughput and CPU from raw webhooks in one topic to events in another.
 
-The topic is filled first. A read_committed reader then times the events that come out. The first fifth of them warms
-the program up and is not counted: they appear a transaction at a time, so that the first one is seen when much of the
-work of many others is done.
+The topic is filled first. A read_committed reader then times the events. The first fifth of them is not counted: it
+warms the program up, and events appear one transaction at a time, so that at the first one much of the work for the
+others of its transaction is done.
 """
 
 import time
@@ -60,7 +60,7 @@ def measure(
 
 
 def preload(settings: Settings, events: int, people: int) -> None:
-    """Fills the raw topic as ingest would."""
+    """Fill the raw topic as ingest does."""
     with RawTopic(settings) as raw:
         for index in range(events):
             made = webhook(index, people=people)
@@ -68,7 +68,7 @@ def preload(settings: Settings, events: int, people: int) -> None:
 
 
 def _watch(settings: Settings, process: Process, events: int) -> tuple[dict[str, float], list[Message]]:
-    """Reads what comes out: the figures, and the last records."""
+    """Read the output. Return the figures and the last records."""
     assert process.pid
     tree, started, out = ProcessTree(process.pid), time.monotonic(), settings.topics.events
     consumer = make_consumer(settings, {"group.id": "bench-reader", "fetch.wait.max.ms": 50})
@@ -110,7 +110,7 @@ def _watch(settings: Settings, process: Process, events: int) -> tuple[dict[str,
 
 
 def _decoded(settings: Settings, sample: list[Message]) -> float:
-    """The share of the sample that reads back by the registry's schema."""
+    """Return the share of the sample that can be read with the registry's schema."""
     with Registry(settings.schema_registry) as registry:
         read = EventReader(registry.schema)
         return sum(_reads(read, message.value() or b"") for message in sample) / len(sample)

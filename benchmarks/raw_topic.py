@@ -1,4 +1,4 @@
-"""The raw topic, written as fast as one producer can."""
+"""Fill the raw topic as fast as one producer can."""
 
 from types import TracebackType
 from typing import Self

@@ -1,4 +1,4 @@
-"""What was measured, summed up over runs, as a table and as JSON."""
+"""The measurements, summarized over runs, as a table and as JSON."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def summarise(results: Sequence[Result]) -> list[Summary]:
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on, and how busy that was already."""
+    """Return a description of the machine and of its load before the measurement."""
     return {
         "cpus": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),

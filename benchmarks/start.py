@@ -1,4 +1,4 @@
-"""How soon the command line answers, and a service is ready where Kafka is up."""
+"""Time until the command line answers, and until a service is ready if Kafka is up."""
 
 import http.client
 import resource
