@@ -269,7 +269,7 @@ def test_letters_fail_again_by_encoder_and_size_and_faults_of_ours_too(
     def fail(*_: object) -> None:
         raise RuntimeError("a person's data")
 
-    monkeypatch.setattr("processor.pipeline.mapper.mapping", fail)
+    monkeypatch.setattr("processor.pipeline.mapper.object_or_empty", fail)
     ran = run(settings, "redrive", "--json")
     assert json.loads(ran.stdout)["left_out"] == {"internal_error": 2}
     assert "data" not in ran.output.replace("data.", "")
