@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -13,6 +14,12 @@ from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, running
 # Tests run from the sources, whatever is compiled: breakpoints, coverage and patches work there. PURE_PYTHON=0 has them
 # run what is compiled.
 os.environ.setdefault("PURE_PYTHON", "1")
+
+# The speed of the machine is not what these tests test: benchmarks measure that.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background, by `nohup` or a script's `&`: what tests start would ignore Ctrl-C as well.
