@@ -6,12 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from runtime.errors import DependencyError
-from runtime.kafka import range_consumer, retry
+from runtime.kafka import admin, retry, synchronous_producer
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.local import LocalStack
 from sternpost.operations import topics
-from sternpost.operations.doctor import clock, cluster, rights
+from sternpost.operations.doctor import cluster
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.doctor.run_checks import run_checks
 from sternpost.operations.severity import Severity
@@ -37,8 +37,9 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
         until(lambda: _by_verdict(_of_cluster(settings), Severity.OK).keys() >= sound)  # once all replicas are there
         for broker in stack.brokers[1:]:
             broker.kill()
-        for module in (clock, cluster, retry, range_consumer, rights, topics):
-            monkeypatch.setattr(module, "ADMIN_TIMEOUT_S", 5)
+        for module in (admin, retry, synchronous_producer):
+            monkeypatch.setattr(module, "TIMEOUT_S", 5)
+        monkeypatch.setattr(admin, "ADMIN_TIMEOUT_S", 5)
         checks = list(run_checks(settings, url="http://127.0.0.1:1/v1/webhook", role=None, send=False))
         faults = _by_verdict(iter(checks), Severity.FAULT)
         assert faults["brokers"].detail == "brokers 2, 3 do not answer from here, the others do"
