@@ -37,7 +37,7 @@ deploy-test: setup .venv/deploy/.installed
 
 .venv/deploy/.installed: requirements/deploy.txt tests/deploy/install_tools.sh | .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.txt
-	PYTHON=$(BIN)/python tests/deploy/install_tools.sh .venv/deploy
+	PYTHON=$(CURDIR)/$(BIN)/python tests/deploy/install_tools.sh .venv/deploy
 	@touch $@
 
 # Build the image and its -debug variant, with Docker's buildx or with buildah.

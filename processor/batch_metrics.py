@@ -1,4 +1,4 @@
-"""The metrics of the stream processor: series are looked up once and updated once for each batch."""
+"""Counts each committed batch on the metrics that `runtime/metrics.py` declares."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence

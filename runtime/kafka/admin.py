@@ -32,7 +32,7 @@ from confluent_kafka.admin import (
 from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.clients import make_admin
 from runtime.kafka.errors import failures_of, unreachable
-from runtime.kafka.retry import TIMEOUT_S, gather_results
+from runtime.kafka.retry import TIMEOUT_S, gather_with_retry
 from runtime.settings.model import Settings
 
 __all__ = [
@@ -125,7 +125,7 @@ class KafkaAdmin:
     def describe_group(self, group: str) -> Any:
         """Return the group's confluent_kafka.ConsumerGroupDescription."""
         try:
-            return gather_results(
+            return gather_with_retry(
                 lambda wait_s: self.ask(lambda client: client.describe_consumer_groups([group], request_timeout=wait_s))
             )[group]
         except KafkaException as error:
@@ -142,7 +142,7 @@ class KafkaAdmin:
         level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
         asked = {TopicPartition(topic, partition): _offset_spec(at) for partition, at in wanted.items()}
         try:
-            found = gather_results(
+            found = gather_with_retry(
                 lambda wait_s: self.ask(
                     lambda client: client.list_offsets(asked, isolation_level=level, request_timeout=wait_s)
                 )

@@ -38,7 +38,10 @@ def record_limits(settings: Settings) -> RecordLimits:
 
 
 def client_config(settings: Settings, client: str) -> dict[str, Any]:
-    """Return the brokers, and those of `kafka.properties` that apply to a `producer`, `consumer` or `admin` client."""
+    """Return what every client gets: the brokers, the client id, and the part of `kafka.properties` that applies to it.
+
+    `client` is `producer`, `consumer` or `admin`.
+    """
     theirs = {name: value for name, value in settings.kafka.properties.items() if properties.is_for(name, client)}
     return {
         "client.id": "sternpost",

@@ -15,7 +15,7 @@ TRUE, FALSE = ("true", "t", "1"), ("false", "f", "0")
 
 SASL_MECHANISMS = ("GSSAPI", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 
-FIXED: Mapping[str, tuple[str | None, str]] = {
+REFUSED: Mapping[str, tuple[str | None, str]] = {
     "metadata.broker.list": (None, "set kafka.bootstrap_servers instead"),
     "request.required.acks": ("-1", "with fewer acknowledgements, an event that was answered 200 could be lost"),
     "enable.idempotence": ("true", "without it, a retry could write an event twice or out of order"),
@@ -120,7 +120,7 @@ def _fault(name: str, value: str) -> str | None:
         return f"is not a property of librdkafka; {hint}"
     if known.type == "see dedicated API":
         return "cannot be set by text; take it out."
-    if (fixed := FIXED.get(canonical(name))) is not None:
+    if (fixed := REFUSED.get(canonical(name))) is not None:
         only, why = fixed
         if only is None or _normal(name, value) != only:
             stands = f"Sternpost sets it to {only} itself" if only else "Sternpost sets it itself"

@@ -1,4 +1,4 @@
-"""Repeats requests that brokers cannot answer just then."""
+"""Retries of broker requests that fail for the moment."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,12 +17,15 @@ TIMEOUT_S = 15
 
 TRY_S, PAUSE_S = 3, 0.1
 
-# A client waits in vain, and times out, for a coordinator that is just being made.
+# _TIMED_OUT: a request sent while a coordinator is being elected may never be answered; a new one is.
 _TRANSIENT = frozenset({*LEADERSHIP_ERRORS, KafkaError.FENCED_LEADER_EPOCH, KafkaError._TIMED_OUT})
 
 
-def gather_results(ask: Callable[[int], Mapping[K, "Future[T]"]]) -> dict[K, T]:
-    """Return the results of an admin client's request; `ask` takes the seconds to wait. Raises KafkaException."""
+def gather_with_retry(ask: Callable[[int], Mapping[K, "Future[T]"]]) -> dict[K, T]:
+    """Send an admin request, retry it as `retry_transient` does, and return its results.
+
+    `ask` takes the seconds to wait for an answer. Raises KafkaException.
+    """
     return retry_transient(lambda: {of: future.result() for of, future in ask(TRY_S).items()})
 
 

@@ -9,10 +9,10 @@ import orjson
 from runtime.settings.model import Settings
 from schemas.customerio.timestamps import iso
 from sternpost.cli import parameters
-from sternpost.cli.dead_letter_filters import PartitionOffset, filter_options
+from sternpost.cli.dead_letters_filters import PartitionOffset, filter_options
+from sternpost.cli.dead_letters_redrive import redrive
 from sternpost.cli.output import console, echo_json, pluralize, table, text
 from sternpost.cli.progress import Progress
-from sternpost.cli.redrive import redrive
 from sternpost.operations.dead_letters import marked_payload
 from sternpost.operations.dead_letters.record import as_json_with_payload, decoded_headers
 from sternpost.operations.dead_letters.selection import Selection, list_dead_letters, read_one, read_selected

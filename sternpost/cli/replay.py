@@ -41,11 +41,16 @@ from sternpost.operations.replay.requested_range import RequestedRange
     "partitions",
     multiple=True,
     type=click.IntRange(0),
-    help="Only this partition of the raw topic. Repeatable, like the three options below.",
+    help="Only this partition of the raw topic. Repeatable.",
 )
-@click.option("--source", "sources", multiple=True, help="Only this source.")
-@click.option("--object-type", "object_types", multiple=True, help="Only this object type: email, push, …")
-@click.option("--person", "people", multiple=True, help="Only this person, by customer id, cio_id, email or recipient.")
+@click.option("--source", "sources", multiple=True, help="Only this source. Repeatable.")
+@click.option("--object-type", "object_types", multiple=True, help="Only this object type: email, push, … Repeatable.")
+@click.option(
+    "--person",
+    "people",
+    multiple=True,
+    help="Only this person, by customer id, cio_id, email or recipient. Repeatable.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0, min_open=True),

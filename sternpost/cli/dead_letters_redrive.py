@@ -7,7 +7,7 @@ import click
 from runtime.graceful_interrupt import graceful_interrupt
 from runtime.settings.model import Settings
 from sternpost.cli import parameters
-from sternpost.cli.dead_letter_filters import filter_options
+from sternpost.cli.dead_letters_filters import filter_options
 from sternpost.cli.output import echo_json, pluralize, silence_logs
 from sternpost.cli.progress import Progress
 from sternpost.operations.dead_letters.redrive import RedrivePlan, plan
