@@ -12,8 +12,9 @@ from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 def check(settings: Settings) -> Iterator[Check]:
     """Ask the registry as the processor and `sternpost schema` do."""
     subject, schema = subject_of(settings.topics.events), load_schema()
+    registry = Registry(settings.schema_registry)  # a wrong setting ends the command
     try:
-        with Registry(settings.schema_registry) as registry:
+        with registry:
             try:
                 found = registry.lookup(subject, schema)
             except SchemaNotFoundError:

@@ -148,8 +148,9 @@ class StatusCollector:
         settings = self._settings
         subject = subject_of(settings.topics.events)
         newest = _newest_schema_id(settings)
+        registry = Registry(settings.schema_registry)  # a wrong setting ends the command
         try:
-            with Registry(settings.schema_registry) as registry:
+            with registry:
                 found = registry.lookup(subject, load_schema())
         except SternpostError as error:
             return SchemaStatus(subject, None, None, newest, str(error))

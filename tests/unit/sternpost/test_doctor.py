@@ -1,17 +1,20 @@
 """The doctor's questions to clusters that do not tell: it says so, claims nothing, and never crashes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 
+from runtime.errors import ConfigurationError
 from runtime.settings.loader import load
 from sternpost.operations import acls, topics
-from sternpost.operations.doctor import cluster, rights
+from sternpost.operations.doctor import cluster, registry, rights
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.severity import Severity
+from sternpost.operations.status import snapshot
 from tests.support.fake_admin import FakeAdmin, future
 
 ALL = load(None, {})
@@ -102,3 +105,16 @@ def test_an_authorizer_is_claimed_only_where_it_is_told(
     admin.acls = answer
     [check] = [check for check in examine(monkeypatch, admin) if check.name == "authorizer"]
     assert (check.severity, word in check.detail) == (verdict, True)
+
+
+def test_a_wrong_property_of_the_registrys_client_ends_doctor_and_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 78, as in the commands that need the registry: it is a setting, not something found on the cluster."""
+    missing = {"ssl.certificate.location": str(tmp_path / "none.pem"), "ssl.key.location": str(tmp_path / "none.key")}
+    settings = load(None, {"schema_registry.url": "https://127.0.0.1:1", "schema_registry.properties": missing})
+    with pytest.raises(ConfigurationError, match=r"ssl\.certificate\.location"):
+        list(registry.check(settings))
+    monkeypatch.setattr(snapshot, "_newest_schema_id", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"ssl\.certificate\.location"):
+        snapshot.StatusCollector(settings)._schema()
