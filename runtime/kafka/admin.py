@@ -50,8 +50,6 @@ __all__ = [
     "missing_topics",
 ]
 
-ADMIN_TIMEOUT_S = TIMEOUT_S
-
 FIRST_TRY_S = 0.25
 """Each further try takes twice as long: between two, a client says why brokers are unreachable."""
 
@@ -224,11 +222,11 @@ def cluster_metadata(
 ) -> ClusterMetadata:
     """Return the cluster's metadata, through any client.
 
-    `timeout_s` is ADMIN_TIMEOUT_S by default. `poll` serves the client's callbacks in this thread; without it, another
+    `timeout_s` is TIMEOUT_S by default. `poll` serves the client's callbacks in this thread; without it, another
     thread has to. Raises DependencyError as soon as it is known why no broker can be reached.
     """
     begun = time.monotonic()
-    deadline = begun + (ADMIN_TIMEOUT_S if timeout_s is None else timeout_s)
+    deadline = begun + (TIMEOUT_S if timeout_s is None else timeout_s)
     failures = failures_of(settings.kafka.bootstrap_servers)
     try_s = FIRST_TRY_S
     while True:

@@ -32,8 +32,7 @@ class CommandTransactions:
         transaction with this id finds out whether it took place.
         """
         with self._ending_the_command():
-            with self._producer.writing():
-                pass
+            self._producer.begin()
             try:
                 yield
                 self._producer.commit(offsets, group_metadata)

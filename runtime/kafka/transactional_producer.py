@@ -117,6 +117,22 @@ class TransactionalProducer:
         """When the call to librdkafka that is under way began."""
         self._producer = self._connected()
 
+    def begin(self) -> None:
+        """Begin a transaction unless one is open, with a new producer if the last one did not end in order.
+
+        Raises TransactionAbortedError, ClientUnusableError and DependencyError.
+        """
+        if self._open:
+            return
+        try:
+            if self._disturbed:
+                log.warning("replacing the producer: the transaction before did not end in order")
+                self._producer = self._connected()
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            raise self._translated("write", error) from error
+        self._open = True
+
     @contextmanager
     def writing(self) -> Iterator[Callable[..., None]]:
         """Begin a transaction unless one is open, and give librdkafka's own `produce`, for the hot path.
@@ -124,13 +140,8 @@ class TransactionalProducer:
         It raises BufferError while its queue is full: `produce` of this class then waits. Other errors within the block
         are raised as TransactionAbortedError, ClientUnusableError or DependencyError.
         """
+        self.begin()
         try:
-            if not self._open:
-                if self._disturbed:
-                    log.warning("replacing the producer: the transaction before did not end in order")
-                    self._producer = self._connected()
-                self._producer.begin_transaction()
-                self._open = True
             yield self._producer.produce
         except KafkaException as error:
             raise self._translated("write", error) from error

@@ -3,8 +3,9 @@
 import time
 from typing import Any, NamedTuple
 
-from runtime.kafka.admin import ADMIN_TIMEOUT_S, KafkaAdmin, ResourceType, missing_topics
+from runtime.kafka.admin import KafkaAdmin, ResourceType, missing_topics
 from runtime.kafka.config import topic_configs
+from runtime.kafka.retry import TIMEOUT_S
 from runtime.settings.model import Settings
 from sternpost.operations import described_configs, topic_creation
 from sternpost.operations.severity import Severity
@@ -46,7 +47,7 @@ def create(settings: Settings) -> list[str]:
     created = topic_creation.create(
         settings, [topic_creation.new_topic(settings, name, configs[name]) for name in missing]
     )
-    deadline = time.monotonic() + ADMIN_TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S
     while missing_topics(settings, missing) and time.monotonic() < deadline:
         time.sleep(0.05)  # brokers learn of a topic a moment after the controller
     return created

@@ -37,9 +37,8 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
         until(lambda: _by_verdict(_of_cluster(settings), Severity.OK).keys() >= sound)  # once all replicas are there
         for broker in stack.brokers[1:]:
             broker.kill()
-        for module in (admin, retry, synchronous_producer):
+        for module in (admin, retry, synchronous_producer, topics):
             monkeypatch.setattr(module, "TIMEOUT_S", 5)
-        monkeypatch.setattr(admin, "ADMIN_TIMEOUT_S", 5)
         checks = list(run_checks(settings, url="http://127.0.0.1:1/v1/webhook", role=None, send=False))
         faults = _by_verdict(iter(checks), Severity.FAULT)
         assert faults["brokers"].detail == "brokers 2, 3 do not answer from here, the others do"

@@ -103,7 +103,7 @@ def test_an_error_that_cannot_be_shown_keeps_its_exit_code(redirection: str) -> 
 def test_a_missing_kafka_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sternpost.operations.topics.ADMIN_TIMEOUT_S", 1)
+    monkeypatch.setattr("sternpost.operations.topics.TIMEOUT_S", 1)
     monkeypatch.setattr("sys.argv", ["sternpost", "--set=kafka.bootstrap_servers=127.0.0.1:1", "topics", "check"])
     with pytest.raises(SystemExit) as ended:
         main()
