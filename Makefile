@@ -73,6 +73,8 @@ requirements: setup
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group build -c requirements/runtime.txt -o requirements/build.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --all-extras --group dev pyproject.toml -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group deploy -c requirements/dev.txt -o requirements/deploy.txt
+	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group site -c requirements/dev.txt -o requirements/site.txt
+	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group sinks -o requirements/sinks.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
