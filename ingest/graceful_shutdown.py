@@ -1,7 +1,7 @@
 """How a listening socket stops without a reset: refuse new connections, then drain the kernel's accept queue.
 
 Closing a listening socket resets the connections that the kernel has completed and nobody has accepted yet, and after
-a reset Customer.io waits an hour (ingest/responses.py). A listening socket cannot be told to take no more connections
+a reset Customer.io waits an hour (ingest/webhook.py). A listening socket cannot be told to take no more connections
 and keep its queue, but a packet filter on it can do the same: it drops new connection requests, while handshakes that
 have begun complete. https://www.kernel.org/doc/html/latest/networking/filter.html
 """

@@ -1,19 +1,25 @@
-"""The sources that may send webhooks, each with its write keys and its signing keys."""
+"""The sources that may send webhooks, and the write key by which a request says which one it comes from."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote_to_bytes
 
 from prometheus_client import Counter
 
-from ingest import write_key
 from runtime import metrics
 from runtime.settings import model
 from schemas.customerio import signature
 
 NO_SOURCE = "-"
 """The label of requests without a known write key."""
+
+_PARAMETER = "writeKey="
+_BLANKS = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff"
+"""Characters that nobody sees around a pasted key: white space, control characters and characters without width."""
 
 
 class Source:
@@ -53,11 +59,11 @@ class Sources:
         for one in configured:
             source = Source(one.name, (key.get_secret_value().strip().encode() for key in one.signing_keys), outcomes)
             for secret in one.write_keys:
-                key = write_key.normalize(secret.get_secret_value().encode())
+                key = _normalize(secret.get_secret_value().encode())
                 self._by_digest[self._digest(key)] = (key, source)
 
     def find(self, key: bytes | None) -> Source | None:
-        """Return the source of a key, which is in the form of `write_key.normalize`; None if it is unknown."""
+        """Return the source of a key, as `extract_write_key` returns it; None if it is unknown."""
         if key is None:
             return None
         known = self._by_digest.get(self._digest(key))
@@ -67,3 +73,40 @@ class Sources:
 
     def _digest(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=16, key=self._secret).digest()
+
+
+def extract_write_key(query: str, authorization: str | None) -> bytes | None:
+    """Return the first `writeKey` of the query that is not blank, else the user name of HTTP Basic, else None.
+
+    It has no blanks around it, and a blank for each `+`: the form in which keys are compared.
+    """
+    if query.startswith(_PARAMETER) and "&" not in query and "%" not in query and "+" not in query and query.isascii():
+        if key := query[len(_PARAMETER) :].encode():  # nearly all requests come this way
+            return key
+    else:
+        for pair in query.split("&"):
+            name, _, value = pair.partition("=")
+            if _normalize(unquote_to_bytes(name)) == b"writeKey" and (key := _normalize(unquote_to_bytes(value))):
+                return key
+    return _basic_user(authorization) if authorization else None
+
+
+def _normalize(key: bytes) -> bytes:
+    """Return a key in the form in which keys are compared: no blanks around it, and a blank for each `+`.
+
+    In a query some senders mean a blank by `+` and others a plus sign, so the two count as equal. Otherwise a key that
+    was pasted without percent-encoding would be unknown.
+    """
+    text = key.decode("utf-8", "surrogateescape").replace("+", " ").strip(_BLANKS)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _basic_user(authorization: str) -> bytes | None:
+    scheme, _, credentials = authorization.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user = base64.b64decode(credentials.strip(), validate=True).partition(b":")[0]
+    except (binascii.Error, ValueError):
+        return None
+    return _normalize(user) or None

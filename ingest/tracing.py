@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ingest import traceparent
-
 if TYPE_CHECKING:
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol
     from granian.rsgi import Scope
@@ -65,8 +63,7 @@ class TracingMiddleware:
         with self._tracer.start_span("webhook", parent, SpanKind.SERVER) as span:
             carrier: dict[str, str] = {}
             self._propagator.inject(carrier, set_span_in_context(span))
-            traceparent.current_span.set(carrier.get("traceparent"))
-            source, response = await self._webhook.handle(scope, protocol)
+            source, response = await self._webhook.handle(scope, protocol, carrier.get("traceparent"))
             span.set_attribute("http.response.status_code", response.status)
             span.set_attribute("sternpost.source", source.name)
             span.set_attribute("sternpost.outcome", response.outcome)

@@ -15,18 +15,24 @@ no acknowledgement by the deadline                  503   it may still come: a r
 Kafka refused the record                            503
 an internal error                                   503
 acknowledged by Kafka                               200   whatever the body holds
+
+Customer.io takes any 2xx within 4 seconds for success and retries everything else for seven days, while later events
+of the same webhook wait. After 400, 401, 402, 403, 404, 405, 410, 429, 500, 502, 521, a refused or reset connection or
+a TLS error it waits an hour before the next try; after other failures, such as 408, 413 and 503, it backs off
+exponentially. So a fault of ours, and a fault that may pass by itself, is answered 503 or 408; the statuses that cost
+an hour are left to requests that no retry can make right. https://docs.customer.io/integrations/api/webhooks
 """
 
 import asyncio
+import re
 import time
 import traceback
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 import structlog
 
-from ingest import traceparent, write_key
-from ingest.path import is_endpoint
 from ingest.publisher import Headers as RecordHeaders
 from ingest.publisher import Publisher, PublishOutcome, TooManyInFlightError
 from ingest.request_body import (
@@ -37,8 +43,7 @@ from ingest.request_body import (
     ReceiveBufferFullError,
     gunzip,
 )
-from ingest.responses import Response, Responses
-from ingest.sources import Source, Sources
+from ingest.sources import Source, Sources, extract_write_key
 from runtime import metrics
 from runtime.settings.model import Settings
 from schemas import record_headers as record
@@ -52,7 +57,57 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+PATH = "/v1/webhook"
 LONGEST_CONTENT_TYPE = 1024
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT_LENGTH = 55
+
+
+class Response(NamedTuple):
+    """A response of the endpoint."""
+
+    status: int
+    outcome: str
+    """The label of `sternpost_ingest_requests_total`."""
+    body: bytes
+    headers: list[tuple[str, str]]
+    closing_headers: list[tuple[str, str]]
+    """The headers with `Connection: close`, which asks the client not to use the connection again."""
+
+
+_TEXT = ("content-type", "text/plain; charset=utf-8")
+_CLOSE = ("connection", "close")
+
+
+def _response(status: int, outcome: str, body: str, *headers: tuple[str, str]) -> Response:
+    sent = [_TEXT, *headers]
+    return Response(status, outcome, body.encode(), sent, [*sent, _CLOSE])
+
+
+class Responses:
+    """All responses of the endpoint."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        """Make the responses. Each 503 says `Retry-After: retry_after_s`."""
+        retry = ("retry-after", str(retry_after_s))
+        challenge = ("www-authenticate", 'Basic realm="webhook"')
+        self.ok = _response(200, "ok", "OK")
+
+        self.unknown_key = _response(401, "unknown_key", "no or unknown write key\n", challenge)
+        self.bad_signature = _response(401, "bad_signature", "missing, wrong or outdated signature\n", challenge)
+        self.not_found = _response(404, "not_found", f"webhooks go to {PATH}\n")
+        self.wrong_method = _response(405, "wrong_method", "webhooks are sent by POST\n", ("allow", "POST"))
+
+        self.too_large = _response(413, "too_large", "the body is over the limit\n")
+        self.incomplete = _response(408, "incomplete", "the body did not arrive whole\n")
+        self.too_slow = _response(408, "too_slow", "the body took too long\n")
+
+        self.busy = _response(503, "busy", "too much waits for Kafka already; try again\n", retry)
+        self.late = _response(503, "late", "Kafka did not acknowledge in time; try again\n", retry)
+        self.refused = _response(503, "refused", "Kafka did not take it; try again\n", retry)
+        self.internal_error = _response(503, "internal_error", "a fault of the receiver; try again\n", retry)
+        self.all = [value for value in vars(self).values() if isinstance(value, Response)]
 
 
 class Webhook:
@@ -97,14 +152,19 @@ class Webhook:
         """Answer one request."""
         await self.handle(scope, protocol)
 
-    async def handle(self, scope: "Scope", protocol: "HTTPProtocol") -> tuple[Source, Response]:
-        """Answer a request. Return its source and the response, for tracing."""
+    async def handle(
+        self, scope: "Scope", protocol: "HTTPProtocol", span: str | None = None
+    ) -> tuple[Source, Response]:
+        """Answer a request. Return its source and the response.
+
+        `span` is the traceparent of the request's own span, if it has one; it takes the place of the header's.
+        """
         sources = self._sources
         source, response = sources.nobody, self._responses.internal_error
         headers = scope.headers  # kept in a variable because each access copies them all
         try:
             source, refusal = self._admit(scope, headers, sources)
-            response = refusal or await self._receive(scope, headers, protocol, source)
+            response = refusal or await self._receive(scope, headers, protocol, source, span)
         except Exception as error:
             log.error("request failed", error=type(error).__name__, at=_location(error))  # noqa: TRY400
         source.requests[response.outcome].inc()
@@ -121,7 +181,7 @@ class Webhook:
             return sources.nobody, responses.not_found
         if scope.method != "POST":
             return sources.nobody, responses.wrong_method
-        source = sources.find(write_key.extract_write_key(scope.query_string, header("authorization")))
+        source = sources.find(extract_write_key(scope.query_string, header("authorization")))
         if source is None:
             return sources.nobody, responses.unknown_key
         if source.signers:
@@ -132,7 +192,12 @@ class Webhook:
         return source, None
 
     async def _receive(
-        self, scope: "Scope", headers: "RequestHeaders", protocol: "HTTPProtocol", source: Source
+        self,
+        scope: "Scope",
+        headers: "RequestHeaders",
+        protocol: "HTTPProtocol",
+        source: Source,
+        span: str | None,
     ) -> Response:
         responses, header, begun = self._responses, headers.get, self._time()
         try:
@@ -158,14 +223,8 @@ class Webhook:
             return responses.bad_signature
         self._body_bytes.observe(len(body))
         try:
-            written = self._publish(
-                source,
-                body,
-                timestamp,
-                header("content-type"),
-                traceparent.current_span.get() or header("traceparent"),
-                begun,
-            )
+            trace = span or header("traceparent")
+            written = self._publish(source, body, timestamp, header("content-type"), trace, begun)
         except TooManyInFlightError:
             return responses.busy
         return self._response_to[await written]
@@ -197,10 +256,18 @@ class Webhook:
             headers.append((record.REQUEST_TIMESTAMP, timestamp.encode()))
         if content_type is not None and not is_json(content_type) and len(content_type) <= LONGEST_CONTENT_TYPE:
             headers.append((record.CONTENT_TYPE, content_type.encode()))
-        if trace is not None and traceparent.is_valid(trace):
+        if trace is not None and is_traceparent(trace):
             headers.append((record.TRACEPARENT, trace.encode()))
         now_ms = time.time_ns() // 1_000_000
         return self._publisher.publish(identity.person, body, headers, now_ms, begun + self._deadline_s)
+
+
+def is_endpoint(path: str) -> bool:
+    """Return whether a request's path means the endpoint. Extra slashes and blanks around it are ignored.
+
+    Whoever sets up the URL does not notice them, and each 404 stalls Customer.io's feed for an hour.
+    """
+    return path == PATH or [part for part in unquote(path).strip().split("/") if part] == ["v1", "webhook"]
 
 
 def _sends_body(headers: "RequestHeaders") -> bool:
@@ -214,6 +281,17 @@ def _sends_body(headers: "RequestHeaders") -> bool:
 def is_json(content_type: str) -> bool:
     """Return whether a Content-Type is `application/json`, with or without parameters."""
     return content_type == "application/json" or content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def is_traceparent(text: str) -> bool:
+    """Return whether a `traceparent` is valid. Later versions may append fields after a dash; version 00 may not.
+
+    https://www.w3.org/TR/trace-context/
+    """
+    if _TRACEPARENT.match(text) is None:
+        return False
+    rest = text[_TRACEPARENT_LENGTH:]
+    return not rest or (not text.startswith("00") and rest[0] == "-" and len(text) <= 4 * _TRACEPARENT_LENGTH)
 
 
 def _location(error: BaseException) -> str:

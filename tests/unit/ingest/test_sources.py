@@ -1,7 +1,6 @@
 import hmac
 
-from ingest.sources import Sources
-from ingest.write_key import extract_write_key
+from ingest.sources import Sources, extract_write_key
 from runtime.settings.model import SourceSettings
 from schemas.customerio import signature
 from tests.unit.ingest import OUTCOMES

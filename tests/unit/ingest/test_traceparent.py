@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.traceparent import is_valid
+from ingest.webhook import is_traceparent
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -25,4 +25,4 @@ SPAN = "00f067aa0ba902b7"
     ],
 )
 def test_only_what_is_a_traceparent_is_one(header: str, expected: bool) -> None:
-    assert is_valid(header) is expected
+    assert is_traceparent(header) is expected

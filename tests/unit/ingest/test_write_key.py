@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from ingest.write_key import extract_write_key
+from ingest.sources import extract_write_key
 
 
 def basic(credentials: str) -> str:
