@@ -17,6 +17,7 @@ from sternpost.local import LocalStack
 from sternpost.local.process import Process
 from sternpost.local.services import environment_for
 from sternpost.operations import schema, topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 
 WRITE_KEY, SIGNING_KEY = "bench-write-key", "bench-signing-key"
 
@@ -85,10 +86,10 @@ def fresh(cluster: Cluster, partitions: int = 4, **sections: Mapping[str, Any]) 
     for section, changes in sections.items():
         values[section] = {**values.get(section, {}), **changes}
     settings = Settings.model_validate(values)
-    topics.create(settings)
-    schema.register(settings)
+    topics.create(settings, ChangesAllowed())
+    schema.register(settings, ChangesAllowed())
     try:
         yield Place(settings, folder)
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
         shutil.rmtree(folder, ignore_errors=True)

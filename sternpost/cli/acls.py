@@ -5,6 +5,7 @@ import click
 from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
 from sternpost.operations import acls
+from sternpost.operations.changes_allowed import ChangesAllowed
 
 
 @click.command()
@@ -38,7 +39,7 @@ def command(
         to = principal or f"User:sternpost-{role}"
         wanted = acls.grants(settings, role, replay_topics)
         if creating:
-            acls.create(settings, wanted, to)
+            acls.create(settings, ChangesAllowed(), wanted, to)
         result.append({"role": role.value, "principal": to, "grants": [grant._asdict() for grant in wanted]})
         if as_json:
             continue

@@ -10,6 +10,7 @@ from sternpost.cli import parameters
 from sternpost.cli.dead_letters_filters import filter_options
 from sternpost.cli.output import echo_json, pluralize, silence_logs
 from sternpost.cli.progress import Progress
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.redrive import RedrivePlan, plan
 from sternpost.operations.dead_letters.redrive import redrive as send_back
 from sternpost.operations.dead_letters.selection import Selection
@@ -56,6 +57,7 @@ def _redrive(
 
         result = send_back(
             settings,
+            ChangesAllowed(),
             selection,
             max_attempts=max_attempts,
             even_if_failing=even_if_failing,

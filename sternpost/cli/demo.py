@@ -12,6 +12,7 @@ from sternpost.cli import output, parameters
 from sternpost.cli.global_options import GlobalOptions
 from sternpost.local import demo, samples, services
 from sternpost.operations import topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 
 
 def show(console: Console, outcome: demo.Outcome) -> None:
@@ -82,7 +83,7 @@ def command(options: GlobalOptions, as_json: bool) -> None:
         finally:
             if own_cluster:
                 running.stop()
-                topics.remove(running.settings)
+                topics.remove(running.settings, ChangesAllowed())
     wrong = outcome.wrong()
     if as_json:
         output.echo_json({**outcome.counts(), "expected": demo.EXPECTED, "wrong": wrong})

@@ -7,6 +7,7 @@ from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
 from sternpost.cli.output import pluralize
 from sternpost.operations.acls import Role
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.doctor.run_checks import run_checks
 from sternpost.operations.printable import printable
@@ -33,7 +34,8 @@ def command(settings: Settings, url: str | None, role: str | None, send: bool, a
     scheme = "https" if settings.ingest.tls_certificate else "http"
     url = url or f"{scheme}://127.0.0.1:{settings.ingest.port}/v1/webhook"
     checks: list[Check] = []
-    for check in run_checks(settings, url=url, role=Role(role) if role else None, send=send):
+    found = run_checks(settings, ChangesAllowed(), url=url, role=Role(role) if role else None, send=send)
+    for check in found:
         checks.append(check)
         if not as_json:
             _print(check)

@@ -8,6 +8,7 @@ from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
 from sternpost.cli.output import console, pluralize, silence_logs, table, text
 from sternpost.cli.progress import Progress
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay import dry_run as dry_runs
 from sternpost.operations.replay.compare import Difference
 from sternpost.operations.replay.filters import Filters
@@ -163,7 +164,7 @@ def _write(
     again: bool,
     as_json: bool,
 ) -> None:
-    with Replay(settings, requested, filters, to_topic, again=again) as replay:
+    with Replay(settings, ChangesAllowed(), requested, filters, to_topic, again=again) as replay:
         if replay.resumed:
             click.echo(f"resuming a replay that was interrupted, {replay.offsets_left} offsets left", err=True)
         with graceful_interrupt() as interrupted, Progress("replayed") as progress:

@@ -6,6 +6,7 @@ from runtime.errors import CheckFailedError
 from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
 from sternpost.operations import schema
+from sternpost.operations.changes_allowed import ChangesAllowed
 
 
 @click.group()
@@ -21,7 +22,7 @@ def register(settings: Settings, as_json: bool) -> None:
 
     Register it under the subject of the events topic, and set the subject's compatibility to FULL_TRANSITIVE.
     """
-    found = schema.register(settings, warn=lambda text: click.echo(f"warning: {text}", err=True))
+    found = schema.register(settings, ChangesAllowed(), warn=lambda text: click.echo(f"warning: {text}", err=True))
     if as_json:
         output.echo_json(found._asdict())
     else:

@@ -7,6 +7,7 @@ from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
 from sternpost.cli.output import pluralize
 from sternpost.operations import add_partitions, topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.severity import Severity
 
 
@@ -39,7 +40,7 @@ def create(settings: Settings, as_json: bool) -> None:
     Create all of them, or none if one cannot be created. Existing topics are not changed. If the cluster forbids
     one of the topic settings, name it in topics.omit_configs to leave it out.
     """
-    created = topics.create(settings)
+    created = topics.create(settings, ChangesAllowed())
     if as_json:
         output.echo_json({"created": created, "existed": [n for n in topics.names(settings) if n not in created]})
         return
@@ -62,7 +63,7 @@ def increase_partitions(settings: Settings, partitions: int, force: bool, as_jso
     records are unprocessed. Stop ingest, wait until the processors have caught up, add the partitions, and start
     the services again; "Operations" in the documentation has the steps.
     """
-    grown = add_partitions.increase_partitions(settings, partitions, force=force)
+    grown = add_partitions.increase_partitions(settings, ChangesAllowed(), partitions, force=force)
     if as_json:
         output.echo_json({"partitions": partitions, "grown": grown})
         return

@@ -27,6 +27,7 @@ from sternpost.local import ports
 from sternpost.local.process import Process
 from sternpost.local.stack import LocalStack
 from sternpost.operations import schema, topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.status import service
 
 _READY_TIMEOUT_S = 60
@@ -68,8 +69,8 @@ class Services:
 
         Raises DependencyError or CheckFailedError, and leaves nothing running.
         """
-        topics.create(self.settings)
-        schema.register(self.settings)
+        topics.create(self.settings, ChangesAllowed())
+        schema.register(self.settings, ChangesAllowed())
         try:
             self._ingest.start()
             self._processor.start()

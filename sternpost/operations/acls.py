@@ -19,6 +19,7 @@ from runtime.kafka.admin import (
 )
 from runtime.kafka.range_consumer import READER_GROUP
 from runtime.settings.model import Settings
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 
 
 class Role(StrEnum):
@@ -118,8 +119,12 @@ def commands(settings: Settings, grants: Sequence[Grant], principal: str) -> lis
     return lines
 
 
-def create(settings: Settings, grants: Sequence[Grant], principal: str) -> None:
-    """Create ACLs for these grants; existing ones stay. Raises DependencyError, also if no authorizer is on."""
+def create(settings: Settings, allowed: ChangesAllowed | None, grants: Sequence[Grant], principal: str) -> None:
+    """Create ACLs for these grants; existing ones stay.
+
+    Raises DependencyError, also if no authorizer is on, and ChangesNotAllowedError.
+    """
+    require(allowed, "create ACLs")
     try:
         KafkaAdmin(settings).create_acls(bindings(grants, principal))
     except KafkaRequestError as error:

@@ -11,15 +11,20 @@ from runtime.errors import CheckFailedError, DependencyError, KafkaRequestError
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import KafkaAdmin, check_topics
 from runtime.settings.model import Settings
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.status import consumer_group, service
 
 
-def increase_partitions(settings: Settings, partitions: int, *, force: bool) -> dict[str, int]:
+def increase_partitions(
+    settings: Settings, allowed: ChangesAllowed | None, partitions: int, *, force: bool
+) -> dict[str, int]:
     """Give each topic that many partitions, and return how many each of the changed topics had before.
 
     The raw topic is last, so that the other topics are ready for the records of its new partitions. Raises
-    CheckFailedError if ingest is running or records are unprocessed, unless `force` is set, and DependencyError.
+    CheckFailedError if ingest is running or records are unprocessed, unless `force` is set, DependencyError and
+    ChangesNotAllowedError.
     """
+    require(allowed, "add partitions")
     topics = settings.topics
     ordered = [topics.events, topics.dead_letters, topics.raw]
     check_topics(settings, ordered)

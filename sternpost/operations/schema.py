@@ -8,6 +8,7 @@ from runtime.schema_registry import COMPATIBILITY, Registered, Registry, subject
 from runtime.settings.model import Settings
 from schemas.evolution import check_all_versions
 from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, load_schema
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 
 
 class Checked(NamedTuple):
@@ -20,12 +21,15 @@ class Checked(NamedTuple):
     """What could not be checked."""
 
 
-def register(settings: Settings, warn: Callable[[str], None] = lambda _: None) -> Registered:
+def register(
+    settings: Settings, allowed: ChangesAllowed | None, warn: Callable[[str], None] = lambda _: None
+) -> Registered:
     """Register the newest version under the events topic's subject, unless it is registered already.
 
     `warn` is told what was not done, and does not keep the schema from being used. Raises CheckFailedError if it is
-    incompatible with what is there, and the registry's errors.
+    incompatible with what is there, ChangesNotAllowedError, and the registry's errors.
     """
+    require(allowed, "register a schema")
     subject = subject_of(settings.topics.events)
     with Registry(settings.schema_registry) as registry:
         try:

@@ -12,6 +12,7 @@ from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.admin import KafkaAdmin, NewTopic
 from runtime.kafka.errors import TIMEOUT_NAMES
 from runtime.settings.model import Settings
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 
 CLUSTER_DEFAULT = -1
 """As replication factor or number of partitions, the cluster's default.
@@ -27,11 +28,13 @@ def new_topic(settings: Settings, name: str, config: dict[str, str], partitions:
     return NewTopic(name, partitions or topics.partitions, topics.replication_factor, config=kept)
 
 
-def create(settings: Settings, wanted: Sequence[NewTopic]) -> list[str]:
+def create(settings: Settings, allowed: ChangesAllowed | None, wanted: Sequence[NewTopic]) -> list[str]:
     """Create the topics and return the names of those created; one that exists by then is not among them.
 
     Raises DependencyError if the cluster refuses one, and then creates none, unless it refuses after it validated all.
+    Raises ChangesNotAllowedError.
     """
+    require(allowed, "create topics")
     admin = KafkaAdmin(settings)
     for topic, reason in _submit(admin, wanted, validate_only=True):
         raise _refused(settings, admin, topic, reason)

@@ -8,6 +8,7 @@ from runtime.kafka.config import topic_configs
 from runtime.kafka.retry import TIMEOUT_S
 from runtime.settings.model import Settings
 from sternpost.operations import described_configs, topic_creation
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.severity import Severity
 
 AT_LEAST = {"max.message.bytes", "min.insync.replicas", "retention.ms"}
@@ -35,17 +36,19 @@ def names(settings: Settings) -> list[str]:
     return [settings.topics.raw, settings.topics.events, settings.topics.dead_letters]
 
 
-def create(settings: Settings) -> list[str]:
+def create(settings: Settings, allowed: ChangesAllowed | None) -> list[str]:
     """Create the topics that are missing, all or none, and return their names. Existing topics are not changed.
 
-    Raises DependencyError if the cluster cannot be reached or refuses, naming the setting to change.
+    Raises DependencyError if the cluster cannot be reached or refuses, naming the setting to change, and
+    ChangesNotAllowedError.
     """
+    require(allowed, "create topics")
     missing = missing_topics(settings, names(settings))
     if not missing:
         return []
     configs = topic_configs(settings)
     created = topic_creation.create(
-        settings, [topic_creation.new_topic(settings, name, configs[name]) for name in missing]
+        settings, allowed, [topic_creation.new_topic(settings, name, configs[name]) for name in missing]
     )
     deadline = time.monotonic() + TIMEOUT_S
     while missing_topics(settings, missing) and time.monotonic() < deadline:
@@ -53,8 +56,9 @@ def create(settings: Settings) -> list[str]:
     return created
 
 
-def remove(settings: Settings) -> None:
-    """Delete the topics with all of their records."""
+def remove(settings: Settings, allowed: ChangesAllowed | None) -> None:
+    """Delete the topics with all of their records. Raises ChangesNotAllowedError."""
+    require(allowed, "delete topics")
     KafkaAdmin(settings).delete_topics(names(settings))
 
 

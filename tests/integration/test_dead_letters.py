@@ -22,6 +22,7 @@ from runtime.kafka.command_transactions import CommandTransactions
 from runtime.settings.model import Settings, TopicSettings
 from schemas import record_headers
 from sternpost.cli.main import cli
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.redrive import plan, redrive
 from sternpost.operations.dead_letters.selection import Selection, find
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
@@ -292,7 +293,7 @@ def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: S
 
     def send(interrupted: StopRequest, on_sent: Callable[[int], None]) -> int:
         return redrive(
-            settings, Selection(), interrupted=interrupted, on_plan=lambda plan: None, on_sent=on_sent
+            settings, ChangesAllowed(), Selection(), interrupted=interrupted, on_plan=lambda plan: None, on_sent=on_sent
         ).sent.total()
 
     def fail(_: int) -> None:

@@ -22,6 +22,7 @@ from sternpost.cli.main import cli
 from sternpost.local import services
 from sternpost.operations import topics
 from sternpost.operations.acls import Role
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.doctor import clock, cluster, endpoint, lag, registry, rights
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.severity import Severity
@@ -135,7 +136,7 @@ def test_time_outs_that_the_brokers_do_not_allow(settings: Settings) -> None:
 
 
 def test_a_topic_with_a_wrong_setting(settings: Settings) -> None:
-    topics.create(settings)
+    topics.create(settings, ChangesAllowed())
     entry = ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, settings.topics.raw, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
@@ -149,7 +150,7 @@ def test_a_topic_with_a_wrong_setting(settings: Settings) -> None:
 
 def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Settings) -> None:
     half_ms = settings.topics.raw_retention_ms // 2
-    topics.create(settings)
+    topics.create(settings, ChangesAllowed())
     assert set(by_verdict(lag.check(settings), Severity.WARNING)) == {"processor"}
     now = int(time.time() * 1000)
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
@@ -178,7 +179,7 @@ def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatc
     now = time.time_ns
     for ahead_s, verdict in ((0, Severity.OK), (60, Severity.WARNING), (-60, Severity.WARNING), (600, Severity.FAULT)):
         monkeypatch.setattr(time, "time_ns", lambda ahead_s=ahead_s: now() + ahead_s * 1_000_000_000)
-        [check] = clock.check(settings, brokers)
+        [check] = clock.check(settings, ChangesAllowed(), brokers)
         assert check.severity is verdict
         if ahead_s:
             assert ("behind" if ahead_s > 0 else "ahead of") in check.detail
@@ -187,7 +188,7 @@ def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatc
 
 
 def test_rights_are_seen_where_there_is_no_authorizer(settings: Settings) -> None:
-    topics.create(settings)
+    topics.create(settings, ChangesAllowed())
     configs, _ = cluster.broker_configs(settings, list(cluster.metadata(settings).brokers))
     for role in Role:
         assert set(by_verdict(rights.check(settings, role, configs), Severity.OK)) == {"rights"}
@@ -225,7 +226,7 @@ def test_an_endpoint_that_answers_wrongly(settings: Settings, status: int, word:
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}/v1/webhook"
-        [check] = endpoint.check(settings, url, send=False)
+        [check] = endpoint.check(settings, ChangesAllowed(), url, send=False)
     finally:
         server.shutdown()
         thread.join()

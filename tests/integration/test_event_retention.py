@@ -11,6 +11,7 @@ from schemas.avro.decoder import EventReader
 from sternpost.local import LocalStack, samples, services
 from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.operations import schema, topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 from tests.support.retention import CHECKED_EACH_SECOND, IN_2020_MS, await_check
 from tests.support.waiting import until
 
@@ -35,8 +36,8 @@ def test_events_of_2020_are_there_after_the_brokers_looked_for_what_is_old(tmp_p
                 "processor.state_dir": tmp_path / "state",
             },
         )
-        topics.create(settings)
-        schema.register(settings)
+        topics.create(settings, ChangesAllowed())
+        schema.register(settings, ChangesAllowed())
         payloads = [samples.payload(index, "old", since=IN_2020_MS // 1000) for index in range(WEBHOOKS)]
         with services.running(settings, own_cluster=True, data_dir=tmp_path) as running:
             source = running.settings.sources[0]

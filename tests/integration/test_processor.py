@@ -21,6 +21,7 @@ from runtime.settings.model import Settings, SourceSettings
 from sternpost.local.services import environment_for
 from sternpost.operations import schema
 from sternpost.operations.add_partitions import increase_partitions
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.redrive import redrive
 from sternpost.operations.dead_letters.selection import Selection
 from sternpost.operations.status.snapshot import StatusCollector
@@ -82,7 +83,7 @@ def settings_for(make_topics: TopicMaker, make_settings: SettingsMaker, **proces
     short = {"session_timeout_ms": session_ms, "transaction_timeout_ms": session_ms // 2, "batch_max_records": 100}
     heartbeats = {"properties": {"heartbeat.interval.ms": "500"}}
     settings = make_settings(topics, kafka=heartbeats, processor={**short, **processor})
-    schema.register(settings)
+    schema.register(settings, ChangesAllowed())
     return settings
 
 
@@ -221,7 +222,7 @@ def test_dead_letters_and_duplicates(
     make_topics.create([f"{settings.topics.events}.small"], 1, {"max.message.bytes": "20000"})
     small = settings.topics.model_copy(update={"events": f"{settings.topics.events}.small"})
     settings = settings.model_copy(update={"topics": small})
-    schema.register(settings)
+    schema.register(settings, ChangesAllowed())
     sent = send(
         settings,
         [
@@ -312,6 +313,7 @@ def test_nothing_is_behind_after_a_redrive_of_letters_that_fail_again(
     ignored: list[object] = []
     again = redrive(
         settings,
+        ChangesAllowed(),
         Selection(),
         even_if_failing=True,
         interrupted=StopRequest(),
@@ -325,7 +327,7 @@ def test_nothing_is_behind_after_a_redrive_of_letters_that_fail_again(
     assert one.pid is not None, one.output()
     assert group.done() == ends
     group.close()
-    assert increase_partitions(settings, PARTITIONS, force=False) == {}
+    assert increase_partitions(settings, ChangesAllowed(), PARTITIONS, force=False) == {}
     one.stop(PATIENCE_S)
     assert one.exit_code == 0, one.output()
     attempts = Counter(found.get("attempt") for _, found in letters(settings) if "error_code" in found)

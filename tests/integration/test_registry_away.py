@@ -17,6 +17,7 @@ from sternpost.local import LocalStack, samples
 from sternpost.local.ports import choose
 from sternpost.local.services import environment_for
 from sternpost.operations import schema, topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -35,8 +36,8 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
                 "processor.state_dir": tmp_path / "state",
             },
         )
-        topics.create(settings)
-        schema.register(settings)
+        topics.create(settings, ChangesAllowed())
+        schema.register(settings, ChangesAllowed())
         stack.registry.stop()
 
         log = tmp_path / "log"

@@ -27,6 +27,7 @@ from schemas.avro.decoder import EventReader
 from schemas.track_event import load_schema
 from sternpost.cli.main import cli
 from sternpost.local import samples
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.existing_events import CLOCK_DIFFERENCE_MS, ExistingEvents
 from sternpost.operations.replay.requested_range import RequestedRange, check_retained
@@ -284,7 +285,7 @@ def test_a_new_run_leaves_nothing_of_an_interrupted_one_to_go_on_with(settings: 
     for spans in ([OffsetRange(0, 0, 3), OffsetRange(1, 0, 3)], [OffsetRange(0, 1, 4)]):
         checkpoint = ReplayCheckpoint(settings, name)
         checkpoint.find([0, 1])
-        checkpoint.begin(spans)
+        checkpoint.begin(ChangesAllowed(), spans)
         checkpoint.close()
     checkpoint = ReplayCheckpoint(settings, name)
     assert checkpoint.find([0, 1]) == [OffsetRange(0, 1, 4), OffsetRange(1, 3, 3)]

@@ -32,6 +32,7 @@ from sternpost.cli.main import cli
 from sternpost.local import ports
 from sternpost.operations import acls
 from sternpost.operations.acls import Role
+from sternpost.operations.changes_allowed import ChangesAllowed
 from tests.support.kafka import Kafka
 from tests.support.secured import ADMIN, SecuredBroker, certificates, secured_broker, secured_registry
 
@@ -136,7 +137,7 @@ def secured(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         broker.add_users([secured.user(role) for role in Role])
         for role in Role:
             grants = acls.grants(secured.settings(ADMIN), role, [REPLAYED])
-            acls.create(secured.settings(ADMIN), grants, f"User:{secured.user(role)}")
+            acls.create(secured.settings(ADMIN), ChangesAllowed(), grants, f"User:{secured.user(role)}")
         yield secured
 
 

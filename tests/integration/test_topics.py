@@ -14,6 +14,7 @@ from runtime.settings.loader import load
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.operations import topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.severity import Severity
 from tests.support.kafka import Kafka
 from tests.support.waiting import until
@@ -58,12 +59,12 @@ def test_what_is_created_passes_the_check_and_creating_again_changes_nothing(set
     with pytest.raises(DependencyError, match="sternpost topics create"):
         check_topics(settings, topics.names(settings))
     try:
-        assert topics.create(settings) == topics.names(settings)
-        assert topics.create(settings) == []
+        assert topics.create(settings, ChangesAllowed()) == topics.names(settings)
+        assert topics.create(settings, ChangesAllowed()) == []
         assert topics.check(settings) == []
         check_topics(settings, topics.names(settings))
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_what_is_created_passes_the_check_and_creating_again_changes_nothing(set
     ],
 )
 def test_a_setting_that_breaks_a_promise_is_found_with_its_mend(settings: Settings, name: str, value: str) -> None:
-    topics.create(settings)
+    topics.create(settings, ChangesAllowed())
     try:
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, settings.topics.raw, incremental_configs=[entry])
@@ -89,24 +90,24 @@ def test_a_setting_that_breaks_a_promise_is_found_with_its_mend(settings: Settin
         assert f"{name} is {value}" in finding.problem
         assert f"--add-config {name}=" in finding.remedy
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
 
 
 def test_a_larger_body_limit_asks_for_larger_topics(settings: Settings) -> None:
-    topics.create(settings)
+    topics.create(settings, ChangesAllowed())
     try:
         larger = load(None, {**_dotted(settings), "ingest.max_body_bytes": 4_000_000})
         found = {finding.topic: finding.problem for finding in topics.check(larger)}
         assert set(found) == set(topics.names(settings))
         assert str(record_limits(larger).raw) in found[settings.topics.raw]
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
 
 
 def test_more_replicas_than_brokers_is_one_clear_error(settings: Settings) -> None:
     many = load(None, {**_dotted(settings), "topics.replication_factor": 40})
     with pytest.raises(DependencyError) as caught:
-        topics.create(many)
+        topics.create(many, ChangesAllowed())
     brokers = len(AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}).list_topics(timeout=30).brokers)
     assert f"the cluster has {brokers} broker" in str(caught.value)
     assert "topics.replication_factor is 40" in str(caught.value)
@@ -117,7 +118,7 @@ def test_more_replicas_than_brokers_is_one_clear_error(settings: Settings) -> No
 def test_a_setting_that_the_brokers_refuse_is_named_and_leaves_no_topic(settings: Settings) -> None:
     impossible = load(None, {**_dotted(settings), "topics.events_retention_ms": -5})
     with pytest.raises(DependencyError) as caught:
-        topics.create(impossible)
+        topics.create(impossible, ChangesAllowed())
     assert "retention.ms=-5" in str(caught.value)
     assert "change topics.events_retention_ms" in str(caught.value)
     assert 'topics.omit_configs=["retention.ms"]' in str(caught.value)
@@ -130,7 +131,7 @@ def test_what_is_left_to_the_cluster_is_not_sent(settings: Settings) -> None:
         {**_dotted(settings), "topics.omit_configs": ["retention.ms", "unclean.leader.election.enable"]},
     )
     try:
-        topics.create(left)
+        topics.create(left, ChangesAllowed())
         admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
         [described] = admin.describe_configs([ConfigResource(ResourceType.TOPIC, settings.topics.raw)]).values()
         entries = described.result(30)
@@ -142,16 +143,16 @@ def test_what_is_left_to_the_cluster_is_not_sent(settings: Settings) -> None:
         assert (check.exit_code, "topics.omit_configs" in check.stdout) == (0, True)
         assert CliRunner().invoke(cli, [*options(settings), "topics", "check"]).exit_code == 1
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
 
 
 def test_the_clusters_own_number_of_replicas(settings: Settings) -> None:
     own = load(None, {**_dotted(settings), "topics.replication_factor": -1})
     try:
-        assert topics.create(own) == topics.names(settings)
+        assert topics.create(own, ChangesAllowed()) == topics.names(settings)
         assert topics.check(own) == []
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
 
 
 def test_the_command_line_creates_checks_and_exits_as_scripts_need_it(settings: Settings) -> None:
@@ -165,7 +166,7 @@ def test_the_command_line_creates_checks_and_exits_as_scripts_need_it(settings: 
         assert json.loads(create.stdout) == {"created": topics.names(settings), "existed": []}
         assert run(cli, [*options(settings), "topics", "check"]).exit_code == 0
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
 
 
 def test_topics_grow_when_nothing_is_on_its_way(settings: Settings) -> None:
@@ -173,7 +174,7 @@ def test_topics_grow_when_nothing_is_on_its_way(settings: Settings) -> None:
         others = ["--set=ingest.admin_port=1", f"--set=processor.group_id={settings.topics.raw}"]
         return CliRunner().invoke(cli, [*options(settings), *others, "topics", "grow", "--json", *arguments])
 
-    topics.create(settings)
+    topics.create(settings, ChangesAllowed())
     try:
         raw = settings.topics.raw
         producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": raw})
@@ -201,7 +202,7 @@ def test_topics_grow_when_nothing_is_on_its_way(settings: Settings) -> None:
         assert json.loads(grow("--partitions", "5", "--force").stdout)["grown"] == {}
         assert isinstance(grow("--partitions", "4", "--force").exception, DependencyError)
     finally:
-        topics.remove(settings)
+        topics.remove(settings, ChangesAllowed())
 
 
 def _dotted(settings: Settings) -> dict[str, object]:

@@ -17,6 +17,7 @@ from runtime.kafka.config import record_limits
 from runtime.kafka.range_consumer import Message
 from runtime.settings.model import Settings
 from schemas import record_headers
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.dead_letters.index import DeadLetterIndex
 from sternpost.operations.dead_letters.record import DeadLetterRecord, decoded_headers, parse_number
 from sternpost.operations.dead_letters.selection import OnProgress, Selection, find, ignore_progress, read
@@ -123,6 +124,7 @@ def plan(
 
 def redrive(
     settings: Settings,
+    allowed: ChangesAllowed | None,
     selection: Selection,
     *,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
@@ -138,8 +140,9 @@ def redrive(
     A batch is one transaction over the raw records and the redrive markers of their dead letters. `on_plan` is told
     what will be sent, `on_sent` the number of dead letters after each batch. Raises DependencyError; what was committed
     before stands, and the next call does not send it again. Raises KeyboardInterrupt if interrupted before there is a
-    plan.
+    plan, and ChangesNotAllowedError.
     """
+    require(allowed, "send dead letters back")
 
     def until_interrupted(report: OnProgress) -> OnProgress:
         def report_or_stop(done: int, total: int) -> None:

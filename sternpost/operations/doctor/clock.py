@@ -10,14 +10,18 @@ from runtime.kafka.admin import KafkaAdmin, NewTopic
 from runtime.kafka.synchronous_producer import SynchronousProducer
 from runtime.settings.model import Settings
 from sternpost.operations.acls import DOCTOR_TOPICS
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 
 WARN_MS, FAULT_MS = 5_000, 300_000
 """Deduplication and retention depend on time, and brokers refuse records dated an hour ahead of them."""
 
 
-def check(settings: Settings, brokers: list[int]) -> Iterator[Check]:
-    """Read the clocks by a temporary topic with a partition on each broker."""
+def check(settings: Settings, allowed: ChangesAllowed | None, brokers: list[int]) -> Iterator[Check]:
+    """Read the clocks by a temporary topic with a partition on each broker, if changes are allowed."""
+    if allowed is None:
+        yield skipped("clocks", "reading them takes a temporary topic, and changes are not allowed here")
+        return
     topic = f"{DOCTOR_TOPICS}{uuid.uuid4().hex[:12]}"
     admin = KafkaAdmin(settings)
     new = NewTopic(

@@ -12,6 +12,7 @@ from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings, SourceSettings
 from sternpost.operations import signed_webhook
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.doctor.check import Check, fault, ok, skipped
 
 ARRIVAL_S = 20.0
@@ -20,10 +21,15 @@ PERSON = "sternpost-doctor"
 """The person of the test event."""
 
 
-def check(settings: Settings, url: str, *, send: bool) -> Iterator[Check]:
-    """Check the endpoint at `url`; with `send`, send a signed event for each key, which reaches sinks too."""
+def check(settings: Settings, allowed: ChangesAllowed | None, url: str, *, send: bool) -> Iterator[Check]:
+    """Check the endpoint at `url`; with `send`, send a signed event for each key, which reaches sinks too.
+
+    Raises ChangesNotAllowedError if it is to send and may not.
+    """
+    if send:
+        require(allowed, "send events")
     try:
-        status = post(url, secrets.token_hex(8), None, b"{}")
+        status = _post(url, secrets.token_hex(8), None, b"{}")
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         remedy = (
             "give --url with the name in its certificate"
@@ -43,16 +49,21 @@ def check(settings: Settings, url: str, *, send: bool) -> Iterator[Check]:
         yield skipped("sources", "none is configured here", "set sources, as ingest has them")
     for source in settings.sources:
         try:
-            yield from _source(settings, url, source, send=send)
+            yield from _source(settings, allowed, url, source, send=send)
         except httpx2.HTTPError as error:
             yield fault(f"source {source.name}", f"{url} stopped answering ({_reason(error)})", "see ingest's log")
 
 
-def _source(settings: Settings, url: str, source: SourceSettings, *, send: bool) -> Iterator[Check]:
+def _source(
+    settings: Settings, allowed: ChangesAllowed | None, url: str, source: SourceSettings, *, send: bool
+) -> Iterator[Check]:
     name = f"source {source.name}"
+    if allowed is None:  # an endpoint that does not check the signature would write the body of the question
+        yield skipped(name, "whether its signature is checked was not tried: changes are not allowed here")
+        return
     key = source.write_keys[0].get_secret_value()
     if source.signing_keys:
-        status = post(url, key, secrets.token_hex(32), b"{}")
+        status = _post(url, key, secrets.token_hex(32), b"{}")
         if status != 401:
             yield fault(
                 name,
@@ -64,10 +75,13 @@ def _source(settings: Settings, url: str, source: SourceSettings, *, send: bool)
         guarded = "its signature is checked" if source.signing_keys else "it needs no signature"
         yield skipped(name, f"{guarded}; whether an event comes through was not checked", "--send checks it")
         return
-    yield from _round_trip(settings, url, source)
+    yield from _round_trip(settings, allowed, url, source)
 
 
-def _round_trip(settings: Settings, url: str, source: SourceSettings) -> Iterator[Check]:
+def _round_trip(
+    settings: Settings, allowed: ChangesAllowed | None, url: str, source: SourceSettings
+) -> Iterator[Check]:
+    require(allowed, "send events")
     name = f"source {source.name}"
     event_id = f"doctor-{secrets.token_hex(8)}"
     event = {"object_type": "customer", "metric": "subscribed", "data": {"customer_id": PERSON}}
@@ -79,7 +93,7 @@ def _round_trip(settings: Settings, url: str, source: SourceSettings) -> Iterato
     signing_keys: list[str | None] = [key.get_secret_value() for key in source.signing_keys] or [None]
     for key in source.write_keys:
         for signing_key in signing_keys:
-            status = post(url, key.get_secret_value(), signing_key, body)
+            status = _post(url, key.get_secret_value(), signing_key, body)
             if status != 200:
                 yield fault(
                     name,
@@ -115,7 +129,7 @@ def _arrives(settings: Settings, topic: str, before: list[OffsetRange], event_id
     return False
 
 
-def post(url: str, write_key: str, signing_key: str | None, body: bytes) -> int:
+def _post(url: str, write_key: str, signing_key: str | None, body: bytes) -> int:
     """Post a body, signed if there is a signing key, and return the status. Raises HTTPError and InvalidURL."""
     target = httpx2.URL(url).copy_with(query=signed_webhook.query(write_key).encode())
     # No proxy from the environment: a proxy's answer says nothing about the endpoint.

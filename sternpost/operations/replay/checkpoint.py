@@ -6,6 +6,7 @@ from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.group_offsets import GroupOffsets, TopicPartition
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 
 
 def replay_name(settings: Settings, target: str, *parts: str) -> str:
@@ -43,8 +44,12 @@ class ReplayCheckpoint:
         self._ends = {offset_range.partition: offset_range.end for offset_range in ranges}
         return ranges or None
 
-    def begin(self, ranges: list[OffsetRange]) -> None:
-        """Commit the starts of the ranges, and mark other ranges of an earlier run as done. Raises DependencyError."""
+    def begin(self, allowed: ChangesAllowed | None, ranges: list[OffsetRange]) -> None:
+        """Commit the starts of the ranges, and mark other ranges of an earlier run as done.
+
+        Raises DependencyError and ChangesNotAllowedError.
+        """
+        require(allowed, "write events again")
         starts = self._ends | {offset_range.partition: offset_range.start for offset_range in ranges}
         self._ends |= {offset_range.partition: offset_range.end for offset_range in ranges}
         try:

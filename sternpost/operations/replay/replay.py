@@ -12,6 +12,7 @@ from runtime.kafka.admin import check_topics
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint, replay_name
 from sternpost.operations.replay.filters import Filters
 from sternpost.operations.replay.replay_pipeline import ReplayPipeline
@@ -57,7 +58,14 @@ class Replay:
     """A replay that is ready to write. Close it, or use it as a context manager."""
 
     def __init__(
-        self, settings: Settings, requested: RequestedRange, filters: Filters, target: str | None, *, again: bool
+        self,
+        settings: Settings,
+        allowed: ChangesAllowed | None,
+        requested: RequestedRange,
+        filters: Filters,
+        target: str | None,
+        *,
+        again: bool,
     ) -> None:
         """Find out where to start, and create the target topic if it is missing.
 
@@ -66,15 +74,16 @@ class Replay:
         begun before resumes; `again` starts it from the beginning.
 
         Raises CheckFailedError if this replay has finished before, ConfigurationError for a target that is one of the
-        pipeline's own topics, and DependencyError.
+        pipeline's own topics, DependencyError and ChangesNotAllowedError.
         """
+        require(allowed, "write events again")
         topics = settings.topics
         if target in (topics.raw, topics.events, topics.dead_letters):
             raise ConfigurationError(
                 f"--to-topic {target} is one of the pipeline's own topics; --live writes to {topics.events}"
             )
         self.target = target or topics.events
-        self._settings, self._filters = settings, filters
+        self._settings, self._allowed, self._filters = settings, allowed, filters
         check_topics(settings, [topics.raw, topics.events])
         self._schema_id = schema_id(settings)
         name = replay_name(settings, self.target, *requested.identity(), filters.as_text())
@@ -86,9 +95,9 @@ class Replay:
             resumable = None if again else found
             self.resumed = resumable is not None
             self.ranges = requested.resolve(settings) if resumable is None else self._check_resumable(resumable)
-            ensure(settings, self.target)
+            ensure(settings, allowed, self.target)
             if not self.resumed:
-                self._checkpoint.begin(self.ranges)
+                self._checkpoint.begin(allowed, self.ranges)
         except BaseException:
             self.close()
             raise
@@ -125,6 +134,7 @@ class Replay:
             on_start(self.offsets_left)
             counts = write(
                 self._settings,
+                self._allowed,
                 self.target,
                 pipeline,
                 self.ranges,

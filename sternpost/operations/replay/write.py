@@ -9,6 +9,7 @@ from runtime.graceful_interrupt import StopRequest
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
+from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.replay_pipeline import ReplayPipeline
 from sternpost.operations.replay.requested_range import check_retained
@@ -22,6 +23,7 @@ _LONGEST_SLEEP_S = 0.2
 
 def write(
     settings: Settings,
+    allowed: ChangesAllowed | None,
     target: str,
     pipeline: ReplayPipeline,
     ranges: list[OffsetRange],
@@ -37,8 +39,9 @@ def write(
     Stops after a batch if interrupted. Returns the tally of what was committed, as `ReplayBatch.tally` counts. Dead
     letters are counted and not written, since those of the range are in their topic already. `on_done` is told the
     number of further offsets after each batch. Raises DependencyError; what was committed stands, and the replay
-    resumes from there.
+    resumes from there. Raises ChangesNotAllowedError.
     """
+    require(allowed, "write events again")
     counts: Counter[str] = Counter()
     left = {offset_range.partition: offset_range for offset_range in ranges}
     most = BATCH if rate is None else max(1, min(BATCH, int(rate / 2)))

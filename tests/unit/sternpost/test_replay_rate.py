@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runtime.graceful_interrupt import StopRequest
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay import write as module
 from sternpost.operations.replay.replay_pipeline import ReplayBatch
 
@@ -65,6 +66,7 @@ def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> N
         patch.setattr(module, "check_retained", lambda *_: None)
         module.write(
             Settings(),
+            ChangesAllowed(),
             "topic",
             of,  # type: ignore[arg-type]
             [OffsetRange(0, 0, records)],
@@ -96,6 +98,7 @@ def test_a_gap_is_looked_into_before_anything_behind_it_counts_as_done() -> None
         patch.setattr(module, "check_retained", look)
         module.write(
             Settings(),
+            ChangesAllowed(),
             "topic",
             WithAGap(),  # type: ignore[arg-type]
             [OffsetRange(0, 0, 60)],

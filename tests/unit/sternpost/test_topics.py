@@ -11,6 +11,7 @@ from runtime.kafka.config import topic_configs
 from runtime.settings.loader import load
 from runtime.settings.model import Settings
 from sternpost.operations import topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.severity import Severity
 from tests.support.fake_admin import FakeAdmin, Policy
 
@@ -57,14 +58,14 @@ def test_a_setting_that_a_policy_forbids_is_found_and_nothing_is_made(
 ) -> None:
     cluster = use(policy=forbids(*keys))
     with pytest.raises(DependencyError) as caught:
-        topics.create(ALL)
+        topics.create(ALL, ChangesAllowed())
     for word in words:
         assert word in str(caught.value)
     assert f"topics.omit_configs={json.dumps(sorted(keys))}" in str(caught.value)
     assert "Topic is not allowed" in str(caught.value)
     assert cluster.created == []
 
-    assert topics.create(load(None, {"topics.omit_configs": keys})) == topics.names(ALL)
+    assert topics.create(load(None, {"topics.omit_configs": keys}), ChangesAllowed()) == topics.names(ALL)
     assert not any(set(keys) & set(topic.config or {}) for topic in cluster.created)
 
 
@@ -75,7 +76,7 @@ def test_a_refusal_of_the_last_topic_leaves_none(use: type[FakeAdmin]) -> None:
 
     cluster = use(policy=large)
     with pytest.raises(DependencyError, match=r"topics\.dead_letters_retention_ms"):
-        topics.create(ALL)
+        topics.create(ALL, ChangesAllowed())
     assert cluster.created == []
 
 
@@ -88,7 +89,7 @@ def test_what_is_refused_between_looking_and_creating_says_what_was_made(use: ty
 
     cluster = use(policy=later)
     with pytest.raises(DependencyError) as caught:
-        topics.create(ALL)
+        topics.create(ALL, ChangesAllowed())
     made = [topic.topic for topic in cluster.created]
     assert made == [ALL.topics.raw]
     assert f"{ALL.topics.raw} was created before" in str(caught.value)
@@ -107,7 +108,7 @@ def test_what_is_refused_between_looking_and_creating_says_what_was_made(use: ty
 def test_a_refusal_of_something_else_than_a_setting(use: type[FakeAdmin], policy: Policy, word: str) -> None:
     cluster = use(policy=policy)
     with pytest.raises(DependencyError) as caught:
-        topics.create(ALL)
+        topics.create(ALL, ChangesAllowed())
     assert word in str(caught.value)
     assert cluster.created == []
 
@@ -119,7 +120,7 @@ def test_too_few_brokers_name_both_settings(use: type[FakeAdmin], brokers: int, 
         policy=lambda _: KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, "no"),
     )
     with pytest.raises(DependencyError) as caught:
-        topics.create(ALL)
+        topics.create(ALL, ChangesAllowed())
     assert word in str(caught.value)
     assert "topics.replication_factor is 3" in str(caught.value)
     if brokers < 3:
@@ -129,7 +130,7 @@ def test_too_few_brokers_name_both_settings(use: type[FakeAdmin], brokers: int, 
 def test_the_clusters_own_number_of_replicas(use: type[FakeAdmin]) -> None:
     own = load(None, {"topics.replication_factor": -1})
     cluster = use(replicas=2)
-    topics.create(own)
+    topics.create(own, ChangesAllowed())
     assert {topic.replication_factor for topic in cluster.created} == {-1}
     assert topics.check(own) == []
     use(topic_configs(ALL), replicas=1)
