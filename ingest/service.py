@@ -27,8 +27,7 @@ from runtime.kafka.admin import check_topics
 from runtime.kafka.config import for_service
 from runtime.settings.loader import reload, settings_file
 from runtime.settings.model import IngestSettings, Settings
-from runtime.supervisor import supervise
-from runtime.worker import Worker
+from runtime.supervisor import Supervisor, Worker
 
 log = structlog.get_logger()
 
@@ -57,17 +56,17 @@ def run(settings: Settings) -> int:
     check_topics(settings, [settings.topics.raw])
     with listen(ingest.host, ingest.port) as listener:
         log.info("listening", host=ingest.host, port=listener.getsockname()[1], tls=ingest.tls_certificate is not None)
-        return supervise(
+        supervisor = Supervisor(
             "ingest",
             partial(run_worker, listener),
             ingest.workers,
             settings,
-            admin=(ingest.admin_host, ingest.admin_port),
             stop_timeout_s=(ingest.drain_delay_ms + ingest.drain_timeout_ms) / 1000 + STOP_MARGIN_S,
             liveness_timeout_s=LIVENESS_TIMEOUT_S,
             # Kafka may be away when a crashed worker restarts; the other workers answer 503 meanwhile.
             passing=[DependencyError.exit_code],
         )
+        return supervisor.serve(ingest.admin_host, ingest.admin_port)
 
 
 def run_worker(listener: socket.socket, worker: Worker) -> None:

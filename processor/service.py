@@ -37,8 +37,7 @@ from runtime.kafka.errors import why_unreachable
 from runtime.kafka.transactional_producer import check_client
 from runtime.schema_registry import Registered, Registry, subject_of
 from runtime.settings.model import Settings
-from runtime.supervisor import supervise
-from runtime.worker import Worker
+from runtime.supervisor import Supervisor, Worker
 from schemas.track_event import load_schema
 
 log = structlog.get_logger()
@@ -64,15 +63,15 @@ def run(settings: Settings) -> int:
     # librdkafka rejects wrong properties here rather than in each worker.
     check_client(settings, f"{processor.group_id}-check", processor.transaction_timeout_ms)
     check_topics(settings, [topics.raw, topics.events, topics.dead_letters])
-    return supervise(
+    supervisor = Supervisor(
         "processor",
         run_worker,
         processor.workers,
         settings,
-        admin=(processor.admin_host, processor.admin_port),
         stop_timeout_s=processor.shutdown_timeout_ms / 1000,
         liveness_timeout_s=processor.max_poll_interval_ms / 1000,
     )
+    return supervisor.serve(processor.admin_host, processor.admin_port)
 
 
 def run_worker(worker: Worker) -> None:

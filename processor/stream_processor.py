@@ -73,7 +73,7 @@ offset; otherwise it is only where reading begins."""
 
 
 class WorkerHandle(Protocol):
-    """The part of `runtime.worker.Worker` that the loop uses."""
+    """The part of `runtime.supervisor.Worker` that the loop uses."""
 
     stopping: Signal
 

@@ -1,5 +1,7 @@
 """One service on one machine: a parent that keeps N worker processes, and the admin listener, running.
 
+Both sides of a worker are here: `WorkerProcess` in the parent, and `Worker`, which the process itself is given.
+
     parent ── admin listener: /healthz /readyz /metrics
       ├── worker 0 ── the service
       └── worker 1 ── the service
@@ -28,9 +30,11 @@ import contextlib
 import enum
 import multiprocessing
 import os
+import resource
 import signal
+import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -43,7 +47,6 @@ from runtime import admin_listener, logs, metrics, systemd
 from runtime.errors import SternpostError
 from runtime.heartbeat import Heartbeat
 from runtime.settings.model import Settings
-from runtime.worker import Target, run_process
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STABLE_AFTER_S = 60.0
@@ -51,7 +54,76 @@ STABLE_AFTER_S = 60.0
 
 log = structlog.get_logger()
 
+Target = Callable[["Worker"], None]
+"""What a worker process does: a module-level function that returns once `Worker.stopping` is set."""
+
 _spawn = multiprocessing.get_context("spawn")  # a fork would copy threads and librdkafka handles half-alive
+
+
+class Worker:
+    """What a target is given: its settings, whether to stop, and how to say how it is."""
+
+    def __init__(self, index: int, settings: Settings, pipe: "Connection[Any, Any]", heartbeat: Heartbeat) -> None:
+        self.index = index
+        """0 … workers - 1, the same after a restart."""
+        self.settings = settings
+        self.stopping = threading.Event()
+        """Set once the worker is to finish what it has in hand and return."""
+        self._pipe = pipe
+        self._heartbeat = heartbeat
+        self._last_report: tuple[bool, str] | None = None
+        self.orphaned = False
+        """Whether the parent has ended."""
+
+    def ready(self, ready: bool, reason: str = "") -> None:
+        """Report whether this worker can do its work now; the service is ready while all of its workers are."""
+        if self._last_report != (ready, reason):
+            self._last_report = (ready, reason)
+            with contextlib.suppress(OSError):  # the parent has ended, which sets `stopping`
+                self._pipe.send((ready, reason))
+
+    def beat(self) -> None:
+        """Report that the worker's loop is running; without a beat for `liveness_timeout_s` it counts as hung."""
+        self._heartbeat.beat()
+        logs.count_dropped()
+
+    def watch(self) -> None:
+        """Have `stopping` set on SIGTERM and when the parent ends; the parent passes Ctrl-C on as SIGTERM."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a service that reloads takes it over
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        signal.signal(signal.SIGTERM, lambda *_: self.stopping.set())
+        threading.Thread(target=self._await_parents_end, daemon=True, name="parent-watch").start()
+
+    def _await_parents_end(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            self._pipe.recv()
+        self.orphaned = True
+        self.stopping.set()
+
+
+def _run_worker(service: str, target: Target, index: int, settings: Settings, pipe: Any, heartbeat: Heartbeat) -> None:
+    """Be a worker process: run the target, and exit with the code of the error that ended it."""
+    # Thousands of connections, and the state files of each partition, need more open files than the usual 1,024.
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    metrics.open_counters()
+    worker = Worker(index, settings, pipe, heartbeat)
+    worker.watch()
+    logs.configure(settings.log, service=service, worker=index)
+    logs.take_over_streams()
+    try:
+        target(worker)
+    except SternpostError as error:
+        log.error("stopped", error=str(error))  # noqa: TRY400 (a message for people: no traceback)
+        raise SystemExit(error.exit_code) from None
+    except Exception:
+        log.exception("crashed")
+        raise SystemExit(1) from None
+    finally:
+        logs.count_dropped()
+        if worker.orphaned:
+            metrics.remove_shared_folder()
 
 
 class WorkerState(enum.Enum):
@@ -93,7 +165,7 @@ class WorkerProcess:
         self.start_at = None
         self.ready, self.reason = False, "starting"
         ours, theirs = _spawn.Pipe()
-        process = _spawn.Process(target=run_process, args=(*self._arguments, theirs, self.heartbeat), daemon=False)
+        process = _spawn.Process(target=_run_worker, args=(*self._arguments, theirs, self.heartbeat), daemon=False)
         try:
             with _signals_held_back():
                 process.start()
@@ -148,7 +220,7 @@ class WorkerProcess:
 
 
 class Supervisor:
-    """The parent's loop."""
+    """The parent."""
 
     def __init__(
         self,
@@ -158,10 +230,15 @@ class Supervisor:
         settings: Settings,
         *,
         stop_timeout_s: float,
-        liveness_timeout_s: float,
+        liveness_timeout_s: float = 60.0,
         passing: Collection[int] = (),
     ) -> None:
-        """See `supervise`."""
+        """Run `target` in `workers` processes.
+
+        `target` is a module-level function, called in each process with its Worker; it returns once `stopping` is set.
+        Workers that are still running `stop_timeout_s` after the request to stop are killed. A worker that ends with
+        one of the codes `passing` is started again if one was ready before.
+        """
         self.workers = [WorkerProcess(index, service, target, settings) for index in range(workers)]
         self.stop_at: float | None = None
         """When workers that are still running are killed, as `time.monotonic()`; None until asked to stop."""
@@ -205,13 +282,24 @@ class Supervisor:
             for worker in self.workers:
                 worker.signal(signal.SIGTERM)
 
-    def handle_signals(self) -> None:
-        """Have SIGTERM and SIGINT stop the service, and SIGHUP passed on to the workers."""
+    def serve(self, admin_host: str, admin_port: int) -> int:
+        """Run the service, with its admin listener, until SIGTERM or SIGINT; return the exit code.
+
+        SIGHUP is passed on to the workers. Raises ConfigurationError.
+        """
+        logs.take_over_streams()
+        metrics.enable_multiprocess()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
         signal.signal(signal.SIGHUP, self._on_hangup)
+        listener = admin_listener.serve(admin_host, admin_port, ready=self.ready, alive=self.alive)
+        log.info("started", workers=len(self.workers), admin_port=listener.port, pid=os.getpid())
+        try:
+            return self._run()
+        finally:
+            listener.close()
 
-    def run(self) -> int:
+    def _run(self) -> int:
         """Keep the workers running until the service is to end; return its exit code."""
         while True:
             now = time.monotonic()
@@ -279,43 +367,6 @@ class Supervisor:
     def _on_hangup(self, number: int, _: FrameType | None) -> None:
         for worker in self.workers:
             worker.signal(number)
-
-
-def supervise(
-    service: str,
-    target: Target,
-    workers: int,
-    settings: Settings,
-    *,
-    admin: tuple[str, int],
-    stop_timeout_s: float,
-    liveness_timeout_s: float = 60.0,
-    passing: Collection[int] = (),
-) -> int:
-    """Run `target` in `workers` processes until SIGTERM or SIGINT; return the exit code.
-
-    `target` is a module-level function, called in each process with its Worker; it returns once `stopping` is set.
-    Workers that are still running `stop_timeout_s` after the request to stop are killed. `admin` is the host and port
-    of the admin listener. A worker that ends with one of the codes `passing` is started again if one was ready before.
-    """
-    supervisor = Supervisor(
-        service,
-        target,
-        workers,
-        settings,
-        stop_timeout_s=stop_timeout_s,
-        liveness_timeout_s=liveness_timeout_s,
-        passing=passing,
-    )
-    logs.take_over_streams()
-    metrics.enable_multiprocess()
-    supervisor.handle_signals()
-    listener = admin_listener.serve(*admin, ready=supervisor.ready, alive=supervisor.alive)
-    log.info("started", workers=workers, admin_port=listener.port, pid=os.getpid())
-    try:
-        return supervisor.run()
-    finally:
-        listener.close()
 
 
 @contextmanager

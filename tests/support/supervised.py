@@ -8,8 +8,7 @@ from pathlib import Path
 from runtime.errors import DependencyError, ProcessorHaltedError
 from runtime.logs import configure
 from runtime.settings.model import LogFormat, LogSettings, Settings
-from runtime.supervisor import supervise
-from runtime.worker import Worker
+from runtime.supervisor import Supervisor, Worker
 
 FOLDER = Path(os.environ.get("SUPERVISED_FOLDER", "."))
 
@@ -46,15 +45,13 @@ def work(worker: Worker) -> None:
 if __name__ == "__main__":
     settings = Settings(log=LogSettings(format=LogFormat.JSON))
     configure(settings.log, service="test")
-    sys.exit(
-        supervise(
-            "test",
-            work,
-            2,
-            settings,
-            admin=("127.0.0.1", 0),
-            stop_timeout_s=float(os.environ.get("SUPERVISED_STOP_TIMEOUT_S", "20")),
-            liveness_timeout_s=float(os.environ.get("SUPERVISED_LIVENESS_TIMEOUT_S", "60")),
-            passing=[DependencyError.exit_code],
-        )
+    supervisor = Supervisor(
+        "test",
+        work,
+        2,
+        settings,
+        stop_timeout_s=float(os.environ.get("SUPERVISED_STOP_TIMEOUT_S", "20")),
+        liveness_timeout_s=float(os.environ.get("SUPERVISED_LIVENESS_TIMEOUT_S", "60")),
+        passing=[DependencyError.exit_code],
     )
+    sys.exit(supervisor.serve("127.0.0.1", 0))

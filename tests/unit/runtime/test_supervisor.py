@@ -16,9 +16,8 @@ import psutil
 import pytest
 
 from runtime.settings.model import Settings
-from runtime.supervisor import STABLE_AFTER_S, Supervisor, WorkerProcess, WorkerState
+from runtime.supervisor import STABLE_AFTER_S, Supervisor, Worker, WorkerProcess, WorkerState
 from runtime.systemd import SOCKET_VARIABLE
-from runtime.worker import Worker
 from tests.support import notify_socket
 from tests.support.waiting import PATIENCE_S, until
 
