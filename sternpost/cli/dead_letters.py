@@ -6,16 +6,18 @@ from typing import IO
 import click
 import orjson
 
+from processor.pipeline.records import DeadLetter
 from runtime.settings.model import Settings
 from schemas.customerio.timestamps import iso
 from sternpost.cli import parameters
 from sternpost.cli.dead_letters_filters import PartitionOffset, filter_options
 from sternpost.cli.dead_letters_redrive import redrive
-from sternpost.cli.output import console, echo_json, pluralize, table, text
+from sternpost.cli.output import console, echo_json, pluralize, silence_logs, table, text
 from sternpost.cli.progress import Progress
-from sternpost.operations.dead_letters import marked_payload
-from sternpost.operations.dead_letters.record import as_json_with_payload, decoded_headers
-from sternpost.operations.dead_letters.selection import Selection, list_dead_letters, read_one, read_selected
+from sternpost.operations.dead_letters.listing import list_dead_letters
+from sternpost.operations.dead_letters.opened import open_dead_letter
+from sternpost.operations.dead_letters.record import as_json_with_payload
+from sternpost.operations.dead_letters.selection import Selection, read_selected
 from sternpost.operations.printable import printable
 
 
@@ -37,18 +39,33 @@ command.add_command(redrive)
     show_default=True,
     help="Number of dead letters to list; 0 lists all.",
 )
+@click.option(
+    "--most-records",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Number of the topic's newest records to read; 0 reads all.",
+)
 @parameters.json_option
 @parameters.pass_settings
-def list_(settings: Settings, selection: Selection, with_redriven: bool, limit: int, as_json: bool) -> None:
+def list_(
+    settings: Settings, selection: Selection, with_redriven: bool, limit: int, most_records: int, as_json: bool
+) -> None:
     """Count dead letters and list the newest.
 
     They are counted by code, source and field. Payloads are not shown.
     """
     with Progress("read", transient=True) as progress:
-        listing = list_dead_letters(settings, replace(selection, redriven=with_redriven), limit, progress.at)
+        listing = list_dead_letters(
+            settings, replace(selection, redriven=with_redriven), limit, progress.at, most_records
+        )
     if as_json:
         echo_json(listing.as_json())
         return
+    looked_at = listing.looked_at
+    if not looked_at.complete:
+        since = "" if looked_at.since_ms is None else f", everything since {_to_second(looked_at.since_ms)}"
+        click.echo(f"read {looked_at.records} of {looked_at.of} records{since}", err=True)
     if not listing.total:
         filtered = " that pass the filters" if selection != Selection() else ""
         click.echo(f"no dead letters in {settings.topics.dead_letters}{filtered}")
@@ -85,24 +102,32 @@ def _to_second(ms: int) -> str:
 def show(settings: Settings, at: tuple[int, int], as_json: bool) -> None:
     """Show a dead letter and mark the field at fault.
 
-    Show its headers and its payload. AT is its partition:offset, as `sternpost dead-letters list` prints it. The
-    payload is a person's data.
+    Show its headers, its payload, and what this version would make of it. AT is its partition:offset, as `sternpost
+    dead-letters list` prints it. The payload is a person's data.
     """
-    letter, message = read_one(settings, at)
+    silence_logs()  # it reports an internal error by its code
+    opened = open_dead_letter(settings, at)
     if as_json:
-        echo_json(as_json_with_payload(letter, message))
+        echo_json(opened.as_json())
         return
-    out = console(soft_wrap=True)
+    letter, out = opened.letter, console(soft_wrap=True)
     for name, value in {k: v for k, v in letter.as_json().items() if v is not None and k != "raw"}.items():
         out.print(text(f"{name:12} ", "bold").append(text(str(value), "red" if name in ("code", "message") else "")))
     raw = f"{letter.raw_topic} {letter.raw_partition}:{letter.raw_offset}"
     out.print(text(f"{'raw record':12} ", "bold").append(text(raw)))
     out.print("\nheaders", style="bold")
-    for name, value in decoded_headers(message).items():
+    for name, value in opened.headers.items():
         out.print(text(f"  {name}: {value}"))
     out.print("\npayload", style="bold")
-    for line in marked_payload.lines(message.value() or b"", letter.field):
+    for line in opened.lines():
         out.print(text(f"{'▶' if line.at_fault else ' '} {line.text}", "bold red" if line.at_fault else ""))
+        if line.at_fault and line.number is not None:
+            out.print(text(f"  {' ' * line.start}▲", "bold red"))
+    out.print("\nthis version would make of it", style="bold")
+    if isinstance(opened.now, DeadLetter):
+        out.print(text(f"  a dead letter again: {opened.now.code}: {opened.now.message}", "red"))
+    else:
+        out.print(text(f"  an event: {opened.now['event']}", "green"))
 
 
 @command.command()
@@ -116,7 +141,7 @@ def show(settings: Settings, at: tuple[int, int], as_json: bool) -> None:
 def export(settings: Settings, selection: Selection, with_redriven: bool, output: IO[bytes], bodies: bool) -> None:
     """Write dead letters to a file, one per line.
 
-    A line is the JSON object that `show --json` prints. The payloads are people's data.
+    A line is the JSON object that `show --json` prints, without `now`. The payloads are people's data.
     """
     if bodies and output.isatty():
         raise click.UsageError("a terminal would obey what is in the payloads; give --output FILE, or a pipe")

@@ -73,7 +73,9 @@ def filter_options(function: Callable[..., None]) -> Callable[..., None]:
                 "--code", multiple=True, help="Only this error code. Repeatable, like the four options below."
             ),
             click.option("--source", multiple=True, help="Only this source."),
-            click.option("--field", multiple=True, help="Only if this field is at fault, e.g. data.action_id."),
+            click.option(
+                "--field", multiple=True, help="Only if this field is at fault, e.g. data.action_id; '' if none is."
+            ),
             click.option("--event-id", multiple=True, help="Only this event id."),
             click.option(
                 "--at",

@@ -21,6 +21,7 @@ from runtime.kafka import range_consumer
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.settings.model import Settings, TopicSettings
 from schemas import record_headers
+from schemas.customerio.timestamps import iso
 from sternpost.cli.main import cli
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.redrive import plan, redrive
@@ -132,6 +133,7 @@ def test_list_counts_by_code_source_and_field_and_shows_no_payload(settings: Set
         (["--source", "other"], 1),
         (["--event-id", "e-0"], 1),
         (["--field", "data.x"], 1),
+        (["--field", ""], 3),
         (["--at", "0:0", "--at", "1:0"], 2),
         (["--since", "1h"], 3),
         (["--until", "1h"], 1),
@@ -165,6 +167,48 @@ def test_show_points_at_the_fault_and_carries_every_byte(settings: Settings) -> 
     assert json.loads(run(settings, "show", "1:0", "--json").stdout)["payload_base64"] == "/wA="
     result = CliRunner().invoke(cli, [*options(settings), "dead-letters", "show", "0:7"])
     assert "no dead letter at 0:7" in str(result.exception)
+
+
+def test_show_says_what_this_version_would_make_of_it(settings: Settings) -> None:
+    fault = {"error_code": "invalid_field", "error_field": "data.action_id"}
+    bury(settings, [{"value": BROKEN, "headers": fault}, {}])
+    assert (
+        "a dead letter again: invalid_field: data.action_id must be a whole number"
+        in run(settings, "show", "0:0").stdout
+    )
+    again = json.loads(run(settings, "show", "0:0", "--json").stdout)["now"]
+    assert (again["outcome"], again["code"], again["field"]) == ("dead_letter", "invalid_field", "data.action_id")
+    assert "an event: Email Sent" in run(settings, "show", "1:0").stdout
+    assert json.loads(run(settings, "show", "1:0", "--json").stdout)["now"]["event"]["messageId"] == "e-1"
+
+
+def test_a_list_of_the_newest_reads_no_more_and_says_what_it_read(settings: Settings) -> None:
+    now = int(time.time() * 1000) // 60_000 * 60_000
+    at = [now - (60 - index) * 60_000 for index in range(60)]
+    bury(settings, [{"timestamp": ms} for ms in at])
+    listed = json.loads(run(settings, "list", "--json", "--most-records", "30", "--limit", "2").stdout)
+    assert (listed["total"], len(listed["dead_letters"])) == (30, 2)
+    assert listed["looked_at"] == {
+        "records": 30,
+        "of": 60,
+        "complete": False,
+        "since": iso(at[32]),  # the first that was read of the partition whose first is the latest
+        "redrives_unread": False,
+    }
+    assert sum(step["by_code"].get("internal_error", 0) for step in listed["over_time"]["steps"]) == 30
+    assert (listed["over_time"]["step_s"], len(listed["over_time"]["steps"])) == (60, 30)
+    said = run(settings, "list", "--most-records", "30")
+    assert "read 30 of 60 records, everything since" in said.stderr
+
+    old = json.loads(run(settings, "list", "--json", "--most-records", "6", "--until", iso(at[30])).stdout)
+    assert {letter["failed_at"] for letter in old["dead_letters"]} == {iso(ms) for ms in at[24:30]}
+    assert old["looked_at"]["redrives_unread"]
+    everything = json.loads(run(settings, "list", "--json", "--most-records", "60").stdout)
+    assert (everything["total"], everything["looked_at"]["complete"], everything["looked_at"]["since"]) == (
+        60,
+        True,
+        None,
+    )
 
 
 def test_what_a_terminal_would_obey_is_shown_and_not_obeyed(settings: Settings) -> None:

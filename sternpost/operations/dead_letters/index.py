@@ -84,13 +84,15 @@ class DeadLetterIndex:
                 chosen._add(entry)
         return chosen
 
-    def newest(self, most: int) -> "DeadLetterIndex":
-        """Return an index of the `most` that failed last; 0 for all."""
-        if not most:
+    def newest(self, most: int, skip: int = 0) -> "DeadLetterIndex":
+        """Return an index of the `most` that failed last, 0 for all, before the `skip` that failed after them."""
+        if not most and not skip:
             return self
-        newest = heapq.nlargest(most, self, key=lambda entry: (entry.failed_at_ms, entry.partition, entry.offset))
+        newest = heapq.nlargest(
+            skip + (most or len(self)), self, key=lambda entry: (entry.failed_at_ms, entry.partition, entry.offset)
+        )
         chosen = DeadLetterIndex()
-        for entry in sorted(newest):
+        for entry in sorted(newest[skip:]):
             chosen._add(entry)
         return chosen
 

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from processor.messages import raw_records
 from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import DeadLetter
+from processor.pipeline.records import DeadLetter, RawRecord
 from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
@@ -107,8 +106,7 @@ def plan(
     on_mapped(done, len(considered))
     for batch in read(settings, considered):
         for letter, message in batch:
-            [record], _ = raw_records(settings.topics.raw, [message])
-            record = record.replace(headers=raw_headers(message))
+            record = redriven_record(settings, letter, message)
             outcome = pipeline.outcome(record, identify(record))
             code = outcome.code.value if isinstance(outcome, DeadLetter) else "event"
             would_become[code] += 1
@@ -196,6 +194,19 @@ def _send(
         value=None,
         headers=[(record_headers.REDRIVEN_OFFSET, b"%d" % letter.offset)],
         partition=letter.partition,
+    )
+
+
+def redriven_record(settings: Settings, letter: DeadLetterRecord, message: Message) -> RawRecord:
+    """Return the raw record of a dead letter as it would go back, at the place that it came from."""
+    return RawRecord(
+        settings.topics.raw,
+        letter.raw_partition,
+        letter.raw_offset,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        raw_headers(message),
     )
 
 

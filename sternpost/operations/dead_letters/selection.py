@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from runtime.errors import CheckFailedError
 from runtime.kafka import range_consumer
@@ -15,7 +14,6 @@ from sternpost.operations.dead_letters.record import (
     parse_dead_letter,
     parse_redrive_marker,
 )
-from sternpost.operations.dead_letters.summary import DeadLetterGroup, summarize
 
 OnProgress = Callable[[int, int], None]
 """Is told how much was done, and of how much."""
@@ -32,6 +30,7 @@ class Selection:
     codes: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
+    """Fields at fault; the empty text stands for none."""
     event_ids: frozenset[str] = frozenset()
     at: frozenset[PartitionOffset] = field(default_factory=frozenset)
     since_ms: int | None = None
@@ -46,39 +45,12 @@ class Selection:
         return (
             (not self.codes or letter.code in self.codes)
             and (not self.sources or letter.source in self.sources)
-            and (not self.fields or letter.field in self.fields)
+            and (not self.fields or (letter.field or "") in self.fields)
             and (not self.event_ids or letter.event_id in self.event_ids)
             and (not self.at or letter.partition_offset in self.at)
             and (self.since_ms is None or letter.failed_at_ms >= self.since_ms)
             and (self.until_ms is None or letter.failed_at_ms < self.until_ms)
         )
-
-
-class DeadLetterListing(NamedTuple):
-    """Counts of the selected dead letters, and the newest of them."""
-
-    total: int
-    groups: list[DeadLetterGroup]
-    newest: list[DeadLetterRecord]
-    """The newest last."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the listing as JSON for scripts."""
-        return {
-            "total": self.total,
-            "groups": [group.as_json() for group in self.groups],
-            "dead_letters": [letter.as_json() for letter in self.newest],
-        }
-
-
-def list_dead_letters(
-    settings: Settings, selection: Selection, limit: int, on_read: OnProgress = ignore_progress
-) -> DeadLetterListing:
-    """Count the selected dead letters, and read the newest `limit` of them (0 for all). Raises DependencyError."""
-    letters = find(settings, selection, on_read)
-    newest = [letter for batch in read(settings, letters.newest(limit)) for letter, _ in batch]
-    newest.sort(key=lambda letter: (letter.failed_at_ms, letter.partition, letter.offset))
-    return DeadLetterListing(len(letters), summarize(letters), newest)
 
 
 def read_one(settings: Settings, at: PartitionOffset) -> tuple[DeadLetterRecord, Message]:
@@ -91,14 +63,19 @@ def read_one(settings: Settings, at: PartitionOffset) -> tuple[DeadLetterRecord,
     )
 
 
-def find(settings: Settings, selection: Selection, on_read: OnProgress = ignore_progress) -> DeadLetterIndex:
+def find(
+    settings: Settings,
+    selection: Selection,
+    on_read: OnProgress = ignore_progress,
+    ranges: list[OffsetRange] | None = None,
+) -> DeadLetterIndex:
     """Return an index of the selected dead letters.
 
-    Reads the topic from `since_ms` to its end, since a dead letter may have been sent back long after it failed.
-    `on_read` is told the number of offsets read and of all. Raises DependencyError.
+    Reads the topic from `since_ms` to its end, since a dead letter may have been sent back long after it failed; or
+    only `ranges`. `on_read` is told the number of offsets read and of all. Raises DependencyError.
     """
     letters = DeadLetterIndex()
-    ranges = _ranges(settings, selection)
+    ranges = ranges_of(settings, selection) if ranges is None else ranges
     total, done = sum(offset_range.offsets for offset_range in ranges), 0
     on_read(done, total)
     for number in scan(settings, ranges, letters, selection):
@@ -147,7 +124,7 @@ def read_selected(
         yield from batch
 
 
-def _ranges(settings: Settings, selection: Selection) -> list[OffsetRange]:
+def ranges_of(settings: Settings, selection: Selection) -> list[OffsetRange]:
     """Return the ranges to read. A redrive marker comes after its dead letter, so nothing before the first matters."""
     topic = settings.topics.dead_letters
     first: dict[int, int] = {}

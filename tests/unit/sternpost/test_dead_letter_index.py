@@ -1,10 +1,12 @@
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sternpost.operations.dead_letters.index import DeadLetterEntry, DeadLetterIndex, GroupKey
+from sternpost.operations.dead_letters.listing import over_time
 from sternpost.operations.dead_letters.record import DeadLetterRecord
 from sternpost.operations.dead_letters.summary import DeadLetterGroup, summarize
 
@@ -58,14 +60,15 @@ def test_it_holds_what_was_put_in(model: Model) -> None:
     assert model.index.by_code() == Counter(entry.group.code for entry in model.entries.values())
 
 
-@given(models(), st.integers(0, 10))
-def test_parts_of_it(model: Model, most: int) -> None:
+@given(models(), st.integers(0, 10), st.integers(0, 5))
+def test_parts_of_it(model: Model, most: int, skip: int) -> None:
     redriven = model.index.where(lambda entry: entry.redriven)
     assert sorted(redriven) == sorted(entry for entry in model.entries.values() if entry.redriven)
 
     by_age = sorted(model.entries.values(), key=lambda entry: (entry.failed_at_ms, entry.partition, entry.offset))
-    newest = model.index.newest(most)
-    assert sorted(newest) == sorted(by_age[-most:])
+    newest = model.index.newest(most, skip)
+    left = by_age[: max(0, len(by_age) - skip)]
+    assert sorted(newest) == sorted(left[-most:])
     for offset_range in newest.ranges():
         offsets = [entry.offset for entry in newest if entry.partition == offset_range.partition]
         assert (offset_range.start, offset_range.end) == (min(offsets), max(offsets) + 1)
@@ -79,3 +82,17 @@ def test_the_summary_counts_each_letter_once(model: Model) -> None:
         times = [entry.failed_at_ms for entry in model.entries.values() if entry.group == group.key]
         assert group == DeadLetterGroup(group.key, len(times), min(times), max(times))
     assert sum(group.letters for group in groups) == len(model.entries)
+
+
+@given(models())
+def test_each_letter_is_in_one_step_of_time(model: Model) -> None:
+    found = over_time(model.index)
+    assert len(found.starts_ms) <= 60
+    assert [later - earlier for earlier, later in pairwise(found.starts_ms)] == [found.step_ms] * (
+        len(found.starts_ms) - 1
+    )
+    assert {code: sum(counts) for code, counts in found.by_code.items()} == model.index.by_code()
+    for entry in model.entries.values():
+        at = max([0, *(at for at, start in enumerate(found.starts_ms) if start <= entry.failed_at_ms)])
+        assert found.by_code[entry.group.code][at]
+        assert entry.failed_at_ms < found.starts_ms[-1] + found.step_ms

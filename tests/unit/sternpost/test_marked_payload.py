@@ -4,7 +4,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sternpost.operations.dead_letters.marked_payload import lines
+from sternpost.operations.marked_payload import excerpt, lines
 
 trees = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -42,11 +42,12 @@ def test_of_a_field_that_is_absent_what_is_around_it_is_marked() -> None:
 
 
 def test_a_body_that_is_no_json_is_shown_with_where_it_breaks_off() -> None:
-    assert [(line.text, line.at_fault) for line in lines(b'{"a":1,\n "b":', None)] == [
-        ('{"a":1,', False),
-        (' "b":', True),
-        ("     ▲", True),
+    assert [(line.text, line.at_fault, line.start, line.number) for line in lines(b'{"a":1,\n "b":', None)] == [
+        ('{"a":1,', False, 0, 1),
+        (' "b":', True, 5, 2),
     ]
+    [mark] = [line for line in lines(b'{"\x1b[31m":1, x}', None) if line.at_fault]
+    assert mark.text[mark.start : mark.end] == "\\u001b", "columns are those of the escaped text"
     assert lines(b"\xff{", None)[0].text == "\\xff{"
     assert [line.text for line in lines(b"NaN", None)] == ["NaN"]
 
@@ -54,3 +55,30 @@ def test_a_body_that_is_no_json_is_shown_with_where_it_breaks_off() -> None:
 def test_a_body_nested_too_deep_is_shown_as_it_is() -> None:
     body = b"[" * 100_000
     assert lines(body, None)[0].text == body.decode()
+
+
+@given(trees)
+def test_each_line_says_where_its_value_is(tree: Any) -> None:
+    for line in lines(json.dumps(tree, ensure_ascii=False).encode(errors="surrogatepass"), None):
+        shown = line.text[line.start : line.end]
+        assert shown
+        assert line.text[line.end :] in ("", ",")
+        if shown not in ("{", "}", "[", "]"):
+            json.loads(shown)
+
+
+def test_an_excerpt_is_short_whatever_is_beside_the_fault() -> None:
+    body = json.dumps(
+        {"long": "x" * 10_000, "list": [{"a": 1}] * 999, "data": {"list": [[1, 2], ["y" * 999]], "z": {}}}
+    )
+    assert [line.text for line in excerpt(body.encode(), "data.list[1]")] == [
+        '    "list": [',
+        "      [1, 2],",
+        "      [",
+        f'        "{"y" * 58}…',
+        "      ]",
+    ]
+    assert excerpt(body.encode(), "nothing") == excerpt(body.encode(), None) == []
+    [line] = excerpt(b'{"a": "' + b"x" * 9_000 + b'" b ' + b"y" * 9_000, None)
+    assert len(line.text) < 100
+    assert line.text[line.start : line.end] == "b"
