@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos deploy-test image bench compile test-compiled lint format docs codegen requirements clean
+.PHONY: setup demo test chaos deploy-test image bench compile test-compiled lint format docs site site-test codegen requirements clean
 
 setup: .venv/.installed
 
@@ -61,6 +61,21 @@ format: setup
 docs: setup
 	$(BIN)/python docs/generate.py
 	$(BIN)/python deploy/generate.py
+
+# Build the documentation site into build/site/html; a warning, a dead link or a dead anchor fails it.
+site: setup .venv/site/.installed
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/build_site.py
+
+# Look at the built site in Chromium, and check the workflows.
+site-test: setup .venv/site/.installed
+	$(BIN)/python -m pytest tests/site --timeout=600
+
+.venv/site/.installed: requirements/site.txt tests/site/install_tools.sh | .venv/.installed
+	$(BIN)/python -m venv .venv/site
+	.venv/site/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
+	tests/site/install_tools.sh .venv/site/bin
+	@touch $@
 
 # Regenerate the Avro encoder from the newest schema in schemas/avro/.
 codegen: setup
