@@ -1,18 +1,14 @@
 """Write bodies to the raw topic: one idempotent producer per worker, driven by the event loop.
 
-Bodies are collected for one pass of the event loop and handed to librdkafka together at its end. The more requests a
-pass serves, the longer it takes, so batches grow with the load.
-
 librdkafka runs delivery callbacks inside `Producer.poll`. The event loop itself calls `poll`, either when librdkafka
-signals delivery reports (`ingest.delivery_report_fd`), or else after each pass and every millisecond while deliveries
-are pending. A thread that blocks in `poll` would have to win the interpreter's lock from the loop for every report.
+signals delivery reports (`ingest.delivery_report_fd`), or else every millisecond while deliveries are pending. A thread
+that blocks in `poll` would have to win the interpreter's lock from the loop for every report.
 """
 
 import asyncio
 import os
 from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
 from zlib import crc32
 
 import structlog
@@ -41,7 +37,7 @@ FAILURE_MEMORY_S = 5.0
 """Seconds for which a failure makes the worker not ready, unless a success follows."""
 
 DEFAULTS: Mapping[str, object] = {
-    "linger.ms": 0.1,  # so that a pass's bodies go out in one batch: docs/performance.md
+    "linger.ms": 0.3,  # docs/performance.md
     "compression.type": "none",  # lz4 saves little on small batches, and costs 7 to 15 % more CPU per webhook
     "partitioner": "murmur2_random",  # Java's default, so that records from other writers share a person's partition
     "reconnect.backoff.ms": 50,
@@ -56,13 +52,11 @@ class PublishOutcome(Enum):
 
     WRITTEN = "written"
     REFUSED = "refused"
-    FULL = "full"
-    """librdkafka's queue is full."""
     LATE = "late"
 
 
 class TooManyInFlightError(Exception):
-    """Accepting the body would exceed `ingest.max_in_flight_requests` or `ingest.max_in_flight_bytes`."""
+    """Accepting the body would exceed `ingest.max_in_flight_requests` or `…_bytes`, or librdkafka's queue is full."""
 
 
 class _Delivery:
@@ -81,17 +75,6 @@ class _Delivery:
 
     def __call__(self, error: KafkaError | None, _message: Message) -> None:
         self.publisher.on_delivery_report(self, error)
-
-
-class _PendingRecord(NamedTuple):
-    """A record that is not yet handed to librdkafka."""
-
-    delivery: _Delivery
-    key: str | None
-    value: bytes
-    partition: int
-    headers: Headers
-    timestamp_ms: int
 
 
 def new_producer(settings: Settings) -> Producer:
@@ -117,11 +100,9 @@ class Publisher:
         self._most_requests = ingest.max_in_flight_requests
         self._most_bytes = ingest.max_in_flight_bytes
         self._loop = asyncio.get_running_loop()
-        self._pending: list[_PendingRecord] = []
-        """Records collected in this pass of the event loop."""
         self._in_flight: set[_Delivery] = set()
         self._in_flight_bytes = 0
-        self._poll_due = self._timer_due = False
+        self._poll_due = False
         self._last_success = self._last_failure = float("-inf")
         self._fatal: str | None = None
         self._replace_at = float("-inf")
@@ -167,11 +148,20 @@ class Publisher:
         delivery = _Delivery(self, done, size, self._loop.time(), due)
         # A body without a key goes to a partition by its bytes: deduplication works within a partition.
         partition = crc32(value) % self._partitions if key is None and self._partitions else -1
-        if not self._pending:
-            self._loop.call_soon(self._produce_pending)
-        self._pending.append(_PendingRecord(delivery, key, value, partition, headers, timestamp_ms))
+        try:
+            self._producer.produce(
+                self._topic, value, key, partition, delivery, timestamp=timestamp_ms, headers=headers
+            )
+        except BufferError:
+            raise TooManyInFlightError from None
+        except KafkaException as error:
+            self._note_fatal(error.args[0])
+            self._note_failure(delivery, error.args[0])
+            return done
         self._in_flight.add(delivery)
         self._in_flight_bytes += size
+        if self._event is None and not self._poll_due:
+            self._poll_later()
         return done
 
     def expire(self, now: float) -> None:
@@ -203,7 +193,6 @@ class Publisher:
 
     async def close(self, timeout_s: float) -> None:
         """Wait for outstanding acknowledgements, at most `timeout_s` seconds."""
-        self._produce_pending()
         await asyncio.to_thread(self._producer.flush, timeout_s)
 
     def _probe(self, timeout_s: float) -> None:
@@ -218,56 +207,37 @@ class Publisher:
             raise DependencyError(f"a partition of {self._topic} has no leader")
         self._partitions = len(topic.partitions)
 
-    def _produce_pending(self) -> None:
-        """Hand the pending records to librdkafka."""
-        pending, self._pending = self._pending, []
-        produce, topic = self._producer.produce, self._topic
-        for delivery, key, value, partition, headers, timestamp_ms in pending:
-            try:
-                produce(topic, value, key, partition, delivery, timestamp=timestamp_ms, headers=headers)
-            except BufferError:
-                self._remove(delivery)
-                if not delivery.done.done():
-                    delivery.done.set_result(PublishOutcome.FULL)
-            except KafkaException as error:
-                self._note_fatal(error.args[0])
-                self.on_delivery_report(delivery, error.args[0])
-        if pending and self._event is None and not self._poll_due:
-            self._poll_due = True
-            self._loop.call_soon(self._poll)
+    def _poll_later(self) -> None:
+        self._poll_due = True
+        self._loop.call_later(POLL_INTERVAL_S, self._poll)
 
     def _poll(self) -> None:
         self._poll_due = False
         self._poll_producer(self._producer)
-        if self._in_flight and not self._timer_due:
-            self._timer_due = True
-            self._loop.call_later(POLL_INTERVAL_S, self._tick)
+        if self._in_flight:
+            self._poll_later()
 
     def _on_event(self, event: int, producer: Producer) -> None:
         os.eventfd_read(event)
         self._poll_producer(producer)
 
-    def _tick(self) -> None:
-        self._timer_due = False
-        self._poll()
-
-    def _remove(self, delivery: _Delivery) -> None:
-        self._in_flight.discard(delivery)
-        self._in_flight_bytes -= delivery.size
-
     def on_delivery_report(self, delivery: _Delivery, error: KafkaError | None) -> None:
         """Resolve a delivery. librdkafka reports each once, in `poll`."""
-        self._remove(delivery)
-        now = self._loop.time()
-        if error is None:
-            self._last_success = now
-            self._ack_seconds.observe(now - delivery.begun)
-            if not delivery.done.done():
-                delivery.done.set_result(PublishOutcome.WRITTEN)
-            else:
-                self._count_error("late")
+        self._in_flight.discard(delivery)
+        self._in_flight_bytes -= delivery.size
+        if error is not None:
+            self._note_failure(delivery, error)
             return
-        self._last_failure = now
+        now = self._loop.time()
+        self._last_success = now
+        self._ack_seconds.observe(now - delivery.begun)
+        if not delivery.done.done():
+            delivery.done.set_result(PublishOutcome.WRITTEN)
+        else:
+            self._count_error("late")
+
+    def _note_failure(self, delivery: _Delivery, error: KafkaError) -> None:
+        self._last_failure = self._loop.time()
         if not delivery.done.done():
             self._count_error(error.name())
             delivery.done.set_result(PublishOutcome.REFUSED)
@@ -305,7 +275,6 @@ class Publisher:
         ) as error:  # for example, a file named in kafka.properties is missing and may come back
             log.error("no new producer can be made yet", reason=str(error))  # noqa: TRY400 (a message for people)
             return
-        self._produce_pending()  # into the old producer, which refuses them
         self._producer.purge()
         self._poll_producer(self._producer)
         self._fatal = None

@@ -123,7 +123,6 @@ class Webhook:
             PublishOutcome.WRITTEN: self._responses.ok,
             PublishOutcome.LATE: self._responses.late,
             PublishOutcome.REFUSED: self._responses.refused,
-            PublishOutcome.FULL: self._responses.busy,
         }
         self._draining = False
         self._publisher = publisher

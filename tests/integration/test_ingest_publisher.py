@@ -98,7 +98,6 @@ def test_producers_that_fail_for_good_are_replaced_one_after_the_other(settings:
         publisher = Publisher(settings)
         await publisher.warm_up()
         stuck = publish(publisher)
-        await asyncio.sleep(0)  # it is handed to librdkafka at the end of this pass of the event loop
         first = id(publisher._producer)
         await fail(publisher)
         assert await stuck in (PublishOutcome.REFUSED, PublishOutcome.WRITTEN)
