@@ -16,12 +16,10 @@ from benchmarks.payloads import webhook
 from benchmarks.result import Result
 from processor.deduplication.state_store import PartitionState, RocksDBResources
 from processor.gc_tuning import raise_gc_thresholds
-from processor.pipeline.batch import BatchProcessor
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.mapper import Mapper, tree
-from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import Event, RawRecord
-from schemas.avro.event_writer import write_event
+from processor.pipeline.pipeline import BatchProcessor, build_pipeline
+from processor.pipeline.records import Event, RawRecord, identify
+from schemas.avro.encoder import encode
 from schemas.track_event import load_schema
 
 NOW_MS = 1_764_000_000_000
@@ -52,9 +50,7 @@ def measure(events: int) -> list[Result]:
 
     tracks = [mapped(record) for record in records]
     trees = [tree(track) for track in tracks[: max(1_000, events // 4)]]
-    differing = sum(
-        write_event(track) != by_fastavro(event) for track, event in zip(tracks[:1_000], trees, strict=False)
-    )
+    differing = sum(encode(track) != by_fastavro(event) for track, event in zip(tracks[:1_000], trees, strict=False))
     core = BatchProcessor(_AllNew(), build_pipeline("rudderstack", schema_id=1, max_event_bytes=10_000_000))
     outcomes = core(records[:1_000])  # warm
     thresholds = gc.get_threshold()
@@ -64,7 +60,7 @@ def measure(events: int) -> list[Result]:
             "identify_us": _us(identify, records),
             "parse_json_us": _us(lambda record: orjson.loads(record.value or b""), records),
             "parse_and_map_us": _us(mapped, records),
-            "encode_us": _us(write_event, tracks),
+            "encode_us": _us(encode, tracks),
             "encode_by_fastavro_us": _us(by_fastavro, trees),
             "core_us": _us(core, [records[at : at + BATCH] for at in range(0, events, BATCH)])
             * _batches(events)

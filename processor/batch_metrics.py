@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from processor.pipeline.dedup_key import source_of
-from processor.pipeline.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
+from processor.pipeline.records import DeadLetter, Duplicate, Event, Outcome, RawRecord, source_of
 from runtime import metrics
 from schemas import record_headers
 

@@ -8,8 +8,7 @@ processor.
 from collections import deque
 from collections.abc import Sequence
 
-from processor.pipeline.dedup_key import attempt_of
-from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
+from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord, attempt_of
 from runtime.errors import ProcessorHaltedError
 from schemas.error_codes import ErrorCode
 

@@ -14,9 +14,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from processor.interfaces import RebalanceListener
-from processor.messages import raw_records
 from processor.offset_reset import how_to_reset
-from processor.pipeline.records import RawRecord
+from processor.pipeline.records import RawRecord, raw_records
 from processor.unassigned_partitions import UnassignedPartitions
 from runtime import metrics
 from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError

@@ -12,15 +12,14 @@ from typing import Any
 
 import structlog
 
-from processor import messages
 from processor.deduplication.deduplicator import Deduplicator, StateStore
 from processor.deduplication.restore_consumer import KafkaRestoreConsumer
 from processor.deduplication.state_directory import StateDirectory
 from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
 from processor.gc_tuning import raise_gc_thresholds
 from processor.group_consumer import KafkaGroupConsumer
-from processor.pipeline.batch import BatchProcessor
-from processor.pipeline.pipeline import build_pipeline
+from processor.pipeline import records
+from processor.pipeline.pipeline import BatchProcessor, build_pipeline
 from processor.stream_processor import StreamProcessor
 from processor.transaction_sink import KafkaTransactionSink
 from runtime import logs, metrics
@@ -42,7 +41,7 @@ from schemas.track_event import load_schema
 
 log = structlog.get_logger()
 
-COMPILED = not str(messages.__file__).endswith(".py")
+COMPILED = not str(records.__file__).endswith(".py")
 """Whether the hot path runs compiled (tools/compile.py), which takes a third of the CPU."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0

@@ -46,7 +46,7 @@ from processor.deduplication.deduplicator import Deduplicator, StateStore
 from processor.deduplication.state_restore import StateRestore
 from processor.deduplication.state_store import StateCorruptError, StateError
 from processor.interfaces import GroupConsumer, RebalanceListener, RestoreConsumer, TransactionSink
-from processor.pipeline.batch import BatchProcessor
+from processor.pipeline.pipeline import BatchProcessor
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
 from runtime import metrics
 from runtime.errors import ClientUnusableError, ProcessorHaltedError, ProducerFencedError, TransactionAbortedError

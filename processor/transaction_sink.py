@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from processor.pipeline.dedup_key import received_at_ms
-from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord, headers_of
+from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord, headers_of, received_at_ms
 from runtime import metrics
 from runtime.kafka.group_offsets import TopicPartition
 from runtime.kafka.transactional_producer import TransactionalProducer

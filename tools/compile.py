@@ -21,16 +21,12 @@ from tools import compiled_finder
 ROOT = Path(__file__).resolve().parents[1]
 
 MODULES = (
-    "processor/pipeline/batch.py",
     "processor/deduplication/deduplicator.py",
-    "processor/pipeline/dedup_key.py",
     "processor/pipeline/mapper.py",
-    "processor/messages.py",
     "processor/pipeline/pipeline.py",
     "processor/pipeline/records.py",
     "schemas/avro/binary.py",
     "schemas/avro/encoder.py",
-    "schemas/avro/event_writer.py",
     "schemas/customerio/event_identity.py",
     "schemas/customerio/lossless_json.py",
     "schemas/customerio/recipient.py",

@@ -4,9 +4,8 @@ import json
 from functools import cache
 from typing import Any
 
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline, record_of
-from processor.pipeline.records import DeadLetter
+from processor.pipeline.records import DeadLetter, identify
 from schemas.avro.decoder import EventReader
 from schemas.error_codes import PayloadRejectedError
 from schemas.mapping import tables

@@ -11,7 +11,7 @@ import structlog
 
 from processor.deduplication.deduplicator import Deduplicator
 from processor.interfaces import RestoreConsumer
-from processor.pipeline.dedup_key import identify
+from processor.pipeline.records import identify
 from runtime import metrics
 
 log = structlog.get_logger()

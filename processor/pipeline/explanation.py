@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from processor.pipeline.dedup_key import RecordIdentity, identify
 from processor.pipeline.mapper import Mapper, tree
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import DeadLetter, RawRecord
+from processor.pipeline.records import DeadLetter, RawRecord, RecordIdentity, identify
 from schemas.avro.decoder import EventReader
 from schemas.customerio.event_identity import own_event_id
 from schemas.customerio.lossless_json import UnrepresentableValue, read_exactly

@@ -32,7 +32,6 @@ from schemas.avro.encoder import (
     TIMESTAMP,
     USER_ID,
 )
-from schemas.avro.event_writer import fields_of
 from schemas.customerio import coercion
 from schemas.customerio.coercion import MAX_LONG, MIN_LONG, Coercion, nonblank_text, object_or_empty, text
 from schemas.customerio.lossless_json import PrecisionLostError, read, read_exactly
@@ -219,7 +218,8 @@ def recipient_target(recipient: str, object_type: str | None) -> int:
 
 def tree(row: Row) -> Event:
     """Return the event as nested dicts without nulls, in the form that Avro readers return."""
-    return unflatten({**tables.constants(), **fields_of(row)})
+    fields = {path: value for path, value in zip(FIELDS, row, strict=True) if value is not None}
+    return unflatten({**tables.constants(), **fields})
 
 
 def plan(profile: str) -> dict[str, Step]:

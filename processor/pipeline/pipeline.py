@@ -1,22 +1,25 @@
-"""Turns a raw record into its event. Everything that makes events uses a `Pipeline` from `build_pipeline`.
+"""Turns raw records into outcomes, one for each, in order: by a `Pipeline`, and batches by a `BatchProcessor`.
 
-    RawRecord ──▶ map ──▶ encode ──▶ fits? ──▶ Event
-                   └─────────┴─────────┴─────▶ DeadLetter
+    RawRecord ──▶ identify ──▶ seen before? ──▶ map ──▶ encode ──▶ fits? ──▶ Event
+                                    │            └─────────┴─────────┴─────▶ DeadLetter
+                                    └─────────────────────────────────────▶ Duplicate
 
-A pipeline uses no Kafka, no clock and no files. Every failure that a record's own bytes cause becomes that record's
-dead letter, even a fault of ours, so that no record can stop the processor.
+Everything that makes events uses a pipeline from `build_pipeline`. It uses no Kafka, no clock and no files. Every
+failure that a record's own bytes cause becomes that record's dead letter, even a fault of ours, so that no record can
+stop the processor. Failures of the cluster do not appear here.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import fastavro
 import structlog
+from fastavro.validation import ValidationError
 
-from processor.pipeline.dedup_key import RecordIdentity
-from processor.pipeline.mapper import Mapper
-from processor.pipeline.records import DeadLetter, Event, RawRecord
+from processor.pipeline.mapper import Mapper, tree
+from processor.pipeline.records import DeadLetter, Duplicate, Event, Outcome, RawRecord, RecordIdentity, identify
 from schemas import record_headers
 from schemas.avro.encoder import (
     ANONYMOUS_ID,
@@ -24,15 +27,19 @@ from schemas.avro.encoder import (
     CONTEXT_ORIGIN_PARTITION,
     CONTEXT_ORIGIN_TOPIC,
     USER_ID,
+    encode,
 )
-from schemas.avro.event_writer import EncodingError, write_event
 from schemas.avro.wire_format import frame
 from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
+from schemas.track_event import load_schema
 
 log = structlog.get_logger()
 
 _FRAMING_BYTES = 512
 """The bytes of a record beside key, value and traceparent: the header's name and the batch around the record."""
+
+
+_SCHEMA = fastavro.parse_schema(load_schema())
 
 
 class EventMapper(Protocol):
@@ -75,11 +82,14 @@ class Pipeline:
                 row[CONTEXT_ORIGIN_PARTITION] = record.partition
                 row[CONTEXT_ORIGIN_OFFSET] = record.offset
             stage = Stage.ENCODE
-            value = self._frame + self._encode(row)
+            try:
+                value = self._frame + self._encode(row)
+            except Exception as fault:
+                if (violation := schema_violation(row, fault)) is None:
+                    raise
+                return DeadLetter(ErrorCode.UNENCODABLE, stage, None, f"the event's {violation}")
         except PayloadRejectedError as rejection:
             return DeadLetter(rejection.code, rejection.stage, rejection.field, rejection.message)
-        except EncodingError as misfit:
-            return DeadLetter(ErrorCode.UNENCODABLE, stage, None, f"the event's {misfit}")
         except Exception as fault:
             return self._internal_error(fault, stage)
         traceparent = identified.traceparent
@@ -104,6 +114,49 @@ class Pipeline:
         return DeadLetter(ErrorCode.INTERNAL_ERROR, stage, None, f"a fault of Sternpost's own: {kind} at {where}")
 
 
+def schema_violation(row: list[Any], fault: Exception) -> str | None:
+    """Return what of an event does not fit the schema, without its value; None if all fits and the encoder is at fault.
+
+    `fault` is what the encoder raised.
+    """
+    if isinstance(fault, UnicodeEncodeError):
+        return "text is not Unicode: it has half of a surrogate pair"
+    try:
+        fastavro.validate(tree(row), _SCHEMA, raise_errors=True)
+    except ValidationError as invalid:
+        error = invalid.errors[-1]  # the branch of the union that is not null
+        kind = error.schema if isinstance(error.schema, str) else error.schema["type"]
+        return f"{str(error.field).removeprefix('sternpost.events.')} must be of type {kind}"
+    return None
+
+
+class DuplicateIndex(Protocol):
+    """Remembers records by their keys."""
+
+    def find_duplicates(self, records: Sequence[RawRecord], keys: Sequence[bytes]) -> list[int | None]:
+        """Return the offset of each record's first occurrence, or None for a new record; remember all of them."""
+        ...
+
+
+class BatchProcessor:
+    """Separates duplicates, and turns the other records into events."""
+
+    def __init__(self, duplicates: DuplicateIndex, pipeline: Pipeline) -> None:
+        """Find duplicates with `duplicates`, and map with `pipeline`."""
+        self._duplicates = duplicates
+        self._outcome = pipeline.outcome
+
+    def __call__(self, records: Sequence[RawRecord]) -> list[Outcome]:
+        """Return one outcome for each record. Raises what the duplicate index raises, and nothing else."""
+        identities = [identify(record) for record in records]
+        offsets = self._duplicates.find_duplicates(records, [identified.key for identified in identities])
+        outcome = self._outcome
+        return [
+            outcome(record, identified) if offset is None else Duplicate(offset)
+            for record, identified, offset in zip(records, identities, offsets, strict=True)
+        ]
+
+
 def build_pipeline(profile: str, *, schema_id: int = 0, max_event_bytes: int | None = None) -> Pipeline:
     """Build the pipeline of this version of Sternpost.
 
@@ -111,7 +164,7 @@ def build_pipeline(profile: str, *, schema_id: int = 0, max_event_bytes: int | N
     each event; 0 is for events that are not written. `max_event_bytes` is the largest record that the events topic
     accepts, None for no limit. Raises ValueError for any other profile.
     """
-    return Pipeline(Mapper(profile), write_event, schema_id, max_event_bytes)
+    return Pipeline(Mapper(profile), encode, schema_id, max_event_bytes)
 
 
 def record_of(

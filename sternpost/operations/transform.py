@@ -6,10 +6,9 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.explanation import Explanation, plain
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import DeadLetter, RawRecord
+from processor.pipeline.records import DeadLetter, RawRecord, identify
 from schemas.avro.decoder import EventReader
 from schemas.error_codes import PayloadRejectedError
 from schemas.track_event import track_json

@@ -14,9 +14,8 @@ from click.testing import CliRunner
 from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import Event, RawRecord
+from processor.pipeline.records import Event, RawRecord, identify
 from runtime.errors import CheckFailedError, ConfigurationError, DependencyError, SternpostError
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange

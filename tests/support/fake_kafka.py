@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from processor.deduplication.state_store import DISORDER_MS
 from processor.interfaces import RebalanceListener
-from processor.pipeline.dedup_key import identify
-from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord
+from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord, identify
 from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError, TransactionAbortedError
 
 Fault = Callable[[str], str | None]

@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import DeadLetter, RawRecord
+from processor.pipeline.records import DeadLetter, RawRecord, identify
 from runtime.kafka.config import record_limits
 from runtime.settings.model import Settings
 from schemas.avro.decoder import EventReader

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import DeadLetter, RawRecord
+from processor.pipeline.records import DeadLetter, RawRecord, identify
 from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics

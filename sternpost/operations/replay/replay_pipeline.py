@@ -12,10 +12,8 @@ from processor.deduplication.restore_consumer import KafkaRestoreConsumer
 from processor.deduplication.state_directory import StateDirectory
 from processor.deduplication.state_restore import StateRestore
 from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
-from processor.messages import raw_records
-from processor.pipeline.batch import BatchProcessor
-from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
+from processor.pipeline.pipeline import BatchProcessor, build_pipeline
+from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord, raw_records
 from runtime import temporary
 from runtime.errors import ClientUnusableError, DependencyError
 from runtime.graceful_interrupt import StopRequest

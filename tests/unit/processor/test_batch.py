@@ -4,10 +4,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.pipeline.batch import BatchProcessor
-from processor.pipeline.dedup_key import identify
-from processor.pipeline.pipeline import Pipeline, build_pipeline
-from processor.pipeline.records import DeadLetter, Duplicate, Event, RawRecord
+from processor.pipeline.pipeline import BatchProcessor, Pipeline, build_pipeline
+from processor.pipeline.records import DeadLetter, Duplicate, Event, RawRecord, identify
 from tests.support.raw_records import payload, raw
 
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.pipeline.dedup_key import LONGEST_PLAIN, identify
-from processor.pipeline.records import RawRecord
+from processor.pipeline.records import LONGEST_PLAIN, RawRecord, identify
 from schemas.record_headers import ATTEMPT, EVENT_ID, RECEIVED_AT, REQUEST_TIMESTAMP, SOURCE
 from tests.support.raw_records import NOW_MS, payload, raw
 

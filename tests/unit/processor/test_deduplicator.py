@@ -10,8 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from processor.deduplication.deduplicator import Deduplicator
 from processor.deduplication.state_store import DISORDER_MS, PartitionState, RocksDBResources
-from processor.pipeline.dedup_key import identify
-from processor.pipeline.records import RawRecord
+from processor.pipeline.records import RawRecord, identify
 from tests.support.raw_records import NOW_MS, raw
 
 WINDOW_MS = 10 * 3_600_000

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from processor.gc_tuning import OBJECTS_PER_RECORD, raise_gc_thresholds
-from processor.pipeline.batch import BatchProcessor
-from processor.pipeline.pipeline import Pipeline, build_pipeline
+from processor.pipeline.pipeline import BatchProcessor, Pipeline, build_pipeline
 from processor.pipeline.records import DeadLetter, Event, RawRecord
-from schemas.avro.event_writer import write_event
+from schemas.avro.encoder import encode
 from sternpost.local import samples
 from tests.support.raw_records import raw
 from tests.unit.processor.test_batch import Known
@@ -51,7 +50,7 @@ def test_a_fault_of_ours_makes_no_cycle() -> None:
         def row(self, *_: object) -> list[object]:
             raise KeyError
 
-    core = BatchProcessor(Known(), Pipeline(Faulty(), write_event, 7, None))
+    core = BatchProcessor(Known(), Pipeline(Faulty(), encode, 7, None))
     core(records())
     gc.collect()
     core(records())

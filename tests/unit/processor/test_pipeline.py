@@ -6,13 +6,12 @@ import fastavro
 import pytest
 import structlog
 
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.mapper import Mapper
 from processor.pipeline.pipeline import Pipeline, build_pipeline, record_of
-from processor.pipeline.records import DeadLetter, Event, RawRecord
+from processor.pipeline.records import DeadLetter, Event, RawRecord, identify
+from schemas.avro import encoder
 from schemas.avro.decoder import EventReader
 from schemas.avro.encoder import FIELDS
-from schemas.avro.event_writer import write_event
 from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
 from schemas.track_event import load_schema
 from tests.support.raw_records import NOW_MS, payload, raw
@@ -21,7 +20,7 @@ SCHEMA = load_schema()
 PARSED = fastavro.parse_schema(SCHEMA)
 
 
-def pipeline(mapper: Any = None, encode: Any = write_event, room: int = 1_000_000) -> Pipeline:
+def pipeline(mapper: Any = None, encode: Any = encoder.encode, room: int = 1_000_000) -> Pipeline:
     return Pipeline(mapper or Mapper("rudderstack"), encode, 7, room)
 
 

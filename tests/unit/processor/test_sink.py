@@ -5,8 +5,7 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from processor.pipeline.dedup_key import identify
-from processor.pipeline.records import DeadLetter, Event
+from processor.pipeline.records import DeadLetter, Event, identify
 from processor.transaction_sink import KafkaTransactionSink, dead_letter_headers
 from runtime.errors import ClientUnusableError, KafkaRequestError, ProducerFencedError, TransactionAbortedError
 from runtime.settings.model import Settings

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from processor.pipeline.dedup_key import identify
 from processor.pipeline.pipeline import build_pipeline
-from processor.pipeline.records import DeadLetter, RawRecord
+from processor.pipeline.records import DeadLetter, RawRecord, identify
 from processor.transaction_sink import dead_letter_headers
 from runtime.kafka.config import EVENT_EXPANSION, HEADROOM_BYTES, RAW_EXPANSION, record_limits
 from runtime.settings.loader import load

@@ -17,8 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from processor.deduplication.deduplicator import Deduplicator, SeenEntry
 from processor.interfaces import RebalanceListener
-from processor.pipeline.batch import BatchProcessor
-from processor.pipeline.pipeline import Pipeline
+from processor.pipeline.pipeline import BatchProcessor, Pipeline
 from processor.pipeline.records import RawRecord
 from processor.stream_processor import StreamProcessor
 from runtime.errors import ClientUnusableError, ProcessorHaltedError, TransactionAbortedError

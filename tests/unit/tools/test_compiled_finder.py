@@ -13,7 +13,7 @@ def root(tmp_path: Path) -> Path:
     """A tree of sources."""
     root = tmp_path / "tree"
     modules = ("schemas/__init__.py", "schemas/avro/encoder.py", "schemas/customerio/coercion.py")
-    for file in (*modules, "processor/pipeline/batch.py"):
+    for file in (*modules, "processor/pipeline/explanation.py"):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(f"# {file}")
     return root
@@ -48,7 +48,7 @@ def test_what_is_compiled_is_found_while_the_sources_are_the_same(built: Path, r
     assert found(built, root, "schemas.customerio.coercion") == str(built / "schemas/customerio/coercion")
     assert found(built, root, "schemas.avro.encoder") == str(built / "schemas/avro/encoder")
     assert found(built, root, "x__mypyc") == str(built / "x__mypyc")
-    for other in ("schemas", "processor.pipeline.batch", "schemas.avro", "json", "tests.values"):
+    for other in ("schemas", "processor.pipeline.explanation", "schemas.avro", "json", "tests.values"):
         assert found(built, root, other) is None
 
 
@@ -58,7 +58,7 @@ def test_a_module_of_a_package_in_a_package_may_be_the_first(built: Path, root: 
 
 
 def edit(root: Path) -> None:
-    (root / "processor/pipeline/batch.py").write_text("# processor/core.pY")
+    (root / "processor/pipeline/explanation.py").write_text("# processor/core.pY")
 
 
 def add(root: Path) -> None:
@@ -66,7 +66,7 @@ def add(root: Path) -> None:
 
 
 def remove(root: Path) -> None:
-    (root / "processor/pipeline/batch.py").unlink()
+    (root / "processor/pipeline/explanation.py").unlink()
 
 
 def move_text(root: Path) -> None:
