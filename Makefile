@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos deploy-test image bench compile test-compiled lint format docs site site-test codegen requirements clean
+.PHONY: setup demo test chaos console-test deploy-test image bench compile test-compiled lint format docs site site-test codegen requirements clean
 
 setup: .venv/.installed
 
@@ -30,6 +30,11 @@ test-compiled: compile
 
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos --timeout=1200
+
+# Open the console's pages in a browser; installs Chromium on Debian as root.
+console-test: setup
+	tests/console/install_chromium.sh
+	$(BIN)/python -m pytest tests/console --timeout=600
 
 # Check image, chart, Compose file, alerts and dashboards with the tools that read them.
 deploy-test: setup .venv/deploy/.installed

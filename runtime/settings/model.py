@@ -407,6 +407,50 @@ class ProcessorSettings(Section):
         return self
 
 
+class ConsoleSettings(Section):
+    """The web page for operators."""
+
+    host: str = "127.0.0.1"
+    """Address that the console listens on. Beyond this machine it needs `tls_certificate`."""
+
+    port: Port = 8083
+    """Port of the console; 0 takes a free one."""
+
+    allowed_hosts: list[str] = Field(default_factory=list, examples=['["ops.example.com"]'])
+    """Names that people open the console by, without a port, besides its address. JSON in the environment."""
+
+    tls_certificate: Path | None = Field(None, examples=["/etc/sternpost/console.crt"])
+    """Certificate chain (PEM); with it and `tls_key` the console speaks HTTPS."""
+
+    tls_key: Path | None = Field(None, examples=["/etc/sternpost/console.key"])
+    """Private key (PEM) of `tls_certificate`."""
+
+    metrics: list[str] = Field(
+        default_factory=list, examples=['["http://ingest-1:8081/metrics", "http://processor-1:8082/metrics"]']
+    )
+    """Addresses of the services' metrics, for rates and latencies. Without any, those of the services on this machine
+    (`admin_host` and `admin_port` of both). JSON in the environment."""
+
+    @model_validator(mode="after")
+    def _tls_pair(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("console.tls_certificate and console.tls_key go together: set both or neither")
+        return self
+
+    @field_validator("metrics")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        for address in value:
+            try:
+                parts = urlsplit(address)
+                usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError("console.metrics must list addresses like http://ingest-1:8081/metrics")
+        return value
+
+
 class LogFormat(StrEnum):
     """The form of log lines."""
 
@@ -455,6 +499,7 @@ class Settings(BaseSettings):
     """Who may send. JSON in the environment, `[[sources]]` tables in the file."""
     ingest: IngestSettings = IngestSettings()
     processor: ProcessorSettings = Field(default_factory=ProcessorSettings)
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

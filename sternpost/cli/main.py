@@ -14,6 +14,7 @@ from sternpost.cli.global_options import GlobalOptions
 COMMANDS = {
     "acls": "Print or create the ACLs that each role needs.",
     "config": "Show the settings in force and where each came from.",
+    "console": "Open a web page: the pipeline, events, dead letters.",
     "dead-letters": "List, show, export and redrive dead letters.",
     "demo": "Run the whole pipeline on this machine and check the result.",
     "dev": "Run Kafka, a schema registry and both services on this machine.",

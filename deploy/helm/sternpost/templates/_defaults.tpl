@@ -54,6 +54,10 @@
     "dead_letter_limit_window": 1000,
     "shutdown_timeout_ms": 15000
   },
+  "console": {
+    "host": "127.0.0.1",
+    "port": 8083
+  },
   "log": {
     "level": "info",
     "format": "auto"

@@ -1,0 +1,6 @@
+"""All pages, in the order of the navigation. To add one, write a file here with a `PAGE`, and a row below."""
+
+from sternpost.console.page import Page
+from sternpost.console.pages import overview
+
+PAGES: list[Page] = [overview.PAGE]

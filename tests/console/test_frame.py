@@ -1,0 +1,66 @@
+"""The frame around every page, in a real browser."""
+
+import pytest
+
+from sternpost.console.pages import PAGES
+from tests.console.console import DESK, PHONE, ConsoleStarter, Tabs, Theme, without_a_cluster
+
+ENTRIES = [page.path for page in PAGES if page.in_navigation]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_brokers_and_registry_away(start_console: ConsoleStarter, open_tab: Tabs, theme: Theme) -> None:
+    console = start_console(without_a_cluster())
+    for path in ENTRIES:
+        for width in (DESK, PHONE):
+            tab = open_tab(console, path, theme=theme, width=width)
+            assert tab.page.locator("h1").count() == 1
+            tab.check_accessibility()
+            tab.check_width()
+    tab = open_tab(console, "/", theme=theme)
+    tab.see("127.0.0.1:1")
+    tab.check_accessibility()
+
+
+def test_navigation_by_keyboard(start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    tab = open_tab(start_console(without_a_cluster()))
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    tab.page.keyboard.press("Enter")
+    assert tab.page.evaluate("document.activeElement.id") == "content"
+
+
+def test_the_theme_is_kept(start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    tab = open_tab(start_console(without_a_cluster()), theme="light")
+    tab.page.get_by_role("button", name="Theme: auto").click()
+    tab.page.get_by_role("button", name="Theme: light").click()
+    tab.page.get_by_role("button", name="Theme: dark").wait_for()
+    tab.page.wait_for_function("document.body.classList.contains('body--dark')")
+    tab.page.reload()
+    tab.page.wait_for_function("document.body.classList.contains('body--dark')")
+
+
+def test_smuggled_scripts_do_not_run(start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    tab = open_tab(start_console(without_a_cluster()))
+    tab.page.evaluate(
+        """() => {
+            const made = document.createElement('div');
+            made.innerHTML = '<img src="x" onerror="window.smuggled = 1">';
+            document.body.append(made);
+            const script = document.createElement('script');
+            script.textContent = 'window.smuggled = 2';
+            document.body.append(script);
+        }"""
+    )
+    tab.page.wait_for_function("document.querySelector('img[src=x]').complete")
+    assert tab.page.evaluate("window.smuggled") is None
+    assert any("Content Security Policy" in complaint for complaint in tab.complaints)
+    tab.complaints.clear()
+
+
+def test_ctrl_c_ends_it_while_pages_are_open(start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    console = start_console(without_a_cluster())
+    tab = open_tab(console)
+    assert console.stop() == 0
+    tab.complaints.clear()  # the browser misses its server
+    assert "Traceback" not in console.log
