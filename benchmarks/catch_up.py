@@ -16,7 +16,7 @@ from benchmarks.result import Result
 from benchmarks.start import is_ready
 from runtime.kafka.clients import make_consumer
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
+from schemas.track_event import EventReader
 from sternpost.local import ports
 
 PARTITIONS = 4

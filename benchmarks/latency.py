@@ -14,7 +14,7 @@ from benchmarks.payloads import webhook
 from benchmarks.result import Result
 from runtime.kafka.clients import make_consumer
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
+from schemas.track_event import EventReader
 from sternpost.local import ports
 
 CONNECTIONS = 32

@@ -17,7 +17,7 @@ from benchmarks.result import Result
 from runtime.kafka.clients import make_consumer
 from runtime.schema_registry import Registry
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
+from schemas.track_event import EventReader
 from sternpost.local.process import Process
 
 STALL_S = 60.0

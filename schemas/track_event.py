@@ -1,13 +1,20 @@
-"""The RudderStack track event: its Avro schema, and its JSON form."""
+"""The RudderStack track event: its Avro schema, its decoder, and its JSON form."""
 
+import io
 import json
 import re
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from schemas.customerio.timestamps import iso, milliseconds
+import fastavro
 
+from schemas.avro.wire_format import split
+
+_EPOCH = datetime(1970, 1, 1)
+_MILLISECOND = timedelta(milliseconds=1)
 _VERSION = re.compile(r"track_event\.v([1-9][0-9]*)\.avsc")
 
 
@@ -29,6 +36,33 @@ def load_schema() -> dict[str, Any]:
     return schema
 
 
+class EventReader:
+    """Decodes events as a sink does, with the schema whose id comes before the Avro: any version of ours."""
+
+    def __init__(self, schema_by_id: Callable[[int], dict[str, Any]]) -> None:
+        """Take a function that returns the schema of an id as JSON, such as `Registry.schema`."""
+        self._parsed = cache(lambda schema_id: fastavro.parse_schema(schema_by_id(schema_id)))
+
+    @classmethod
+    def of_newest(cls) -> Self:
+        """Return a reader of events that this version of Sternpost wrote, whatever their schema id."""
+        schema = load_schema()
+        return cls(lambda _: schema)
+
+    def __call__(self, value: bytes) -> dict[str, Any]:
+        """Decode an event with its writer's schema, times as aware datetimes. Raises ValueError for other formats."""
+        schema_id, payload = split(value)
+        schema, rest = self._parsed(schema_id), io.BytesIO(payload)
+        try:
+            event = fastavro.schemaless_reader(rest, schema, None)
+        except Exception as error:  # decoding arbitrary bytes can raise anything
+            raise ValueError(f"the value is not an event of schema {schema_id}") from error
+        if rest.read(1):
+            raise ValueError(f"the value goes on after an event of schema {schema_id}")
+        assert isinstance(event, dict)  # noqa: S101 (the schema is a record's)
+        return event
+
+
 def track_json(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event, mapped or decoded from Avro, in RudderStack's JSON form.
 
@@ -40,6 +74,18 @@ def track_json(event: dict[str, Any]) -> dict[str, Any]:
         for name, value in event.items()
         if value is not None
     }
+
+
+def iso(ms: int) -> str:
+    """Return a time in RudderStack's form: ISO-8601 in UTC with milliseconds and Z."""
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"
+
+
+def milliseconds(moment: datetime | int) -> int:
+    """Return the Unix milliseconds of a `timestamp-millis` value from an Avro reader."""
+    if isinstance(moment, int):
+        return moment
+    return (moment.astimezone(UTC).replace(tzinfo=None) - _EPOCH) // _MILLISECOND
 
 
 def _iso(moment: datetime | int) -> str:

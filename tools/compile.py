@@ -29,9 +29,6 @@ MODULES = (
     "schemas/avro/encoder.py",
     "schemas/customerio/event_identity.py",
     "schemas/customerio/lossless_json.py",
-    "schemas/customerio/recipient.py",
-    "schemas/customerio/timestamps.py",
-    "schemas/customerio/coercion.py",
 )
 
 LIBRARY = "sternpost"

@@ -6,10 +6,9 @@ from typing import Any
 
 from processor.pipeline.pipeline import build_pipeline, record_of
 from processor.pipeline.records import DeadLetter, identify
-from schemas.avro.decoder import EventReader
 from schemas.error_codes import PayloadRejectedError
 from schemas.mapping import tables
-from schemas.track_event import track_json
+from schemas.track_event import EventReader, track_json
 
 RECEIVED_MS = 1_613_063_090_500
 SENT_S = 1_613_063_090

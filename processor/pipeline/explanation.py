@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 from processor.pipeline.mapper import Mapper, tree
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, RawRecord, RecordIdentity, identify
-from schemas.avro.decoder import EventReader
 from schemas.customerio.event_identity import own_event_id
 from schemas.customerio.lossless_json import UnrepresentableValue, read_exactly
 from schemas.error_codes import ErrorCode, PayloadRejectedError
 from schemas.mapping import tables
-from schemas.track_event import track_json
+from schemas.track_event import EventReader, track_json
 
 _MAX_PROBLEMS = 100
 

@@ -32,11 +32,24 @@ from schemas.avro.encoder import (
     TIMESTAMP,
     USER_ID,
 )
-from schemas.customerio import coercion
-from schemas.customerio.coercion import MAX_LONG, MIN_LONG, Coercion, nonblank_text, object_or_empty, text
-from schemas.customerio.lossless_json import PrecisionLostError, read, read_exactly
-from schemas.customerio.recipient import is_email, is_phone
-from schemas.customerio.timestamps import MAX_S, occurred_ms
+from schemas.customerio.event_identity import is_email, is_phone
+from schemas.customerio.lossless_json import (
+    MAX_LONG,
+    MAX_S,
+    MIN_LONG,
+    Coercion,
+    PrecisionLostError,
+    boolean,
+    header_lists,
+    int64,
+    nonblank_text,
+    object_or_empty,
+    occurred_ms,
+    read,
+    read_exactly,
+    records,
+    text,
+)
 from schemas.error_codes import ErrorCode, PayloadRejectedError
 from schemas.mapping import tables
 from schemas.nesting import unflatten
@@ -234,11 +247,11 @@ def plan(profile: str) -> dict[str, Step]:
 
 COERCIONS: dict[str, Coercion] = {
     "text": text,
-    "whole": coercion.int64,
-    "boolean": coercion.boolean,
-    "headers": coercion.header_lists,
+    "whole": int64,
+    "boolean": boolean,
+    "headers": header_lists,
 }
-COERCIONS["devices"] = coercion.records(
+COERCIONS["devices"] = records(
     {
         row.sources[0].removeprefix(_DEVICE): COERCIONS[row.type]
         for row in tables.fields()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, final
 
 from schemas import record_headers
 from schemas.customerio.event_identity import identify as identify_body
-from schemas.customerio.timestamps import MAX_S
+from schemas.customerio.lossless_json import MAX_S
 from schemas.error_codes import ErrorCode, Stage
 
 Headers = list[tuple[str, bytes | None]]

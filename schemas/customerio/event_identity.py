@@ -5,12 +5,15 @@ the same values from its body.
 """
 
 import hashlib
+import re
 from typing import Any, NamedTuple
 
-from schemas.customerio.coercion import nonblank_text
-from schemas.customerio.lossless_json import PrecisionLostError, read, read_exactly
-from schemas.customerio.recipient import is_email
+from schemas.customerio.lossless_json import PrecisionLostError, nonblank_text, read, read_exactly
 from schemas.error_codes import PayloadRejectedError
+
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
+_PHONE = re.compile(r"\+?[0-9(][0-9 ().-]{2,}")
+_PHONE_CHANNELS = frozenset({"sms", "whatsapp"})
 
 
 class Identity(NamedTuple):
@@ -71,6 +74,22 @@ def _named(value: Any) -> str | None:
 def _address(value: Any) -> str | None:
     named = _named(value)
     return named if named is not None and is_email(named) else None
+
+
+def is_email(recipient: str) -> bool:
+    """Return whether a `recipient` is an email address: text, @ and text without white space, and not a URL.
+
+    Customer.io also puts phone numbers, #channels, URLs and ids there.
+    """
+    return "@" in recipient and "://" not in recipient and _EMAIL.fullmatch(recipient) is not None
+
+
+def is_phone(recipient: str, object_type: str) -> bool:
+    """Return whether a `recipient` is a phone number: digits with the usual punctuation.
+
+    Without a leading + it is one only on a channel that uses phone numbers. Elsewhere bare digits are an id.
+    """
+    return (recipient.startswith("+") or object_type in _PHONE_CHANNELS) and _PHONE.fullmatch(recipient) is not None
 
 
 def _digest(body: bytes) -> str:

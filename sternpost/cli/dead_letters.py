@@ -8,7 +8,7 @@ import orjson
 
 from processor.pipeline.records import DeadLetter
 from runtime.settings.model import Settings
-from schemas.customerio.timestamps import iso
+from schemas.track_event import iso
 from sternpost.cli import parameters
 from sternpost.cli.dead_letters_filters import PartitionOffset, filter_options
 from sternpost.cli.dead_letters_redrive import redrive

@@ -8,8 +8,7 @@ import click
 from runtime.kafka import range_consumer
 from runtime.schema_registry import Registry
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
-from schemas.track_event import track_json
+from schemas.track_event import EventReader, track_json
 from sternpost.cli import output, parameters
 
 

@@ -12,7 +12,7 @@ from processor.pipeline.explanation import explain as explain_record
 from processor.pipeline.pipeline import record_of
 from processor.pipeline.records import RawRecord
 from runtime.errors import CheckFailedError
-from schemas.customerio.timestamps import occurred_ms
+from schemas.customerio.lossless_json import occurred_ms
 from schemas.error_codes import PayloadRejectedError
 from schemas.record_headers import DEFAULT_SOURCE
 from sternpost.cli import explanation_view, output

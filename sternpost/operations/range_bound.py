@@ -4,7 +4,7 @@ import re
 import time
 from typing import NamedTuple
 
-from schemas.customerio.timestamps import occurred_ms
+from schemas.customerio.lossless_json import occurred_ms
 from schemas.error_codes import PayloadRejectedError
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")

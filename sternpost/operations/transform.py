@@ -9,9 +9,8 @@ import orjson
 from processor.pipeline.explanation import Explanation, plain
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, RawRecord, identify
-from schemas.avro.decoder import EventReader
 from schemas.error_codes import PayloadRejectedError
-from schemas.track_event import track_json
+from schemas.track_event import EventReader, track_json
 from sternpost.operations.error_help import ERROR_HELP
 
 

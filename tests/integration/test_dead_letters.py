@@ -21,7 +21,7 @@ from runtime.kafka import range_consumer
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.settings.model import Settings, TopicSettings
 from schemas import record_headers
-from schemas.customerio.timestamps import iso
+from schemas.track_event import iso
 from sternpost.cli.main import cli
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.redrive import plan, redrive

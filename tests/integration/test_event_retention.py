@@ -7,7 +7,7 @@ from pathlib import Path
 from runtime.kafka import range_consumer
 from runtime.settings.loader import load
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
+from schemas.track_event import EventReader
 from sternpost.local import LocalStack, samples, services
 from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.operations import schema, topics

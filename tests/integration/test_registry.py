@@ -21,9 +21,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from runtime.errors import RegistryUnavailableError, SchemaIncompatibleError, SchemaNotFoundError
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import SchemaRegistrySettings
-from schemas.avro.decoder import EventReader
 from schemas.avro.wire_format import frame
-from schemas.track_event import load_schema
+from schemas.track_event import EventReader, load_schema
 from sternpost.cli.main import cli
 from sternpost.local.ports import choose
 from tests.support.kafka import Kafka

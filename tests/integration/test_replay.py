@@ -22,8 +22,7 @@ from runtime.kafka.range_consumer import OffsetRange
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings
 from schemas import record_headers
-from schemas.avro.decoder import EventReader
-from schemas.track_event import load_schema
+from schemas.track_event import EventReader, load_schema
 from sternpost.cli.main import cli
 from sternpost.local import samples
 from sternpost.operations.changes_allowed import ChangesAllowed

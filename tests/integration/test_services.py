@@ -11,7 +11,7 @@ import pytest
 from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
+from schemas.track_event import EventReader
 from sternpost.local import services
 from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.local.process import watch

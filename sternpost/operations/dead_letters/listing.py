@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
-from schemas.customerio.timestamps import iso
+from schemas.track_event import iso
 from sternpost.operations.dead_letters.index import DeadLetterEntry, DeadLetterIndex
 from sternpost.operations.dead_letters.record import DeadLetterRecord
 from sternpost.operations.dead_letters.selection import OnProgress, Selection, find, ignore_progress, ranges_of, read

@@ -6,8 +6,7 @@ from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, RawRecord, identify
 from runtime.kafka.config import record_limits
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
-from schemas.track_event import track_json
+from schemas.track_event import EventReader, track_json
 from sternpost.operations import marked_payload
 from sternpost.operations.dead_letters.record import (
     DeadLetterRecord,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from runtime.kafka.range_consumer import Message, headers_of
 from schemas import record_headers
-from schemas.customerio.timestamps import iso
+from schemas.track_event import iso
 
 PartitionOffset = tuple[int, int]
 """Partition and offset in the dead-letter topic, written `3:42`."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from schemas.customerio.timestamps import iso
+from schemas.track_event import iso
 from sternpost.operations.dead_letters.index import DeadLetterEntry, GroupKey
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from processor.pipeline.records import DeadLetter, Event, Outcome
 from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
-from schemas.avro.decoder import EventReader
-from schemas.track_event import track_json
+from schemas.track_event import EventReader, track_json
 from sternpost.operations.replay.existing_events import ExistingEvents
 from sternpost.operations.replay.replay_pipeline import ReplayPipeline
 

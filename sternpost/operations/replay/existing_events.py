@@ -12,7 +12,7 @@ from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
-from schemas.avro.decoder import EventReader
+from schemas.track_event import EventReader
 
 CLOCK_DIFFERENCE_MS = 3_600_000
 """The largest difference between the clocks that date raw records (ingest's or a broker's) and events (the processor's

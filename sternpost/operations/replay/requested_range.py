@@ -8,7 +8,7 @@ from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
-from schemas.customerio.timestamps import iso
+from schemas.track_event import iso
 from sternpost.operations.range_bound import Beginning, End, Offsets, RangeBound, Time, parse
 
 

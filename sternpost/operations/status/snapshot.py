@@ -11,8 +11,7 @@ from runtime.kafka.admin import KafkaAdmin
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings
 from schemas.avro.wire_format import split
-from schemas.customerio.timestamps import iso
-from schemas.track_event import load_schema
+from schemas.track_event import iso, load_schema
 from sternpost.operations.status import consumer_group, dead_letters, service
 
 DUPLICATES = metrics.PROCESSOR_DUPLICATES.name

@@ -11,9 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.customerio.event_identity import identify
-from schemas.customerio.timestamps import milliseconds
 from schemas.error_codes import ErrorCode, PayloadRejectedError
-from schemas.track_event import load_schema, track_json
+from schemas.track_event import load_schema, milliseconds, track_json
 from tests.support.mapped import PROFILES, Json, event, outcome, shaped
 from tests.support.payloads import JSON, bodies, webhooks
 

@@ -10,10 +10,9 @@ from processor.pipeline.mapper import Mapper
 from processor.pipeline.pipeline import Pipeline, build_pipeline, record_of
 from processor.pipeline.records import DeadLetter, Event, RawRecord, identify
 from schemas.avro import encoder
-from schemas.avro.decoder import EventReader
 from schemas.avro.encoder import FIELDS
 from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
-from schemas.track_event import load_schema
+from schemas.track_event import EventReader, load_schema
 from tests.support.raw_records import NOW_MS, payload, raw
 
 SCHEMA = load_schema()

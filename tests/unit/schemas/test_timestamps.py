@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.customerio.lossless_json import LoneSurrogateText, PrecisionLostError, UnrepresentableValue, read_exactly
-from schemas.customerio.timestamps import MAX_S, iso, milliseconds, occurred_ms
+from schemas.customerio.lossless_json import (
+    MAX_S,
+    LoneSurrogateText,
+    PrecisionLostError,
+    UnrepresentableValue,
+    occurred_ms,
+    read_exactly,
+)
 from schemas.error_codes import ErrorCode, PayloadRejectedError
+from schemas.track_event import iso, milliseconds
 
 T = 1_613_063_089_000
 

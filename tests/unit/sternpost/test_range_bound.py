@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.customerio.timestamps import iso
+from schemas.track_event import iso
 from sternpost.operations.range_bound import Beginning, End, Offsets, Time, parse, parse_time
 
 NOW = 1_764_000_000_000
