@@ -2,7 +2,7 @@
 
 An explanation is made by experiment: each value in the payload is changed in turn, and the fields of the event that
 change come from that value. It can therefore only say what the mapping does. It is slow, and meant for one payload and
-a human reader.
+a human reader. Of a payload with very many values, the last are changed all at once, and explained as one.
 """
 
 import re
@@ -20,6 +20,9 @@ from schemas.mapping import tables
 from schemas.track_event import EventReader, track_json
 
 _MAX_PROBLEMS = 100
+_MOST_WORK = 50_000
+"""Values of the payload × experiments: an experiment takes time for each value, some 10 µs."""
+_FEWEST_EXPERIMENTS = 20
 
 Path = tuple[str | int, ...]
 
@@ -110,7 +113,9 @@ def _explanation(context: _MappingContext, payload: dict[str, Any], event: dict[
     flat = _flat(context.event(payload))
     became: list[MappedValue] = []
     unused: list[tuple[str, Any]] = []
-    for place, value in _leaves(payload):
+    leaves = list(_leaves(payload))
+    one_by_one = max(_FEWEST_EXPERIMENTS, _MOST_WORK // len(leaves))
+    for place, value in leaves[:one_by_one]:
         targets = _influenced(context, payload, flat, place, value)
         if targets:
             became.append(MappedValue(_path_of(place), value, {target: flat[target] for target in targets}))
@@ -118,6 +123,13 @@ def _explanation(context: _MappingContext, payload: dict[str, Any], event: dict[
             unused.append((_path_of(place), value))
     origins = {target: use.source for use in became for target in use.targets}
     left_out = [UnmappedValue(source, value, _why(context, source, value, origins)) for source, value in unused]
+    if further := leaves[one_by_one:]:
+        together = f"({len(further)} further values)"
+        if targets := _influenced_together(context, payload, flat, [place for place, _ in further]):
+            became.append(MappedValue(together, None, {target: flat[target] for target in targets}))
+            origins |= dict.fromkeys(targets, together)
+        else:
+            left_out.append(UnmappedValue(together, None, "too many to explain each; none is in the event"))
     set_by_us = {target: value for target, value in _flat(event).items() if target not in origins}
     return Explanation(payload, event, became, set_by_us, left_out, [])
 
@@ -137,6 +149,17 @@ def _influenced(
         if targets:
             return targets
     return []
+
+
+def _influenced_together(
+    context: _MappingContext, payload: dict[str, Any], flat: dict[str, Any], places: list[Path]
+) -> list[str]:
+    """Return the fields of the event that change if all the values at these places are absent."""
+    try:
+        now = _flat(context.event(_without(payload, set(places))))
+    except PayloadRejectedError:  # one of them is needed for there to be an event at all
+        return list(flat)
+    return [target for target, held in flat.items() if now.get(target) != held]
 
 
 def _why(context: _MappingContext, source: str, value: Any, origins: dict[str, str]) -> str:
@@ -200,13 +223,15 @@ def _leaves(payload: Any, place: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield place, payload
 
 
-def _flat(event: Any, place: Path = ()) -> dict[str, Any]:
+def _flat(event: Any, path: str = "") -> dict[str, Any]:
     """Return path → value. Headers and integrations are one value each, because their names are data."""
-    if isinstance(event, dict) and event and _path_of(place) not in ("properties.headers", "integrations"):
-        return {path: value for name, item in event.items() for path, value in _flat(item, (*place, name)).items()}
-    if isinstance(event, list) and event:
-        return {path: value for i, item in enumerate(event) for path, value in _flat(item, (*place, i)).items()}
-    return {_path_of(place): event}
+    if not event or not isinstance(event, dict | list) or path in ("properties.headers", "integrations"):
+        return {path: event}
+    found: dict[str, Any] = {}
+    for step, value in event.items() if isinstance(event, dict) else enumerate(event):
+        name = f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+        found.update(_flat(value, f"{path}{name}"))
+    return found
 
 
 def _path_of(place: Path) -> str:
@@ -227,6 +252,17 @@ def _with(tree: Any, place: Path, value: Any) -> Any:
     changed = tree.copy()
     changed[place[0]] = _with(tree[place[0]], place[1:], value)
     return changed
+
+
+def _without(tree: Any, places: set[Path], place: Path = ()) -> Any:
+    """Return a copy of the tree with nothing at these places: null, or an empty object in a list."""
+    if place in places:
+        return {} if isinstance(place[-1], int) else None
+    if isinstance(tree, dict):
+        return {name: _without(value, places, (*place, name)) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_without(value, places, (*place, index)) for index, value in enumerate(tree)]
+    return tree
 
 
 def plain(value: Any) -> Any:

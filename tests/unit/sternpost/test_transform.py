@@ -234,6 +234,22 @@ def test_explain_says_what_became_what_and_what_was_left_out_and_why() -> None:
     assert told["set_by_us"]["type"] == "track"
 
 
+@pytest.mark.parametrize("unknown", [False, True])
+def test_explain_takes_the_last_of_very_many_values_as_one(unknown: bool) -> None:
+    """Of 16,000 values in a 1 MiB payload, each would take a mapping of the whole payload."""
+    devices = [{"device_id": f"{index:060}"} for index in range(16_000)]
+    data = {**CLICKED["data"], **({f"f{index:055}": 1 for index in range(16_000)} if unknown else {})}  # type: ignore[dict-item]
+    body = {**CLICKED, "data": data if unknown else {**data, "recipients": devices}}
+    [told] = lines(transform("--explain", "--json", stdin=json.dumps(body).encode()))
+    became = {use["source"]: use["targets"] for use in told["became"]}
+    assert became["metric"] == {"event": "SMS Link Clicked", "properties.metric": "clicked"}
+    together = next(name for name in (*became, *(left["source"] for left in told["left_out"])) if "further" in name)
+    assert (together in became) is not unknown
+    mapped = {target for targets in became.values() for target in targets}
+    assert ("properties.recipients[15999].device_id" in mapped) is not unknown
+    assert not any("recipients" in target for target in told["set_by_us"])
+
+
 def test_explain_reads_well() -> None:
     said = transform("--explain", stdin=json.dumps(CLICKED).encode()).output
     assert said.startswith("SMS Link Clicked\n\nbecomes\n")
