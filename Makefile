@@ -62,7 +62,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Regenerate settings.md, metrics.md and mapping.md in docs/, and in deploy/ the values' schema and the dashboards.
+# Regenerate the reference in docs/ (docs/generators), and in deploy/ the values' schema and the dashboards.
 docs: setup
 	$(BIN)/python docs/generate.py
 	$(BIN)/python deploy/generate.py

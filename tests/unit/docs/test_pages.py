@@ -151,7 +151,7 @@ def test_a_command_that_is_named_exists_with_its_options(page: Path) -> None:
 @EACH_PAGE
 def test_a_setting_that_is_named_exists(page: Path) -> None:
     known = {name for name, _ in fields()}
-    if page.name == "deploy.md":  # it names values of the chart, too
+    if page.name in ("deploy.md", "chart.md"):  # they name values of the chart, too
         values = yaml.safe_load((ROOT / "deploy/helm/sternpost/values.yaml").read_text("utf-8"))
         known |= {f"{part}.{name}" for part in ("ingest", "processor") for name in values[part]}
     for span in code(page):
@@ -173,7 +173,8 @@ def test_a_message_that_the_runbook_quotes_is_one_of_the_programs() -> None:
         for file in sorted((ROOT / folder).rglob("*.py"))
     )
     source = re.sub(r'"\s+f?"', "", source)  # a text may be written in several parts
-    prose = "".join(token.content for token in tokens(ROOT / "docs/operations.md") if token.type == "text")
+    runbook = [ROOT / "docs/operations.md", *sorted((ROOT / "docs/tasks").glob("*.md"))]
+    prose = "".join(token.content for page in runbook for token in tokens(page) if token.type == "text")
     quoted = [text for text in re.findall(r'"([^"]+)"', prose) if not text.startswith("Assignments")]  # that is Kafka's
     assert len(quoted) > 5
     for text in quoted:
