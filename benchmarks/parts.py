@@ -14,7 +14,8 @@ import orjson
 from benchmarks.cluster import OURS
 from benchmarks.payloads import webhook
 from benchmarks.result import Result
-from processor.deduplication.state_store import PartitionState, RocksDBResources
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_store import PartitionState
 from processor.gc_tuning import raise_gc_thresholds
 from processor.pipeline.mapper import Mapper, tree
 from processor.pipeline.pipeline import BatchProcessor, build_pipeline

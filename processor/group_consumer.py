@@ -6,7 +6,9 @@ https://cwiki.apache.org/confluence/display/KAFKA/KIP-429%3A+Kafka+Consumer+Incr
 """
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,14 +16,15 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from processor.interfaces import RebalanceListener
-from processor.offset_reset import how_to_reset
 from processor.pipeline.records import RawRecord, raw_records
-from processor.unassigned_partitions import UnassignedPartitions
 from runtime import metrics
-from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError
+from runtime.daemon_future import run_in_daemon_thread
+from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError, SternpostError
+from runtime.kafka.admin import ConsumerGroupState, KafkaAdmin
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.config import record_limits
 from runtime.kafka.errors import AUTHORIZATION_ERRORS, access_denied
+from runtime.kafka.group_offsets import how_to_reset
 from runtime.settings.model import Settings
 
 log = structlog.get_logger()
@@ -40,6 +43,10 @@ TIMEOUT_S = 30.0
 
 LAG_TIMEOUT_S = 0.5
 """The longest time to wait for the end of one partition when measuring lag."""
+
+CHECK_DELAY_S = 5.0
+"""When to look for partitions without a member. Longer than the second step of a rebalance takes: members learn of it
+within a heartbeat interval, 3 s at most."""
 
 _FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
@@ -82,7 +89,7 @@ class KafkaGroupConsumer:
                 "queued.max.messages.kbytes": max(16_384, 2 * processor.batch_max_bytes // 1024),
             },
         )
-        self._unassigned = UnassignedPartitions(settings)
+        self._unassigned = _UnassignedPartitions(settings)
         self._as_pattern = False
         self._subscribe()
 
@@ -244,6 +251,58 @@ class KafkaGroupConsumer:
         gone = [tp.partition for tp in partitions]
         self._buffered = [message for message in self._buffered if message.partition() not in gone]
         return gone
+
+
+class _UnassignedPartitions:
+    """Finds partitions that no member of the group has, in the background. For one thread.
+
+    A cooperative rebalance moves a partition in two steps: the old member gives it up, and then makes the group
+    rebalance again. A static member that ends in between and comes back gets its old assignment without a rebalance
+    (KIP-345). It does not know that a second rebalance is due, and the partition has no member until the group changes
+    for another reason. So each member looks for such partitions some time after it received its assignment.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Check the processor's group and the raw topic."""
+        self._settings = settings
+        self._due: float | None = None
+        self._check: Future[list[int] | None] | None = None
+
+    def schedule_check(self) -> None:
+        """Schedule a check: the group has just rebalanced, or this member came back to it."""
+        self._due = time.monotonic() + CHECK_DELAY_S
+        self._check = None
+
+    def take_result(self) -> list[int]:
+        """Return the partitions without a member once the check has ended, and an empty list at all other times."""
+        if self._due is not None and time.monotonic() >= self._due:
+            self._due = None
+            self._check = run_in_daemon_thread("unassigned", self._find)
+        if self._check is None or not self._check.done():
+            return []
+        found, self._check = self._check.result(), None
+        if found is None:
+            self.schedule_check()
+        return found or []
+
+    def _find(self) -> list[int] | None:
+        group, topic = self._settings.processor.group_id, self._settings.topics.raw
+        admin = KafkaAdmin(self._settings)
+        try:
+            partitions, group_members = admin.describe_topic(topic).partitions, admin.describe_group(group)
+        except SternpostError as error:
+            log.warning("cannot check whether every partition has a member", reason=str(error))
+            return None
+        if group_members.state is not ConsumerGroupState.STABLE:
+            return []  # a rebalance is under way, and another check follows it
+        taken = {
+            tp.partition
+            for member in group_members.members
+            if member.assignment is not None
+            for tp in member.assignment.topic_partitions
+            if tp.topic == topic
+        }
+        return sorted({partition.id for partition in partitions} - taken)
 
 
 @contextmanager

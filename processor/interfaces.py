@@ -1,14 +1,20 @@
-"""What the stream processor needs from Kafka: where records come from, where outcomes go, and how either can fail.
+"""What the stream processor needs: where records come from, where outcomes go, how either can fail, and its worker.
 
-group_consumer.py, transaction_sink.py and deduplication/restore_consumer.py implement these interfaces on Kafka. Tests
+group_consumer.py, transaction_sink.py and deduplication/state_restore.py implement these interfaces on Kafka. Tests
 run the stream processor on an implementation in memory (tests/support/fake_kafka.py). Both keep one contract
 (tests/contract). The exceptions are in runtime/errors.py.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from threading import Event as Signal
 from typing import Any, Protocol
 
+from processor.deduplication.deduplicator import StateStore
 from processor.pipeline.records import Outcome, RawRecord
+
+OpenState = Callable[[int, int, bool], StateStore]
+"""Opens the state of a partition, complete up to an offset at most. The flag says whether the group has committed that
+offset; otherwise it is only where reading begins."""
 
 
 class RebalanceListener(Protocol):
@@ -149,4 +155,18 @@ class RestoreConsumer(Protocol):
 
     def close(self) -> None:
         """Stop reading all partitions and disconnect."""
+        ...
+
+
+class WorkerHandle(Protocol):
+    """The part of `runtime.supervisor.Worker` that the stream processor uses."""
+
+    stopping: Signal
+
+    def ready(self, ready: bool, reason: str = "") -> None:
+        """Report whether the worker is ready, and if not, why."""
+        ...
+
+    def beat(self) -> None:
+        """Report that the worker is alive."""
         ...

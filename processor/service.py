@@ -12,12 +12,13 @@ from typing import Any
 
 import structlog
 
-from processor.deduplication.deduplicator import Deduplicator, StateStore
-from processor.deduplication.restore_consumer import KafkaRestoreConsumer
-from processor.deduplication.state_directory import StateDirectory
-from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
+from processor.deduplication.deduplicator import Deduplicator
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_restore import KafkaRestoreConsumer
+from processor.deduplication.state_store import NullStateStore, StateDirectory, StateError, unusable_folder
 from processor.gc_tuning import raise_gc_thresholds
 from processor.group_consumer import KafkaGroupConsumer
+from processor.interfaces import OpenState
 from processor.pipeline import records
 from processor.pipeline.pipeline import BatchProcessor, build_pipeline
 from processor.stream_processor import StreamProcessor
@@ -26,7 +27,6 @@ from runtime import logs, metrics
 from runtime.errors import (
     ClientUnusableError,
     ConfigurationError,
-    DependencyError,
     InstanceFencedError,
     ProcessorHaltedError,
 )
@@ -91,7 +91,7 @@ def run_worker(worker: Worker) -> None:
         build_pipeline(processor.profile, schema_id=registered.id, max_event_bytes=record_limits(settings).events),
     )
     log.info("pipeline made", profile=processor.profile, schema_id=registered.id, compiled=COMPILED)
-    states = _States(settings)
+    open_state = _state_opener(settings)
     raise_gc_thresholds(settings.processor.batch_max_records)
     pause_s = FIRST_PAUSE_S
     while not worker.stopping.is_set():
@@ -103,7 +103,7 @@ def run_worker(worker: Worker) -> None:
                 processor,
                 batch_processor,
                 deduplicator,
-                states.open,
+                open_state,
                 KafkaRestoreConsumer(settings),
                 lambda: KafkaTransactionSink(settings, f"{processor.group_id}-{member}"),
                 lambda listener: KafkaGroupConsumer(settings, member, listener),
@@ -127,7 +127,7 @@ def run_worker(worker: Worker) -> None:
                 "processor.instance_id of its own"
             ) from None
         except StateError as error:
-            raise states.unusable(error) from None
+            raise unusable_folder(processor.state_dir, error) from None
         except ProcessorHaltedError:
             metrics.PROCESSOR_HALTS.labels().inc()
             raise
@@ -158,29 +158,11 @@ def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
         )
 
 
-class _States:
-    """Opens the states of partitions: on disk, or empty ones without deduplication."""
-
-    def __init__(self, settings: Settings) -> None:
-        processor = settings.processor
-        self._folder: StateDirectory | None = None
-        if processor.dedup_window_s:
-            self._folder = StateDirectory(
-                processor.state_dir,
-                settings.topics.raw,
-                _topic_id(settings),
-                processor.dedup_window_s * 1000,
-                RocksDBResources(processor.state_memory_bytes),
-            )
-
-    def open(self, partition: int, position: int, has_offset: bool) -> StateStore:
-        return self._folder.open(partition, position, has_offset) if self._folder else NullStateStore(position)
-
-    def unusable(self, error: StateError) -> DependencyError:
-        assert self._folder is not None  # noqa: S101 (nothing else raises StateError)
-        return self._folder.unusable(error)
-
-
-def _topic_id(settings: Settings) -> str:
-    """Return the cluster's id of the raw topic, which changes if the topic is deleted and created again."""
-    return str(KafkaAdmin(settings).describe_topic(settings.topics.raw).topic_id)
+def _state_opener(settings: Settings) -> OpenState:
+    """Return what opens the state of a partition: on disk, or an empty one without deduplication."""
+    processor, raw = settings.processor, settings.topics.raw
+    if not processor.dedup_window_s:
+        return lambda _, position, __: NullStateStore(position)
+    topic_id = str(KafkaAdmin(settings).describe_topic(raw).topic_id)
+    memory = RocksDBResources(processor.state_memory_bytes)
+    return StateDirectory(processor.state_dir, raw, topic_id, processor.dedup_window_s * 1000, memory).open

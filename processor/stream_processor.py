@@ -34,21 +34,26 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from threading import Event as Signal
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import structlog
 
 from processor.batch_metrics import BatchMetrics, Tally
-from processor.daemon_future import run_in_daemon_thread
-from processor.dead_letter_limit import DeadLetterLimit
-from processor.deduplication.deduplicator import Deduplicator, StateStore
+from processor.deduplication.deduplicator import Deduplicator
 from processor.deduplication.state_restore import StateRestore
 from processor.deduplication.state_store import StateCorruptError, StateError
-from processor.interfaces import GroupConsumer, RebalanceListener, RestoreConsumer, TransactionSink
-from processor.pipeline.pipeline import BatchProcessor
+from processor.interfaces import (
+    GroupConsumer,
+    OpenState,
+    RebalanceListener,
+    RestoreConsumer,
+    TransactionSink,
+    WorkerHandle,
+)
+from processor.pipeline.pipeline import BatchProcessor, DeadLetterLimit
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
 from runtime import metrics
+from runtime.daemon_future import run_in_daemon_thread
 from runtime.errors import ClientUnusableError, ProcessorHaltedError, ProducerFencedError, TransactionAbortedError
 from runtime.settings.model import ProcessorSettings
 from schemas.error_codes import ErrorCode, Stage
@@ -66,24 +71,6 @@ ISOLATION_BATCH = 200
 
 PartitionOffset = tuple[int, int]
 """Partition and offset."""
-
-OpenState = Callable[[int, int, bool], StateStore]
-"""Opens the state of a partition, complete up to an offset at most. The flag says whether the group has committed that
-offset; otherwise it is only where reading begins."""
-
-
-class WorkerHandle(Protocol):
-    """The part of `runtime.supervisor.Worker` that the loop uses."""
-
-    stopping: Signal
-
-    def ready(self, ready: bool, reason: str = "") -> None:
-        """Report whether the worker is ready, and if not, why."""
-        ...
-
-    def beat(self) -> None:
-        """Report that the worker is alive."""
-        ...
 
 
 class _InFlight(NamedTuple):

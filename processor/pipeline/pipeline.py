@@ -6,10 +6,11 @@
 
 Everything that makes events uses a pipeline from `build_pipeline`. It uses no Kafka, no clock and no files. Every
 failure that a record's own bytes cause becomes that record's dead letter, even a fault of ours, so that no record can
-stop the processor. Failures of the cluster do not appear here.
+stop the processor: only too many faults of ours do (`DeadLetterLimit`). Failures of the cluster do not appear here.
 """
 
 import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,17 @@ import structlog
 from fastavro.validation import ValidationError
 
 from processor.pipeline.mapper import Mapper, tree
-from processor.pipeline.records import DeadLetter, Duplicate, Event, Outcome, RawRecord, RecordIdentity, identify
+from processor.pipeline.records import (
+    DeadLetter,
+    Duplicate,
+    Event,
+    Outcome,
+    RawRecord,
+    RecordIdentity,
+    attempt_of,
+    identify,
+)
+from runtime.errors import ProcessorHaltedError
 from schemas import record_headers
 from schemas.avro.encoder import (
     ANONYMOUS_ID,
@@ -38,6 +49,9 @@ log = structlog.get_logger()
 _FRAMING_BYTES = 512
 """The bytes of a record beside key, value and traceparent: the header's name and the batch around the record."""
 
+
+OWN_FAULTS = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.UNENCODABLE})
+"""Failures that an upgrade can fix."""
 
 _SCHEMA = fastavro.parse_schema(load_schema())
 
@@ -155,6 +169,53 @@ class BatchProcessor:
             outcome(record, identified) if offset is None else Duplicate(offset)
             for record, identified, offset in zip(records, identities, offsets, strict=True)
         ]
+
+
+class DeadLetterLimit:
+    """Halts the processor if too many of the last `window` records failed by our own fault: a bad deployment.
+
+    Duplicates, failures that senders cause and redriven letters (with an `attempt`) do not count: however many there
+    are, they can neither stop the processor nor hide a fault. The count is exact however the records are batched.
+    """
+
+    def __init__(self, ratio: float, window: int) -> None:
+        """Halt once more than `ratio` of the last `window` records failed by our own fault. With 1 it never halts."""
+        self._window = window
+        self._most = ratio * window
+        self._seen = 0
+        self._failed: deque[int] = deque()
+        """The ordinals of the records in the window that failed."""
+        self._then = self._seen, self._failed
+        """The values of both once the last checked batch is committed."""
+
+    def check(self, records: Sequence[RawRecord], outcomes: Sequence[Outcome]) -> None:
+        """Check a batch; it counts once `committed` is called.
+
+        Raises ProcessorHaltedError if the limit is exceeded.
+        """
+        seen, failed = self._seen, self._failed.copy()
+        for record, outcome in zip(records, outcomes, strict=True):
+            kind = type(outcome)
+            if kind is Event:
+                seen += 1
+            elif kind is DeadLetter and outcome.code in OWN_FAULTS and not attempt_of(record):  # type: ignore[union-attr]
+                seen += 1
+                failed.append(seen)
+                while failed[0] <= seen - self._window:
+                    failed.popleft()
+                if seen >= self._window and len(failed) > self._most:
+                    raise ProcessorHaltedError(
+                        f"{len(failed)} of the last {self._window} records became dead letters by a fault of "
+                        f"Sternpost's own (the last: {outcome.code}), more than "  # type: ignore[union-attr]
+                        "processor.dead_letter_limit_ratio allows; nothing was lost, and the batch in hand was not "
+                        "committed. `sternpost replay --from 1h --dry-run` says which records and why: go back to the "
+                        "version before, or raise the limit (1 never stops) and redrive the letters after an upgrade"
+                    )
+        self._then = seen, failed
+
+    def committed(self) -> None:
+        """Count the last checked batch, which was committed."""
+        self._seen, self._failed = self._then
 
 
 def build_pipeline(profile: str, *, schema_id: int = 0, max_event_bytes: int | None = None) -> Pipeline:

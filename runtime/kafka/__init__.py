@@ -11,5 +11,5 @@
 | `errors`, `retry`                                | what errors mean, and which requests are repeated       |
 
 Three modules use a client of theirs directly, since every record passes through it: ingest/publisher.py, and the
-consumers of the processor (group_consumer.py, deduplication/restore_consumer.py). import-linter holds this.
+consumers of the processor (group_consumer.py, deduplication/state_restore.py). import-linter holds this.
 """

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from processor.daemon_future import run_in_daemon_thread
+from runtime.daemon_future import run_in_daemon_thread
 from runtime.errors import DependencyError
 from runtime.graceful_interrupt import StopRequest
 

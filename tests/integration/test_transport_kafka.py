@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from processor.deduplication.restore_consumer import KafkaRestoreConsumer
+from processor.deduplication.state_restore import KafkaRestoreConsumer
 from processor.group_consumer import KafkaGroupConsumer
 from processor.interfaces import RestoreConsumer, TransactionSink
 from processor.pipeline.records import RawRecord

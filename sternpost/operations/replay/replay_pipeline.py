@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from processor.deduplication.deduplicator import Deduplicator
-from processor.deduplication.restore_consumer import KafkaRestoreConsumer
-from processor.deduplication.state_directory import StateDirectory
-from processor.deduplication.state_restore import StateRestore
-from processor.deduplication.state_store import NullStateStore, RocksDBResources, StateError
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_restore import KafkaRestoreConsumer, StateRestore
+from processor.deduplication.state_store import NullStateStore, StateDirectory, StateError
 from processor.pipeline.pipeline import BatchProcessor, build_pipeline
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord, raw_records
 from runtime import temporary

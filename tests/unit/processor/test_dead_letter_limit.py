@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.dead_letter_limit import DeadLetterLimit
+from processor.pipeline.pipeline import DeadLetterLimit
 from processor.pipeline.records import DeadLetter, Duplicate, Event, Outcome, RawRecord
 from runtime.errors import ProcessorHaltedError
 from schemas.error_codes import ErrorCode, Stage

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from processor.deduplication.deduplicator import Deduplicator
-from processor.deduplication.state_store import DISORDER_MS, PartitionState, RocksDBResources
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_store import DISORDER_MS, PartitionState
 from processor.pipeline.records import RawRecord, identify
 from tests.support.raw_records import NOW_MS, raw
 

@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from processor.deduplication.deduplicator import SeenEntry
-from processor.deduplication.state_directory import StateDirectory
-from processor.deduplication.state_store import DISORDER_MS, KEPT, PartitionState, RocksDBResources, StateCorruptError
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_store import DISORDER_MS, KEPT, PartitionState, StateCorruptError, StateDirectory
 from runtime.errors import DependencyError, ProcessorHaltedError
 
 WINDOW_MS = 1000
@@ -23,7 +23,8 @@ MEMORY = RocksDBResources(8 << 20)
 WRITER = """
 import sys
 from pathlib import Path
-from processor.deduplication.state_store import PartitionState, RocksDBResources
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_store import PartitionState
 
 state = PartitionState(Path(sys.argv[1]), 10**9, RocksDBResources(1 << 20))
 value = 0
@@ -36,8 +37,8 @@ while True:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from processor.deduplication.state_store import RocksDBResources
-from processor.deduplication.state_directory import StateDirectory
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_store import StateDirectory
 
 state = StateDirectory(Path(sys.argv[1]), "raw", "topic-id", 1000, RocksDBResources(1 << 20)).open(0, 0)
 print("held", flush=True)
@@ -295,8 +296,8 @@ def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
 FEW_FILES = """
 import os, resource, sys
 from pathlib import Path
-from processor.deduplication.state_store import RocksDBResources
-from processor.deduplication.state_directory import StateDirectory
+from processor.deduplication.rocksdb_options import RocksDBResources
+from processor.deduplication.state_store import StateDirectory
 from runtime.errors import DependencyError
 
 states = StateDirectory(Path(sys.argv[1]), "raw", "topic-id", 1000, RocksDBResources(1 << 20))
