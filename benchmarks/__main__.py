@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
-from benchmarks import catch_up, cluster, ingest, latency, load, parts, processing, result, start
+from benchmarks import catch_up, cluster, ingest, latency, load, parts, processing, rebalance, result, start
 from benchmarks.cluster import OURS, Cluster
 from benchmarks.half_busy import cores as cores_half_busy
 from benchmarks.result import Result
+from runtime.settings.model import GroupProtocol
 
-NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "catch-up", "start")
+NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "catch-up", "start", "rebalance")
 FLOOR = f"exec {shlex.quote(sys.executable)} -m benchmarks.floor"
 RESULTS = Path(__file__).parent / "results"
 
@@ -128,6 +129,9 @@ def _measure(
             yield catch_up.measure(place, ids)
         case "start":
             yield from start.measure(place)
+        case "rebalance":
+            for protocol in GroupProtocol:
+                yield from rebalance.measure(place, events, protocol)
 
 
 def _growth(place: Cluster, events: int, **case: int) -> Result:

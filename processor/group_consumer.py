@@ -1,15 +1,18 @@
 """A member of the consumer group on Kafka: implements `interfaces.GroupConsumer`.
 
 Membership is static: a worker that restarts within the session timeout gets its partitions back, and no other member
-stops for it (KIP-345). Assignment is cooperative: only the partitions that move are stopped (KIP-429:
-https://cwiki.apache.org/confluence/display/KAFKA/KIP-429%3A+Kafka+Consumer+Incremental+Rebalance+Protocol).
+stops for it (KIP-345). Assignment is incremental in both group protocols, so only the partitions that move are stopped.
+In `classic`, members assign by a cooperative strategy (KIP-429:
+https://cwiki.apache.org/confluence/display/KAFKA/KIP-429%3A+Kafka+Consumer+Incremental+Rebalance+Protocol);
+in `consumer`, brokers do (KIP-848:
+https://cwiki.apache.org/confluence/display/KAFKA/KIP-848%3A+The+Next+Generation+of+the+Consumer+Rebalance+Protocol).
 """
 
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -19,13 +22,20 @@ from processor.interfaces import RebalanceListener
 from processor.pipeline.records import RawRecord, raw_records
 from runtime import metrics
 from runtime.daemon_future import run_in_daemon_thread
-from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError, SternpostError
+from runtime.errors import (
+    ClientUnusableError,
+    ConfigurationError,
+    InstanceFencedError,
+    InstanceInUseError,
+    ProcessorHaltedError,
+    SternpostError,
+)
 from runtime.kafka.admin import ConsumerGroupState, KafkaAdmin
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.config import record_limits
 from runtime.kafka.errors import AUTHORIZATION_ERRORS, access_denied
 from runtime.kafka.group_offsets import how_to_reset
-from runtime.settings.model import Settings
+from runtime.settings.model import GroupProtocol, ProcessorSettings, Settings
 
 log = structlog.get_logger()
 
@@ -39,6 +49,10 @@ FETCH_BYTES = 8 << 20
 """The size of one fetch response, compressed. By default dozens of partitions would fetch a megabyte each at a time,
 and then decompress it."""
 
+HEARTBEAT_MS = 1_000
+"""A member learns of a rebalance through its heartbeats, and a cooperative rebalance takes two.
+https://kafka.apache.org/documentation/#consumerconfigs_heartbeat.interval.ms"""
+
 TIMEOUT_S = 30.0
 
 LAG_TIMEOUT_S = 0.5
@@ -48,7 +62,18 @@ CHECK_DELAY_S = 5.0
 """When to look for partitions without a member. Longer than the second step of a rebalance takes: members learn of it
 within a heartbeat interval, 3 s at most."""
 
-_FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
+_UNSUPPORTED = frozenset({KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE})
+_FATAL_CAUSES = {
+    KafkaError(code).str(): code
+    for code in (
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNRELEASED_INSTANCE_ID,
+        *AUTHORIZATION_ERRORS,
+        *_UNSUPPORTED,
+    )
+}
+"""An error that is fatal to a consumer comes as _FATAL, with the reason only in its text."""
+
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 
 
@@ -60,6 +85,7 @@ class KafkaGroupConsumer:
         processor = settings.processor
         self._settings = settings
         self._topic = settings.topics.raw
+        self._brokers_assign = processor.group_protocol is GroupProtocol.CONSUMER
         self._max_records, self._max_bytes = processor.batch_max_records, processor.batch_max_bytes
         self._listener = listener
         self.is_member = False
@@ -71,17 +97,15 @@ class KafkaGroupConsumer:
             {
                 "group.id": processor.group_id,
                 "group.instance.id": instance_id,
-                "session.timeout.ms": processor.session_timeout_ms,
                 "max.poll.interval.ms": processor.max_poll_interval_ms,
-                "partition.assignment.strategy": "cooperative-sticky",
+                **({} if self._brokers_assign else _classic(processor)),
+                "group.protocol": str(processor.group_protocol),
                 # `committed` decides what to do if an offset does not exist, and logs or reports it.
                 "auto.offset.reset": "error",
                 "fetch.max.bytes": max(FETCH_BYTES, record_limits(settings).raw),
             },
             {
-                # A member learns of a rebalance through its heartbeats, and a cooperative rebalance takes two.
-                # https://kafka.apache.org/documentation/#consumerconfigs_heartbeat.interval.ms
-                "heartbeat.interval.ms": 1_000,
+                **({} if self._brokers_assign else {"heartbeat.interval.ms": HEARTBEAT_MS}),
                 "fetch.wait.max.ms": 50,
                 "fetch.error.backoff.ms": 100,
                 "fetch.queue.backoff.ms": 10,
@@ -89,19 +113,23 @@ class KafkaGroupConsumer:
                 "queued.max.messages.kbytes": max(16_384, 2 * processor.batch_max_bytes // 1024),
             },
         )
-        self._unassigned = _UnassignedPartitions(settings)
+        self._unassigned = None if self._brokers_assign else _UnassignedPartitions(settings)
         self._as_pattern = False
+        self._outside = self._consumer.consumer_group_metadata()
+        """This member's identity while it is not in the group."""
         self._subscribe()
 
     def poll(self, timeout_s: float, may_wait: Callable[[], bool]) -> list[RawRecord]:
         """Return the next batch, and let the group rebalance if a partition has no member."""
         with _translate_errors():
-            if partitions := self._unassigned.take_result():
+            if self._unassigned is not None and (partitions := self._unassigned.take_result()):
                 log.warning("partitions without a member: making the group rebalance", partitions=partitions)
                 self._as_pattern = not self._as_pattern
                 self._subscribe()
                 self._unassigned.schedule_check()
+            joined = not self.is_member and self._has_joined()
             self._buffered = self._consumer.consume(1, timeout_s)
+            self.is_member = self.is_member or joined
             size = sum(map(len, self._buffered))
             while self._buffered and len(self._buffered) < self._max_records and size < self._max_bytes:
                 waiting = may_wait()
@@ -117,7 +145,7 @@ class KafkaGroupConsumer:
             if (fatal := self._fatal_error(error)) is not None:
                 raise fatal
             if error.code() == KafkaError._MAX_POLL_EXCEEDED:
-                self.is_member = False
+                self._leave()
             log.warning("consumer error", error=error.name())
         return records
 
@@ -149,7 +177,8 @@ class KafkaGroupConsumer:
             raise ProcessorHaltedError(
                 f"the group is at offset {committed.offset} of {self._topic}[{committed.partition}], which ends at "
                 f"{high}: the brokers lost records, or the topic was created again. To set "
-                f"the group's offset to the next record to process, {how_to_reset('--to-offset …')}"
+                f"the group's offset to the next record to process, "
+                f"{how_to_reset('--to-offset …', self._settings.processor.group_protocol)}"
             )
         if committed.offset < low:
             metrics.PROCESSOR_EXPIRED.labels().inc(low - committed.offset)
@@ -217,9 +246,19 @@ class KafkaGroupConsumer:
     def _fatal_error(self, error: KafkaError) -> Exception | None:
         """Return the exception to raise for an error that `poll` gave, or None if librdkafka recovers by itself."""
         code = error.code()
-        # An error that is fatal to a consumer is reported once, as _FATAL, with the reason only in its text.
-        if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and _FENCED in error.str()):
+        if code == KafkaError._FATAL:
+            code = next((cause for text, cause in _FATAL_CAUSES.items() if text in error.str()), code)
+        if code == KafkaError.FENCED_INSTANCE_ID:
             return InstanceFencedError(error.str())
+        if code == KafkaError.UNRELEASED_INSTANCE_ID:
+            return InstanceInUseError(error.str())
+        if code in _UNSUPPORTED and self._brokers_assign:
+            return ConfigurationError(
+                f"Kafka at {self._settings.kafka.bootstrap_servers} does not have the group protocol consumer "
+                f"({error.str()})",
+                "set processor.group_protocol to classic; consumer takes Kafka 4.0 or later, with the feature "
+                "group.version at 1",
+            )
         if code in AUTHORIZATION_ERRORS:
             return access_denied(self._settings, error, f"read {self._topic}")
         if error.fatal() or code == KafkaError._FATAL or code in _OUT_OF_RANGE:
@@ -232,16 +271,30 @@ class KafkaGroupConsumer:
         consumer.pause(partitions)
         self.is_member = True
         self._listener.assigned(positions)
-        self._unassigned.schedule_check()
+        if self._unassigned is not None:
+            self._unassigned.schedule_check()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._listener.revoked(self._drop_buffered(partitions))
         consumer.incremental_unassign(partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self.is_member = False
+        self._leave()
         self._listener.lost(self._drop_buffered(partitions))
         consumer.incremental_unassign(partitions)
+
+    def _has_joined(self) -> bool:
+        """Return whether brokers have taken this member in, as far as `_assigned` will not say so.
+
+        With the group protocol `consumer`, librdkafka calls nothing for a member that gets no partitions; its identity
+        changes as brokers give it an epoch. A partition that came with the epoch is served by the next `consume`.
+        """
+        return self._brokers_assign and self._consumer.consumer_group_metadata() != self._outside
+
+    def _leave(self) -> None:
+        self.is_member = False
+        with suppress(KafkaException):
+            self._outside = self._consumer.consumer_group_metadata()
 
     def _drop_buffered(self, partitions: list[TopicPartition]) -> Sequence[int]:
         """Drop buffered records of partitions that are going away, and return their numbers.
@@ -303,6 +356,14 @@ class _UnassignedPartitions:
             if tp.topic == topic
         }
         return sorted({partition.id for partition in partitions} - taken)
+
+
+def _classic(processor: ProcessorSettings) -> dict[str, object]:
+    """Return the properties that librdkafka takes with the group protocol `classic` only."""
+    return {
+        "session.timeout.ms": processor.session_timeout_ms,
+        "partition.assignment.strategy": "cooperative-sticky",
+    }
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class GroupConsumer(Protocol):
 
         Returns as soon as there is a record, unless `may_wait` says that there is time to wait for more.
 
-        Raises ClientUnusableError, InstanceFencedError, DependencyError, and what the listener raises.
+        Raises ClientUnusableError, InstanceFencedError, InstanceInUseError, ConfigurationError, DependencyError, and
+        what the listener raises.
         """
         ...
 

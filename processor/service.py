@@ -28,6 +28,7 @@ from runtime.errors import (
     ClientUnusableError,
     ConfigurationError,
     InstanceFencedError,
+    InstanceInUseError,
     ProcessorHaltedError,
 )
 from runtime.kafka.admin import KafkaAdmin, check_topics
@@ -35,7 +36,7 @@ from runtime.kafka.config import for_service, record_limits
 from runtime.kafka.errors import why_unreachable
 from runtime.kafka.transactional_producer import check_client
 from runtime.schema_registry import Registered, Registry, subject_of
-from runtime.settings.model import Settings
+from runtime.settings.model import ProcessorSettings, Settings
 from runtime.supervisor import Supervisor, Worker
 from schemas.track_event import load_schema
 
@@ -49,6 +50,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 
 STABLE_AFTER_S = 60.0
 """A stream processor that ran this long resets the pause."""
+
+RELEASE_S = 90.0
+"""How long brokers may count a dead process as a member: longer than `group.consumer.max.session.timeout.ms`, 60 s by
+default (https://kafka.apache.org/documentation/#brokerconfigs_group.consumer.max.session.timeout.ms)."""
 
 
 def run(settings: Settings) -> int:
@@ -76,8 +81,8 @@ def run(settings: Settings) -> int:
 def run_worker(worker: Worker) -> None:
     """Run one group member until the worker is told to stop.
 
-    Raises ConfigurationError if another process has its place, DependencyError if the disk or the brokers refuse, and
-    ProcessorHaltedError.
+    Raises ConfigurationError if another process has its place or the brokers lack the group protocol, DependencyError
+    if the disk or the brokers refuse, and ProcessorHaltedError.
     """
     settings, processor = worker.settings, worker.settings.processor
     member = f"{processor.instance_id}-{worker.index}"
@@ -94,6 +99,7 @@ def run_worker(worker: Worker) -> None:
     open_state = _state_opener(settings)
     raise_gc_thresholds(settings.processor.batch_max_records)
     pause_s = FIRST_PAUSE_S
+    in_use_since: float | None = None
     while not worker.stopping.is_set():
         stream_processor: StreamProcessor | None = None
         begun, broke = time.monotonic(), False
@@ -121,11 +127,18 @@ def run_worker(worker: Worker) -> None:
             worker.ready(False, f"restarting after {cause}")
             worker.beat()
             broke = True
+        except InstanceInUseError:
+            if in_use_since is None or begun - in_use_since > RELEASE_S + STABLE_AFTER_S:  # or it is another time
+                in_use_since = begun
+            if time.monotonic() - in_use_since > RELEASE_S:
+                raise _not_alone(processor, member) from None
+            reason = f"the brokers still count an earlier process as member {member}, until its session times out"
+            log.warning("waiting for the place in the group", reason=reason)
+            worker.ready(False, reason)
+            worker.beat()
+            broke = True
         except InstanceFencedError:
-            raise ConfigurationError(
-                f"another process is member {member} of the group {processor.group_id}: give each machine a "
-                "processor.instance_id of its own"
-            ) from None
+            raise _not_alone(processor, member) from None
         except StateError as error:
             raise unusable_folder(processor.state_dir, error) from None
         except ProcessorHaltedError:
@@ -139,6 +152,13 @@ def run_worker(worker: Worker) -> None:
         if broke:
             worker.stopping.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _not_alone(processor: ProcessorSettings, member: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"another process is member {member} of the group {processor.group_id}: give each machine a "
+        "processor.instance_id of its own"
+    )
 
 
 def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
@@ -165,4 +185,5 @@ def _state_opener(settings: Settings) -> OpenState:
         return lambda _, position, __: NullStateStore(position)
     topic_id = str(KafkaAdmin(settings).describe_topic(raw).topic_id)
     memory = RocksDBResources(processor.state_memory_bytes)
-    return StateDirectory(processor.state_dir, raw, topic_id, processor.dedup_window_s * 1000, memory).open
+    window_ms, protocol = processor.dedup_window_s * 1000, processor.group_protocol
+    return StateDirectory(processor.state_dir, raw, topic_id, window_ms, memory, protocol).open

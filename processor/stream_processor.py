@@ -17,7 +17,7 @@ Event                                     Reaction
 - transaction aborted, or result unknown  abort; roll back; rewind every partition to the committed offset; go on
 - producer or consumer unusable, or hung  leave the loop; the service creates another producer and consumer
 - producer fenced                         wait for the group to say whether another process did it; then as above
-- another process has our place           leave for good
+- another process has our place           leave for good; the service waits if it may be one that died
 - partitions *revoked*                    finish the transaction in flight first, while they are still ours
 - partitions *lost*                       count the transaction in flight as failed; the brokers have fenced it
 - brokers refuse a record for good        isolate: one record per transaction from the committed offset on, until the
@@ -82,8 +82,8 @@ class _InFlight(NamedTuple):
 class StreamProcessor:
     """One group member and its producer: polls, maps, and commits a transaction for each batch.
 
-    It is the `RebalanceListener` of its consumer. After ClientUnusableError or InstanceFencedError it cannot be used
-    again: close it and create another.
+    It is the `RebalanceListener` of its consumer. After ClientUnusableError, InstanceFencedError or InstanceInUseError
+    it cannot be used again: close it and create another.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class StreamProcessor:
     def run(self) -> None:
         """Process until the worker is told to stop.
 
-        Raises ClientUnusableError, after which another processor can go on; InstanceFencedError and
-        ProcessorHaltedError; and StateUnavailableError if the disk refuses reads or writes.
+        Raises ClientUnusableError, after which another processor can go on; InstanceFencedError, InstanceInUseError
+        and ProcessorHaltedError; and StateUnavailableError if the disk refuses reads or writes.
         """
         try:
             while not self._worker.stopping.is_set():

@@ -25,7 +25,8 @@ KafkaClientError
  ├── TransactionAbortedError          nothing was written: go back to the committed offsets
  ├── ClientUnusableError              close the client and make another
  │    └── ProducerFencedError         another producer took its transactional id, or the brokers ended the transaction
- └── InstanceFencedError              another process has this member's place in the group: do not come back
+ ├── InstanceFencedError              another process has this member's place in the group: do not come back
+ └── InstanceInUseError               another process, or one that died, still has this member's place: try again
 
 Errors that do not cross a folder stand where they are raised: `StateError` in processor/deduplication, those of a
 request's body in ingest/request_body.py. A bad *payload* is not an error: it is data, and ends as a dead letter with a
@@ -135,3 +136,11 @@ class ProducerFencedError(ClientUnusableError):
 
 class InstanceFencedError(KafkaClientError):
     """Another process has this member's name, and so its place in the group."""
+
+
+class InstanceInUseError(KafkaClientError):
+    """The brokers still count a process with this member's name as a member: one that runs, or that died just now.
+
+    Raised with the group protocol `consumer` only, where the first process keeps the place; in `classic` the last one
+    takes it.
+    """

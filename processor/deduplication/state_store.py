@@ -34,6 +34,7 @@ from processor.deduplication.deduplicator import SeenEntry
 from processor.deduplication.rocksdb_options import RocksDBResources
 from runtime.errors import DependencyError, ProcessorHaltedError
 from runtime.kafka.group_offsets import how_to_reset
+from runtime.settings.model import GroupProtocol
 
 log = structlog.get_logger()
 
@@ -223,12 +224,22 @@ class NullStateStore:
 class StateDirectory:
     """Opens states. Uses one only if it is a cache of exactly this topic, window and format."""
 
-    def __init__(self, root: Path, topic: str, topic_id: str, window_ms: int, memory: RocksDBResources) -> None:
+    def __init__(
+        self,
+        root: Path,
+        topic: str,
+        topic_id: str,
+        window_ms: int,
+        memory: RocksDBResources,
+        group_protocol: GroupProtocol = GroupProtocol.CLASSIC,
+    ) -> None:
         """Create the directory, and remove leftovers of crashed processes.
 
         `topic_id` is the cluster's id of the topic, which changes if the topic is deleted and created again.
-        `window_ms` is the deduplication window in milliseconds. Raises DependencyError if the folder cannot be used.
+        `window_ms` is the deduplication window in milliseconds. `group_protocol` is the processor's, for instructions.
+        Raises DependencyError if the folder cannot be used.
         """
+        self._group_protocol = group_protocol
         self._root = root
         self._topic = topic
         self._folder = root / topic
@@ -283,8 +294,8 @@ class StateDirectory:
                 f"the group has no offset in {self._topic}[{lock.partition}], but it had: this machine's state knows "
                 f"the records before {known_up_to}. Brokers forget the offsets of a group that was away for "
                 "offsets.retention.minutes. To go on from there, "
-                f"{how_to_reset(f'--to-offset {known_up_to}')}; to process again what is left of the partition, "
-                f"delete {lock.folder}. Nothing was lost or doubled"
+                f"{how_to_reset(f'--to-offset {known_up_to}', self._group_protocol)}; to process again what is left of "
+                f"the partition, delete {lock.folder}. Nothing was lost or doubled"
             )
         if state.next_offset > position:
             # The group was moved back, or the topic lost records: the state would take records for duplicates of

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.errors import unreachable
 from runtime.kafka.retry import TRY_S, retry_transient
-from runtime.settings.model import Settings
+from runtime.settings.model import GroupProtocol, Settings
 
 __all__ = ["GroupOffsets", "TopicPartition"]
 
@@ -56,7 +56,13 @@ class GroupOffsets:
         return self._consumer.consumer_group_metadata()
 
 
-def how_to_reset(to: str) -> str:
+_SESSION_TIMEOUT = {
+    GroupProtocol.CLASSIC: "processor.session_timeout_ms (45 s by default)",
+    GroupProtocol.CONSUMER: "the brokers' group.consumer.session.timeout.ms (45 s by default)",
+}
+
+
+def how_to_reset(to: str, protocol: GroupProtocol) -> str:
     """Return how to set the processor's offsets with Kafka's own tool; `to` is its option (`--to-offset 42`).
 
     The tool refuses as long as the group has members, and a static member counts until its session times out, even if
@@ -64,6 +70,6 @@ def how_to_reset(to: str) -> str:
     https://cwiki.apache.org/confluence/display/KAFKA/KIP-345%3A+Introduce+static+membership+protocol+to+reduce+consumer+rebalances
     """
     return (
-        "stop all processors, wait for longer than processor.session_timeout_ms (45 s by default), since their static "
-        f"memberships keep the group active until then, and run kafka-consumer-groups --reset-offsets {to}"
+        f"stop all processors, wait for longer than {_SESSION_TIMEOUT[protocol]}, since their static memberships keep "
+        f"the group active until then, and run kafka-consumer-groups --reset-offsets {to}"
     )

@@ -34,12 +34,25 @@ REFUSED: Mapping[str, tuple[str | None, str]] = {
     "session.timeout.ms": (None, "set processor.session_timeout_ms instead"),
     "max.poll.interval.ms": (None, "set processor.max_poll_interval_ms instead"),
     "partition.assignment.strategy": ("cooperative-sticky", "a partition is handed over with its state"),
-    "group.protocol": (None, "it must fit how the processor takes and gives up partitions"),
+    "group.protocol": (None, "set processor.group_protocol instead"),
     "enable.partition.eof": (None, "Sternpost sets it where it reads a topic to its end"),
     "delivery.report.only.error": (None, "delivery reports are what an answer to a webhook waits for"),
     "log.queue": ("true", "log lines reach Sternpost's own log by it"),
 }
 """By canonical name: properties that correctness stands on, the one value that is accepted, and why."""
+
+LEFT_TO_BROKERS: Mapping[str, str] = {
+    "session.timeout.ms": "set consumer.session.timeout.ms of the group, or group.consumer.session.timeout.ms on the "
+    "brokers",
+    "heartbeat.interval.ms": "set consumer.heartbeat.interval.ms of the group, or "
+    "group.consumer.heartbeat.interval.ms on the brokers",
+    "partition.assignment.strategy": "set group.remote.assignor to one of the brokers' assignors",
+    "group.protocol.type": "take it out",
+}
+"""Properties that librdkafka refuses with the group protocol `consumer`, and what to do instead.
+
+https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#next-generation-consumer-group-protocol-kip-848
+"""
 
 JAVA_NAMES = {
     "sasl.jaas.config": "set sasl.username and sasl.password",
@@ -101,12 +114,18 @@ def overlay(*layers: Mapping[str, str]) -> dict[str, str]:
     return dict(merged.values())
 
 
-def faults(properties: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with them: a property's name, and a sentence that does not quote a secret's value."""
+def faults(properties: Mapping[str, str], *, brokers_assign: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with them: a property's name, and a sentence that does not quote a secret's value.
+
+    `brokers_assign` says that the processor's group protocol is `consumer`.
+    """
     named: dict[str, str] = {}
     for name, value in properties.items():
         twin = named.setdefault(canonical(name), name)
-        if twin != name:
+        if brokers_assign and name in LEFT_TO_BROKERS:
+            hint = LEFT_TO_BROKERS[name]
+            yield name, f"cannot be set with processor.group_protocol consumer, which leaves it to the brokers; {hint}."
+        elif twin != name:
             yield name, f"is another name of {twin}, which is set as well; keep one of the two."
         elif (fault := _fault(name, value)) is not None:
             yield name, fault

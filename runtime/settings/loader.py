@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from runtime.errors import ConfigurationError
 from runtime.kafka import properties
 from runtime.masking import MASK, is_secret, without_credentials
-from runtime.settings.model import DEFAULT_FILE, PREFIX, Section, Settings, SourceSettings
+from runtime.settings.model import DEFAULT_FILE, PREFIX, GroupProtocol, Section, Settings, SourceSettings
 
 FILE_VARIABLE = "STERNPOST_CONFIG"
 
@@ -274,8 +274,9 @@ def _masked(value: Any) -> Any:
 
 def _property_faults(settings: Settings, layers: _Layers) -> Iterator[str]:
     """Yield what is wrong with the properties of Kafka's clients, a line each."""
+    brokers_assign = settings.processor.group_protocol is GroupProtocol.CONSUMER
     for name in ("kafka.properties", "ingest.kafka_properties", "processor.kafka_properties"):
-        for of, fault in properties.faults(_get(settings, name)):
+        for of, fault in properties.faults(_get(settings, name), brokers_assign=brokers_assign):
             yield f"{name} (from {layers.source_of(name)}): {without_credentials(of)} {fault}"
 
 

@@ -329,6 +329,13 @@ class Profile(StrEnum):
     CORRECTED = "corrected"
 
 
+class GroupProtocol(StrEnum):
+    """How the members of a consumer group come by their partitions."""
+
+    CLASSIC = "classic"
+    CONSUMER = "consumer"
+
+
 class ProcessorSettings(Section):
     """The processor."""
 
@@ -339,6 +346,10 @@ class ProcessorSettings(Section):
         default_factory=socket.gethostname, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$"
     )
     """Names this machine's members of the group: stable over restarts, different on every machine."""
+
+    group_protocol: GroupProtocol = GroupProtocol.CLASSIC
+    """How members come by their partitions: `classic` works with all brokers; `consumer` (KIP-848) takes Kafka 4.0 or
+    later, and leaves heartbeats and session time-out to the brokers. docs/reliability.md compares the two."""
 
     workers: Positive = 1
     """Member processes on this machine."""
@@ -372,7 +383,7 @@ class ProcessorSettings(Section):
     """Kafka aborts a transaction open for longer."""
 
     session_timeout_ms: Positive = 45_000
-    """A member silent for this long loses its partitions."""
+    """A member silent for this long loses its partitions. With the group protocol `consumer` the brokers decide it."""
 
     max_poll_interval_ms: Positive = 300_000
     """A member that asks for no records for this long loses its partitions."""
@@ -396,6 +407,15 @@ class ProcessorSettings(Section):
 
     @model_validator(mode="after")
     def _timeouts(self) -> Self:
+        if self.group_protocol is GroupProtocol.CONSUMER:
+            default = type(self).model_fields["session_timeout_ms"].default
+            if self.session_timeout_ms != default:
+                raise ValueError(
+                    "processor.session_timeout_ms has no effect with processor.group_protocol consumer: the brokers "
+                    "decide it. Take it out, and set consumer.session.timeout.ms of the group, or "
+                    "group.consumer.session.timeout.ms on the brokers"
+                )
+            return self  # `sternpost doctor` compares the brokers' value
         if self.transaction_timeout_ms >= self.session_timeout_ms:
             raise ValueError(
                 f"processor.transaction_timeout_ms ({self.transaction_timeout_ms}) must be below "

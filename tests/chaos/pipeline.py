@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from runtime.settings.model import GroupProtocol
 from sternpost.local import LocalStack
 from sternpost.local.ports import choose
 from sternpost.local.process import Process
+from tests.support.groups import set_session_timeout
 from tests.support.kafka import WRITE_KEY
 from tests.support.retention import CHECKED_EACH_SECOND
 from tests.support.waiting import until
@@ -61,10 +63,11 @@ class Service(Process):
 class Pipeline:
     """As it would run in production, with an orchestrator that starts again what ended by itself."""
 
-    def __init__(self, processors: int) -> None:
+    def __init__(self, processors: int, protocol: GroupProtocol) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sternpost-chaos-"))
         self.stack = LocalStack(brokers=3, broker_properties=CHECKED_EACH_SECOND)
         self.count = processors
+        self.protocol = protocol
         self.restarts: list[str] = []
         """What the orchestrator had to start again, with the exit code."""
         self._kept: set[Service] = set()
@@ -84,9 +87,13 @@ class Pipeline:
                 "STERNPOST_INGEST__HOST": "127.0.0.1",
                 "STERNPOST_INGEST__PORT": str(self._port),
                 "STERNPOST_INGEST__DRAIN_DELAY_MS": "0",
-                "STERNPOST_PROCESSOR__SESSION_TIMEOUT_MS": str(SESSION_S * 1000),
+                "STERNPOST_PROCESSOR__GROUP_PROTOCOL": self.protocol,
                 "STERNPOST_PROCESSOR__TRANSACTION_TIMEOUT_MS": str(TRANSACTION_S * 1000),
             }
+            if self.protocol is GroupProtocol.CLASSIC:
+                self.env["STERNPOST_PROCESSOR__SESSION_TIMEOUT_MS"] = str(SESSION_S * 1000)
+            else:
+                set_session_timeout(self.stack.bootstrap_servers, "sternpost", SESSION_S * 1000)
             for command in (["topics", "create"], ["schema", "register"]):
                 subprocess.run([STERNPOST, *command], env={**os.environ, **self.env}, check=True, capture_output=True)
             self.ingest = Service("ingest", "ingest", self.env, self.folder)

@@ -5,9 +5,11 @@
     STERNPOST_CHAOS_EVENTS    events of a run (30,000)
     STERNPOST_CHAOS_RATE      events a second, at most (500)
     STERNPOST_CHAOS_FAULTS    names of faults, separated by commas (all)
+    STERNPOST_CHAOS_PROTOCOL  group protocol: classic, consumer, `both` (each meets all faults and events), or `split`
+                              (each meets half of them; the default)
 
-A run takes each fault once, in a random order, while events flow. A fresh event must come out within RECOVERY_S after
-each. At the end each acknowledged event must be there exactly once, whole, and in the order of its person.
+A run takes each of its faults once, in a random order, while events flow. A fresh event must come out within RECOVERY_S
+after each. At the end each acknowledged event must be there exactly once, whole, and in the order of its person.
 """
 
 import os
@@ -17,6 +19,7 @@ import time
 
 import pytest
 
+from runtime.settings.model import GroupProtocol
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import Load
 from tests.chaos.oracle import Watch, judge
@@ -31,6 +34,8 @@ RUNS = int(os.environ.get("STERNPOST_CHAOS_RUNS") or 1)
 EVENTS = int(os.environ.get("STERNPOST_CHAOS_EVENTS") or 30_000)
 RATE = int(os.environ.get("STERNPOST_CHAOS_RATE") or 500)
 CHOSEN = (os.environ.get("STERNPOST_CHAOS_FAULTS") or ",".join(FAULTS)).split(",")
+PROTOCOL = os.environ.get("STERNPOST_CHAOS_PROTOCOL") or "split"
+PROTOCOLS = list(GroupProtocol) if PROTOCOL in ("split", "both") else [GroupProtocol(PROTOCOL)]
 
 
 def say(text: str) -> None:
@@ -38,15 +43,20 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
-def test_every_acknowledged_event_comes_out_exactly_once(seed: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_acknowledged_event_comes_out_exactly_once(
+    seed: int, protocol: GroupProtocol, capfd: pytest.CaptureFixture[str]
+) -> None:
     rng = random.Random(seed)
-    faults = rng.sample(CHOSEN, len(CHOSEN))
-    with capfd.disabled(), Pipeline(processors=3) as pipeline:
-        say(f"STERNPOST_CHAOS_SEED={seed}: {EVENTS} events; logs in {pipeline.folder}")
+    faults, events = rng.sample(CHOSEN, len(CHOSEN)), EVENTS
+    if PROTOCOL == "split":
+        faults, events = faults[PROTOCOLS.index(protocol) :: 2], EVENTS // 2
+    with capfd.disabled(), Pipeline(3, protocol) as pipeline:
+        say(f"STERNPOST_CHAOS_SEED={seed}, {protocol}: {events} events; logs in {pipeline.folder}")
         watch = Watch(pipeline)
         try:
-            with Load(pipeline, seed, EVENTS, RATE) as load:
+            with Load(pipeline, seed, events, RATE) as load:
                 for number, name in enumerate(faults):
                     begun = time.monotonic()
                     FAULTS[name](pipeline, rng)

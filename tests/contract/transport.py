@@ -14,7 +14,13 @@ import pytest
 
 from processor.interfaces import RestoreConsumer
 from processor.pipeline.records import DeadLetter, Duplicate, Event, RawRecord
-from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError, TransactionAbortedError
+from runtime.errors import (
+    ClientUnusableError,
+    InstanceFencedError,
+    InstanceInUseError,
+    ProcessorHaltedError,
+    TransactionAbortedError,
+)
 from schemas.error_codes import ErrorCode, Stage
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Member, World, poll_until
 from tests.support.fake_kafka import Written
@@ -360,16 +366,39 @@ class TransportContract:
         sink = world.sink("one")
         two = world.member("two")
         poll_until(lambda: two.positions and len(one.positions) == 1, one, two)
-        (kept,) = one.positions
-        records = [record for record in sent if record.partition == kept]
-        sink.write(records, [event("stale")])
+        (kept,), (moved,) = one.positions, two.positions
+        sink.write([record for record in sent if record.partition == moved], [event("stale")])
         with pytest.raises(TransactionAbortedError):
-            sink.commit({kept: 1}, before)
+            sink.commit({moved: 1}, before)
         sink.abort()
-        assert one.source.committed([kept]) == {kept: 0}
+        assert one.source.committed([kept, moved]) == {kept: 0, moved: 0}
+        records = [record for record in sent if record.partition == kept]
         sink.write(records, [event("a")])
         sink.commit({kept: 1}, one.source.group_metadata())
         assert names(world.output()) == [b"a"]
+
+    def test_an_earlier_membership_commits_at_most_what_the_member_kept(self, world: World) -> None:
+        """Brokers with KIP-1251 take it for a partition that the member has had all the time; others refuse it."""
+        sent = world.append([*records_of(0, 1), *records_of(1, 1)])
+        one = world.member("one")
+        one.receive(2)
+        before = one.source.group_metadata()
+        sink = world.sink("one")
+        two = world.member("two")
+        poll_until(lambda: two.positions and len(one.positions) == 1, one, two)
+        (kept,) = one.positions
+        records = [record for record in sent if record.partition == kept]
+        sink.write(records, [event("a")])
+        try:
+            sink.commit({kept: 1}, before)
+        except TransactionAbortedError:
+            sink.abort()
+            assert one.source.committed([kept]) == {kept: 0}
+            assert world.output() == []
+        else:
+            assert world.first_keeps_its_place, "only with the group protocol consumer"
+            assert one.source.committed([kept]) == {kept: 1}
+            assert names(world.output()) == [b"a"]
 
     @pytest.mark.members_time_out
     def test_a_lost_member_commits_nothing(self, world: World) -> None:
@@ -394,12 +423,21 @@ class TransportContract:
         assert other.source.committed([0]) == {0: 0}
         assert world.output() == []
 
-    def test_a_second_member_of_the_same_name_takes_the_place_of_the_first(self, world: World) -> None:
+    def test_of_two_members_with_one_name_one_has_the_place(self, world: World) -> None:
         records = world.append(records_of(0, 1))
         first = world.member("same")
         first.receive(1)
         metadata = first.source.group_metadata()
         second = world.member("same")
+        if world.first_keeps_its_place:
+            with pytest.raises(InstanceInUseError):
+                poll_until(lambda: False, first, second)
+            assert not second.source.is_member
+            sink = world.sink("another")
+            sink.write(records, [event("a")])
+            sink.commit({0: 1}, first.source.group_metadata())
+            assert names(world.output()) == [b"a"]
+            return
         poll_until(lambda: second.received, second)
         sink = world.sink("another")
         sink.write(records, [event("late")])

@@ -22,6 +22,9 @@ MAX_EVENT_BYTES = 20_000
 class World(Protocol):
     diary: "Diary"
 
+    first_keeps_its_place: bool
+    """Of two members with one name: the second is turned away, rather than taking the place of the first."""
+
     def append(self, records: Iterable[RawRecord]) -> list[RawRecord]:
         """To the raw topic; as they are there, with their topic and offsets."""
         ...

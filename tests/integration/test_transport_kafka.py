@@ -1,20 +1,21 @@
-"""The contract of the processor's transport, on Kafka itself, and what there is of it on Kafka only."""
+"""The contract of the processor's transport, on Kafka itself with both group protocols, and what only Kafka has."""
 
 import uuid
 from collections.abc import Iterable, Iterator
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from processor.deduplication.state_restore import KafkaRestoreConsumer
 from processor.group_consumer import KafkaGroupConsumer
 from processor.interfaces import RestoreConsumer, TransactionSink
 from processor.pipeline.records import RawRecord
 from processor.transaction_sink import KafkaTransactionSink
-from runtime.settings.model import Settings, TopicSettings
+from runtime.settings.model import GroupProtocol, Settings, TopicSettings
 from tests.contract.transport import TransportContract, records_of
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
 from tests.support.fake_kafka import Written
+from tests.support.groups import HEARTBEAT_MS, set_session_timeout
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
 from tests.support.waiting import PATIENCE_S
 
@@ -28,6 +29,7 @@ PATIENT_MS = 30_000
 class KafkaWorld:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.first_keeps_its_place = settings.processor.group_protocol is GroupProtocol.CONSUMER
         self.diary: Diary = []
         self._producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 1})
         self._reader = Consumer(
@@ -126,10 +128,11 @@ class KafkaWorld:
         self._reader.close()
 
 
-@pytest.fixture
+@pytest.fixture(params=GroupProtocol)
 def world(
     kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, request: pytest.FixtureRequest
 ) -> Iterator[KafkaWorld]:
+    protocol: GroupProtocol = request.param
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     topics = TopicSettings(raw=f"{prefix}.raw", events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters")
     make_topics.create([topics.raw], PARTITIONS)
@@ -138,16 +141,25 @@ def world(
     session_ms = PATIENT_MS
     if request.node.get_closest_marker("members_time_out"):
         session_ms = 6_000 if kafka.origin == "given" else SESSION_MS  # which a cluster may not allow to be shorter
+    classic = protocol is GroupProtocol.CLASSIC
     settings = make_settings(
         topics,
-        kafka={"properties": {"heartbeat.interval.ms": "500"}},
+        kafka={"properties": {"heartbeat.interval.ms": str(HEARTBEAT_MS)} if classic else {}},
         processor={
+            "group_protocol": protocol,
             "batch_max_records": BATCH,
-            "session_timeout_ms": session_ms,
+            **({"session_timeout_ms": session_ms} if classic else {}),
             "max_poll_interval_ms": session_ms,
             "transaction_timeout_ms": SESSION_MS - 500,
         },
     )
+    if not classic:
+        try:
+            set_session_timeout(kafka.bootstrap_servers, settings.processor.group_id, session_ms)
+        except KafkaException as error:
+            if kafka.origin != "given":
+                raise
+            pytest.skip(f"the cluster does not take a session time-out of {session_ms} ms for a group: {error}")
     world = KafkaWorld(settings)
     yield world
     world.close()

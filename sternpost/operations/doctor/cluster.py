@@ -6,7 +6,7 @@ from typing import cast
 from runtime.errors import DependencyError
 from runtime.kafka.admin import ClusterMetadata, KafkaAdmin, ResourceType
 from runtime.kafka.clients import client_version
-from runtime.settings.model import Settings
+from runtime.settings.model import GroupProtocol, Settings
 from sternpost.operations import described_configs, topics
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 from sternpost.operations.severity import Severity
@@ -17,6 +17,9 @@ OLDEST_LIBRDKAFKA = (2, 10)
 RETRY_DAYS = 7
 """How long Customer.io retries (https://docs.customer.io/integrations/api/webhooks). Offsets of a group that was idle
 for so long must still be there, or it starts from the beginning."""
+
+PROTOCOLS = "group.coordinator.rebalance.protocols"
+"""https://kafka.apache.org/documentation/#brokerconfigs_group.coordinator.rebalance.protocols"""
 
 Configs = dict[int, described_configs.Configs]
 """By broker: its configuration as far as it describes it."""
@@ -46,6 +49,8 @@ def check(settings: Settings, found: ClusterMetadata, configs: Configs, problem:
             but = " as far as they are told" if untold else ""
             yield ok("broker settings", f"right for transactions, groups and their time-outs{but}")
         yield from faults
+    if settings.processor.group_protocol is GroupProtocol.CONSUMER:
+        yield _group_protocol(settings, configs)
     yield from _replicas(settings, found)
 
 
@@ -132,15 +137,43 @@ def _internal_topics(settings: Settings, found: ClusterMetadata) -> Iterator[Che
             yield ok(f"state of {holds}", f"{name} has {replicas} replicas")
 
 
+def _group_protocol(settings: Settings, configs: Configs) -> Check:
+    """Check that the brokers have the group protocol `consumer`, and how long they wait for a silent member."""
+    name, group_id = "group protocol", settings.processor.group_id
+    protocols = [config[PROTOCOLS] for config in configs.values() if config.get(PROTOCOLS)]
+    if any("consumer" not in told.split(",") for told in protocols):
+        return fault(
+            name,
+            f"{PROTOCOLS} is {protocols[0]}, without the protocol of processor.group_protocol, consumer",
+            "set processor.group_protocol to classic, or have the brokers offer consumer (Kafka 4.0 or later)",
+        )
+    of_group, _ = KafkaAdmin(settings).describe_configs(ResourceType.GROUP, [group_id])
+    told = [of_group.get(group_id, {}).get("consumer.session.timeout.ms")]
+    told += [config.get("group.consumer.session.timeout.ms") for config in configs.values()]
+    session_ms = next((int(value) for value in told if value and value.isdigit()), None)
+    if session_ms is None:
+        return _untold(name, "the session time-out of the group protocol consumer")
+    transaction_ms = settings.processor.transaction_timeout_ms
+    if session_ms <= transaction_ms:
+        return fault(
+            name,
+            f"consumer, with a session time-out of {session_ms} ms, not above processor.transaction_timeout_ms "
+            f"({transaction_ms}): a member that Kafka has given up must not still hold an open transaction",
+            f"raise consumer.session.timeout.ms of the group {group_id}, or lower processor.transaction_timeout_ms",
+        )
+    return ok(name, f"consumer, with a session time-out of {session_ms} ms")
+
+
 def _bounds(settings: Settings) -> dict[str, tuple[int, Say]]:
     """Return the least values that brokers must have, and the severity of a lower one."""
     topics, processor = settings.topics, settings.processor
+    classic = processor.group_protocol is GroupProtocol.CLASSIC
     return {
         "transaction.state.log.replication.factor": (topics.wanted_replicas, fault),
         "transaction.state.log.min.isr": (topics.min_insync_replicas, fault),
         "offsets.topic.replication.factor": (topics.wanted_replicas, fault),
         "transaction.max.timeout.ms": (processor.transaction_timeout_ms, fault),
-        "group.max.session.timeout.ms": (processor.session_timeout_ms, fault),
+        **({"group.max.session.timeout.ms": (processor.session_timeout_ms, fault)} if classic else {}),
         "offsets.retention.minutes": (RETRY_DAYS * 24 * 60, warning),
     }
 
@@ -154,6 +187,8 @@ def _settings(settings: Settings, configs: Configs) -> Iterator[Check]:
                 detail = f"broker {broker}: {name} is {actual}, and should be at least {wanted}"
                 yield say("broker settings", detail, f"set {name}={wanted} in server.properties")
         shortest_ms = described_configs.int_or_none(config, "group.min.session.timeout.ms")
+        if settings.processor.group_protocol is GroupProtocol.CONSUMER:
+            continue
         if shortest_ms is not None and shortest_ms > session_ms:
             yield fault(
                 "broker settings",

@@ -12,6 +12,8 @@ from tests.support.fake_kafka import FakeGroupConsumer, FakeKafka, FakeRestoreCo
 
 
 class FakeWorld:
+    first_keeps_its_place = False
+
     def __init__(self) -> None:
         self.diary: Diary = []
         self._kafka = FakeKafka(PARTITIONS)

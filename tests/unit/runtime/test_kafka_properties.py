@@ -40,6 +40,35 @@ def test_a_property_that_no_client_takes_is_named(name: str, value: object, word
             assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("setting", ["kafka.properties", "ingest.kafka_properties", "processor.kafka_properties"])
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("session.timeout.ms", 10_000, "consumer.session.timeout.ms"),
+        ("heartbeat.interval.ms", 500, "consumer.heartbeat.interval.ms"),
+        ("partition.assignment.strategy", "cooperative-sticky", "group.remote.assignor"),
+        ("group.protocol.type", "consumer", "take it out"),
+    ],
+)
+def test_what_the_group_protocol_consumer_leaves_to_brokers_is_refused(
+    setting: str, name: str, value: object, remedy: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(None, {setting: {name: value}, "processor.group_protocol": "consumer"})
+    for word in (setting, name, "processor.group_protocol consumer", remedy):
+        assert word in str(caught.value)
+
+
+def test_the_group_protocol_is_a_setting_of_its_own() -> None:
+    with pytest.raises(ConfigurationError, match=r"group\.protocol cannot be changed.*processor\.group_protocol"):
+        load(None, {"kafka.properties": {"group.protocol": "consumer"}})
+    with pytest.raises(ConfigurationError, match=r"processor\.session_timeout_ms has no effect"):
+        load(None, {"processor.group_protocol": "consumer", "processor.session_timeout_ms": 60_000})
+    with pytest.raises(ConfigurationError, match=r"processor\.group_protocol.*'classic' or 'consumer'"):
+        load(None, {"processor.group_protocol": "next"})
+    assert load(None, {"processor.group_protocol": "consumer"}).processor.group_protocol == "consumer"
+
+
 def test_a_property_reaches_the_clients_that_it_is_for() -> None:
     theirs = {"linger.ms": 7, "fetch.wait.max.ms": 9, "socket.timeout.ms": 11_000}
     settings = load(None, {"kafka.properties": theirs})

@@ -40,6 +40,7 @@
   },
   "processor": {
     "group_id": "sternpost",
+    "group_protocol": "classic",
     "workers": 1,
     "profile": "rudderstack",
     "dedup_window_s": 86400,
