@@ -21,7 +21,7 @@ from benchmarks.start import is_ready
 from runtime.errors import DependencyError
 from runtime.kafka.clients import make_consumer
 from runtime.settings.model import GroupProtocol, Settings
-from schemas.avro.decoder import EventReader
+from schemas.track_event import EventReader
 from sternpost.local import ports
 from sternpost.local.process import Process
 from sternpost.operations.status import consumer_group

@@ -16,6 +16,7 @@ from runtime.settings.model import GroupProtocol, Settings
 from sternpost.local import LocalStack
 from sternpost.local.services import environment_for
 from sternpost.operations import schema, topics
+from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.doctor import cluster
 from sternpost.operations.severity import Severity
 from sternpost.operations.status import consumer_group
@@ -81,7 +82,7 @@ def consumer_settings(make_topics: TopicMaker, make_settings: SettingsMaker, ses
     settings = make_settings(
         make_topics(partitions=2), processor={"group_protocol": CONSUMER, "transaction_timeout_ms": session_ms // 2}
     )
-    schema.register(settings)
+    schema.register(settings, ChangesAllowed())
     try:
         set_session_timeout(settings.kafka.bootstrap_servers, settings.processor.group_id, session_ms)
     except KafkaException as error:
@@ -150,8 +151,8 @@ def test_a_cluster_without_the_protocol_is_told(tmp_path: Path) -> None:
                 "processor": {"group_protocol": CONSUMER, "state_dir": tmp_path / "state", "admin_port": 0},
             }
         )
-        topics.create(settings)
-        schema.register(settings)
+        topics.create(settings, ChangesAllowed())
+        schema.register(settings, ChangesAllowed())
         service = Service("process", "process", environment_for(settings), tmp_path)
         service.start()
         try:
