@@ -8,7 +8,7 @@ import click
 
 from schemas.error_codes import ErrorCode
 from sternpost.operations.dead_letters.selection import Selection
-from sternpost.operations.range_bound import parse_time
+from sternpost.operations.requested_range import parse_time
 
 
 class TimeOrAge(click.ParamType[int]):

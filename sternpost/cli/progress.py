@@ -1,7 +1,12 @@
-"""Progress over many records: a bar on a terminal, elsewhere a plain line every few seconds."""
+"""A command that works through many records: its progress, and what Ctrl-C does to it."""
 
+import os
+import signal
+import threading
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -12,7 +17,10 @@ PLAIN_INTERVAL_S = 10.0
 
 
 class Progress:
-    """Progress on standard error, so that output for scripts stays clean."""
+    """Progress over many records: a bar on a terminal, elsewhere a plain line every few seconds.
+
+    It goes to standard error, so that output for scripts stays clean.
+    """
 
     def __init__(self, what: str, *, transient: bool = False) -> None:
         """Start without a total. `what` says what is done to the records: `sent back`. A transient bar vanishes."""
@@ -69,3 +77,26 @@ class Progress:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+@contextmanager
+def graceful_interrupt() -> Iterator[threading.Event]:
+    """Let a command finish what it has in hand: the first Ctrl-C or SIGTERM sets the event that this yields.
+
+    The second raises KeyboardInterrupt.
+    """
+    interrupted = threading.Event()
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        # Not through Python's buffers: the interrupted code may be in the middle of writing to them.
+        os.write(2, b"\nstopping after what is in hand; press Ctrl-C again to stop at once\n")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,17 +3,16 @@
 import click
 from rich.table import Table
 
-from runtime.graceful_interrupt import graceful_interrupt
 from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
 from sternpost.cli.output import console, pluralize, silence_logs, table, text
-from sternpost.cli.progress import Progress
+from sternpost.cli.progress import Progress, graceful_interrupt
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay import dry_run as dry_runs
-from sternpost.operations.replay.compare import Difference
-from sternpost.operations.replay.filters import Filters
+from sternpost.operations.replay.dry_run import Difference
 from sternpost.operations.replay.replay import Replay
-from sternpost.operations.replay.requested_range import RequestedRange
+from sternpost.operations.replay.replay_pipeline import Filters
+from sternpost.operations.requested_range import RequestedRange
 
 
 @click.command()
@@ -115,7 +114,7 @@ def _dry_run(
             on_start=progress.start,
             on_done=progress.advance,
         )
-    if interrupted:
+    if interrupted.is_set():
         click.echo("interrupted: the result covers only a part of the range", err=True)
     if as_json:
         output.echo_json(result.as_json())
@@ -124,7 +123,7 @@ def _dry_run(
         if result.unreadable:
             topic = settings.topics.events
             click.echo(f"skipped {pluralize(result.unreadable, 'record')} of {topic} that cannot be read as events")
-    if interrupted:
+    if interrupted.is_set():
         raise click.exceptions.Exit(130)
 
 

@@ -8,12 +8,12 @@ Threads are daemons, so that Ctrl-C does not wait for brokers.
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from runtime.daemon_future import run_in_daemon_thread
 from runtime.errors import DependencyError
-from runtime.graceful_interrupt import StopRequest
 
 T = TypeVar("T")
 
@@ -42,13 +42,13 @@ async def call(function: Callable[[], T], *, limit_s: float = LIMIT_S) -> T:
 class Job(Generic[T]):
     """Long blocking work: what it has done so far, and a way to stop it."""
 
-    def __init__(self, work: Callable[[StopRequest, Callable[[int, int], None]], T]) -> None:
+    def __init__(self, work: Callable[[threading.Event, Callable[[int, int], None]], T]) -> None:
         """Take the work. It is given a request to stop, to look at often, and a function for its progress.
 
         The progress is how much is done, and of how much.
         """
         self._work = work
-        self._stop = StopRequest()
+        self._stop = threading.Event()
         self._task: asyncio.Task[T] | None = None
         self.done, self.total = 0, 0
 
@@ -59,12 +59,12 @@ class Job(Generic[T]):
 
     def cancel(self) -> None:
         """Ask the work to stop; it decides where, and still has a result."""
-        self._stop.now = True
+        self._stop.set()
 
     @property
     def cancelled(self) -> bool:
         """Whether it was asked to stop."""
-        return self._stop.now
+        return self._stop.is_set()
 
     @property
     def running(self) -> bool:

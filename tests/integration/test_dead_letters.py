@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Message, Producer
 
 from runtime.errors import DependencyError
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.settings.model import Settings, TopicSettings
@@ -335,7 +335,7 @@ def test_the_cap_on_attempts_leaves_letters_where_they_are(settings: Settings) -
 def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: Settings) -> None:
     bury(settings, [{} for _ in range(30)])
 
-    def send(interrupted: StopRequest, on_sent: Callable[[int], None]) -> int:
+    def send(interrupted: threading.Event, on_sent: Callable[[int], None]) -> int:
         return redrive(
             settings, ChangesAllowed(), Selection(), interrupted=interrupted, on_plan=lambda plan: None, on_sent=on_sent
         ).sent.total()
@@ -344,15 +344,15 @@ def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: S
         raise RuntimeError("in between")
 
     with pytest.raises(RuntimeError, match="in between"):
-        send(StopRequest(), fail)
+        send(threading.Event(), fail)
     sent = len(raw(settings))  # the batch was committed before we broke off
     assert sent > 0
     while sent < 30:  # how many batches there are is for the brokers to say
-        interrupted = StopRequest()
+        interrupted = threading.Event()
         more = send(interrupted, lambda _, interrupted=interrupted: setattr(interrupted, "now", True))  # type: ignore[misc]
         assert more > 0
         sent += more
-    assert send(StopRequest(), fail) == 0
+    assert send(threading.Event(), fail) == 0
     assert Counter(dict(range_consumer.headers_of(m))["event_id"] for m in raw(settings)) == {
         f"e-{n}".encode(): 1 for n in range(30)
     }

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 import urllib.request
 from collections import Counter, defaultdict
@@ -14,7 +15,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.clients import make_admin
 from runtime.settings.model import Settings, SourceSettings
@@ -316,7 +316,7 @@ def test_nothing_is_behind_after_a_redrive_of_letters_that_fail_again(
         ChangesAllowed(),
         Selection(),
         even_if_failing=True,
-        interrupted=StopRequest(),
+        interrupted=threading.Event(),
         on_plan=ignored.append,
         on_sent=ignored.append,
     )

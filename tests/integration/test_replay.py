@@ -27,8 +27,8 @@ from sternpost.cli.main import cli
 from sternpost.local import samples
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
-from sternpost.operations.replay.existing_events import CLOCK_DIFFERENCE_MS, ExistingEvents
-from sternpost.operations.replay.requested_range import RequestedRange, check_retained
+from sternpost.operations.replay.dry_run import CLOCK_DIFFERENCE_MS, ExistingEvents
+from sternpost.operations.requested_range import RequestedRange, check_retained
 from tests.support.kafka import SettingsMaker, TopicMaker
 
 BROKEN = b'{"event_id":'

@@ -1,5 +1,6 @@
 """Send dead letters back to the raw topic, each once, with `attempt` incremented."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +8,6 @@ from typing import Any, NamedTuple
 
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, RawRecord, identify
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
 from runtime.kafka.command_transactions import CommandTransactions
@@ -126,7 +126,7 @@ def redrive(
     *,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     even_if_failing: bool = False,
-    interrupted: StopRequest,
+    interrupted: threading.Event,
     on_read: OnProgress = ignore_progress,
     on_mapped: OnProgress = ignore_progress,
     on_plan: Callable[[RedrivePlan], None],
@@ -143,7 +143,7 @@ def redrive(
 
     def until_interrupted(report: OnProgress) -> OnProgress:
         def report_or_stop(done: int, total: int) -> None:
-            if interrupted:
+            if interrupted.is_set():
                 raise KeyboardInterrupt
             report(done, total)
 
@@ -164,7 +164,7 @@ def redrive(
     partitions = set(range_consumer.topic_partitions(settings, settings.topics.raw)) if planned.letters else set()
     sent: Counter[str] = Counter()
     for batch in read(settings, planned.letters):
-        if interrupted:
+        if interrupted.is_set():
             break
         with transactions.transaction():
             for letter, message in batch:

@@ -1,24 +1,26 @@
 """A replay that writes events: whether it may start, where it resumes, and what it wrote."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from runtime.errors import CheckFailedError, ConfigurationError
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
-from runtime.kafka.admin import check_topics
+from runtime.kafka.admin import check_topics, missing_topics
 from runtime.kafka.command_transactions import CommandTransactions
+from runtime.kafka.config import topic_configs
 from runtime.kafka.range_consumer import OffsetRange
+from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings
+from schemas.track_event import load_schema
+from sternpost.operations import topic_creation
 from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint, replay_name
-from sternpost.operations.replay.filters import Filters
-from sternpost.operations.replay.replay_pipeline import ReplayPipeline
-from sternpost.operations.replay.requested_range import RequestedRange, check_retained
-from sternpost.operations.replay.target import ensure, schema_id
+from sternpost.operations.replay.replay_pipeline import Filters, ReplayPipeline
 from sternpost.operations.replay.write import write
+from sternpost.operations.requested_range import RequestedRange, check_retained
 
 
 class ReplayResult(NamedTuple):
@@ -85,7 +87,7 @@ class Replay:
         self.target = target or topics.events
         self._settings, self._allowed, self._filters = settings, allowed, filters
         check_topics(settings, [topics.raw, topics.events])
-        self._schema_id = schema_id(settings)
+        self._schema_id = _schema_id(settings)
         name = replay_name(settings, self.target, *requested.identity(), filters.as_text())
         self._checkpoint = ReplayCheckpoint(settings, name)
         try:
@@ -95,7 +97,7 @@ class Replay:
             resumable = None if again else found
             self.resumed = resumable is not None
             self.ranges = requested.resolve(settings) if resumable is None else self._check_resumable(resumable)
-            ensure(settings, allowed, self.target)
+            _ensure_topic(settings, allowed, self.target)
             if not self.resumed:
                 self._checkpoint.begin(allowed, self.ranges)
         except BaseException:
@@ -120,7 +122,7 @@ class Replay:
         self,
         *,
         rate: float | None,
-        interrupted: StopRequest,
+        interrupted: threading.Event,
         on_start: Callable[[int], None],
         on_done: Callable[[int], None],
     ) -> ReplayResult:
@@ -144,7 +146,7 @@ class Replay:
                 interrupted=interrupted,
                 on_done=on_done,
             )
-        return ReplayResult(self.ranges, self.resumed, not interrupted, self.target, counts)
+        return ReplayResult(self.ranges, self.resumed, not interrupted.is_set(), self.target, counts)
 
     def close(self) -> None:
         """Close the connection that keeps the checkpoint."""
@@ -157,3 +159,23 @@ class Replay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _ensure_topic(settings: Settings, allowed: ChangesAllowed | None, target: str) -> None:
+    """Create the topic, configured like the output topic, if it is missing. Raises DependencyError."""
+    require(allowed, "create topics")
+    events = settings.topics.events
+    if not missing_topics(settings, [target]):
+        return
+    partitions = len(range_consumer.topic_partitions(settings, events))
+    config = topic_configs(settings)[events]
+    topic_creation.create(settings, allowed, [topic_creation.new_topic(settings, target, config, partitions)])
+
+
+def _schema_id(settings: Settings) -> int:
+    """Return the registry's id of the newest schema under the output topic's subject.
+
+    Raises RegistryUnavailableError, RegistryRefusedError, SchemaNotFoundError and ConfigurationError.
+    """
+    with Registry(settings.schema_registry) as registry:
+        return registry.lookup(subject_of(settings.topics.events), load_schema()).id

@@ -1,18 +1,18 @@
 """Write the events of a range again: the events and the checkpoint of each batch in one transaction."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 
 from processor.pipeline.records import Event, headers_of
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
 from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.replay_pipeline import ReplayPipeline
-from sternpost.operations.replay.requested_range import check_retained
+from sternpost.operations.requested_range import check_retained
 
 BATCH = 5_000
 RETENTION_CHECK_INTERVAL_S = 30.0
@@ -31,7 +31,7 @@ def write(
     producer: CommandTransactions,
     *,
     rate: float | None,
-    interrupted: StopRequest,
+    interrupted: threading.Event,
     on_done: Callable[[int], None],
 ) -> Counter[str]:
     """Write the events of the ranges to the topic `target`, `rate` raw records a second at most.
@@ -47,7 +47,7 @@ def write(
     most = BATCH if rate is None else max(1, min(BATCH, int(rate / 2)))
     started, done, checked = time.monotonic(), 0, 0.0
     for batch in pipeline.batches(most):
-        if interrupted:
+        if interrupted.is_set():
             return counts
         passed = sum(offset - left[partition].start for partition, offset in batch.next_offsets.items())
         # An offset without a record is a transaction's marker, or a record that retention has just removed.
@@ -63,9 +63,9 @@ def write(
             left[partition] = left[partition]._replace(start=offset)
         counts += batch.tally()
         done += len(batch.outcomes) + batch.filtered
-        while rate and not interrupted and (early_s := started + done / rate - time.monotonic()) > 0:
+        while rate and not interrupted.is_set() and (early_s := started + done / rate - time.monotonic()) > 0:
             time.sleep(min(early_s, _LONGEST_SLEEP_S))
-    if not interrupted:
+    if not interrupted.is_set():
         check_retained(settings, left.values())
         ends = checkpoint.ends()
         with producer.transaction(checkpoint.offsets(ends), checkpoint.group_metadata):

@@ -5,7 +5,7 @@ import pytest
 from processor.pipeline.records import RawRecord
 from schemas.customerio.event_identity import identify
 from schemas.mapping import tables
-from sternpost.operations.replay.filters import Filters
+from sternpost.operations.replay.replay_pipeline import Filters
 from tests.support import rudderstack_reference
 from tests.support.mapped import PROFILES, Json, event, refused, webhook
 

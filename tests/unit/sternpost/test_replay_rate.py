@@ -1,5 +1,6 @@
 """The throttle of a replay, by a clock of the test's own."""
 
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
 from sternpost.operations.changes_allowed import ChangesAllowed
@@ -73,7 +73,7 @@ def test_no_more_records_a_second_than_asked_for(rate: float, records: int) -> N
             nowhere,  # type: ignore[arg-type]
             nowhere,  # type: ignore[arg-type]
             rate=rate,
-            interrupted=StopRequest(),
+            interrupted=threading.Event(),
             on_done=done.append,
         )
     assert sum(done) / rate <= clock.now + 1e-6
@@ -105,7 +105,7 @@ def test_a_gap_is_looked_into_before_anything_behind_it_counts_as_done() -> None
             nowhere,  # type: ignore[arg-type]
             nowhere,  # type: ignore[arg-type]
             rate=None,
-            interrupted=StopRequest(),
+            interrupted=threading.Event(),
             on_done=lambda _: None,
         )
     assert looked_from == [0, 20, 50], "at the beginning, before the gap and before the end"

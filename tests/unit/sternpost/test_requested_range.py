@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.track_event import iso
-from sternpost.operations.range_bound import Beginning, End, Offsets, Time, parse, parse_time
+from sternpost.operations.requested_range import Beginning, End, Offsets, Time, parse_bound, parse_time
 
 NOW = 1_764_000_000_000
 
@@ -21,7 +21,7 @@ NOW = 1_764_000_000_000
 )
 def test_times(text: str, expected: int) -> None:
     assert parse_time(text, NOW) == expected
-    assert parse(text, NOW) == Time(expected)
+    assert parse_bound(text, NOW) == Time(expected)
 
 
 @given(st.integers(0, 253_402_300_799_999))
@@ -36,9 +36,9 @@ def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
 
 
 def test_places() -> None:
-    assert parse("beginning") == Beginning()
-    assert parse("end") == End()
-    everywhere, some = parse("offset:1200"), parse("0:1200,3:900")
+    assert parse_bound("beginning") == Beginning()
+    assert parse_bound("end") == End()
+    everywhere, some = parse_bound("offset:1200"), parse_bound("0:1200,3:900")
     assert isinstance(everywhere, Offsets)
     assert isinstance(some, Offsets)
     assert [everywhere.of(7), some.of(0), some.of(3), some.of(1)] == [1200, 1200, 900, None]
@@ -47,4 +47,4 @@ def test_places() -> None:
 @pytest.mark.parametrize("text", ["offset:", "offset:-1", "0:1,", "1200", "middle"])
 def test_what_is_no_place_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="offset:1200"):
-        parse(text)
+        parse_bound(text)
