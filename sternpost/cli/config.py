@@ -4,13 +4,12 @@ import click
 
 from runtime.settings.loader import origins
 from sternpost.cli import output, parameters
-from sternpost.cli.global_options import GlobalOptions
 
 
 @click.command()
 @parameters.json_option
-@click.pass_obj
-def command(options: GlobalOptions, as_json: bool) -> None:
+@parameters.pass_global_options
+def command(options: parameters.GlobalOptions, as_json: bool) -> None:
     """Show every setting in force and where its value came from. Secrets are masked."""
     found = origins(options.file, options.overrides)
     if as_json:

@@ -9,7 +9,6 @@ from rich.table import Table
 from runtime import logs
 from runtime.errors import CheckFailedError
 from sternpost.cli import output, parameters
-from sternpost.cli.global_options import GlobalOptions
 from sternpost.local import demo, samples, services
 from sternpost.operations import topics
 from sternpost.operations.changes_allowed import ChangesAllowed
@@ -59,8 +58,8 @@ def show(console: Console, outcome: demo.Outcome) -> None:
 
 @click.command()
 @parameters.json_option
-@click.pass_obj
-def command(options: GlobalOptions, as_json: bool) -> None:
+@parameters.pass_global_options
+def command(options: parameters.GlobalOptions, as_json: bool) -> None:
     """Run the whole pipeline on this machine and check the result.
 
     Start Kafka, a schema registry, ingest and the processor, and send signed webhooks of every channel, among them a
@@ -73,7 +72,7 @@ def command(options: GlobalOptions, as_json: bool) -> None:
     name = f"sternpost-demo-{secrets.token_hex(4)}"
     for topic in ("raw", "events", "dead_letters"):
         options.overrides[f"topics.{topic}"] = f"{name}.{topic.replace('_', '-')}"
-    options.overrides |= {"topics.partitions": 4, "processor.group_id": name, "sources": demo.sources()}
+    options.overrides.update({"topics.partitions": 4, "processor.group_id": name, "sources": demo.sources()})
     settings = parameters.load_settings(options)
     logs.configure(settings.log)
 

@@ -10,7 +10,6 @@ from runtime import logs
 from runtime.errors import ConfigurationError
 from runtime.settings.loader import variable
 from sternpost.cli import parameters
-from sternpost.cli.global_options import GlobalOptions
 from sternpost.local import LocalStack, services
 from sternpost.local.process import watch
 
@@ -36,9 +35,9 @@ from sternpost.local.process import watch
     help="Folder that keeps topics, schemas and the processor's state.  [default: a temporary folder]",
 )
 @click.option("--only-kafka", is_flag=True, help="Start only Kafka and the schema registry.")
-@click.pass_obj
+@parameters.pass_global_options
 def command(
-    options: GlobalOptions,
+    options: parameters.GlobalOptions,
     brokers: int,
     kafka_port: int,
     registry_port: int,

@@ -1,6 +1,8 @@
 """The program `sternpost`: its commands, and how errors become messages and exit codes."""
 
+import contextlib
 import importlib
+import json
 import logging
 import sys
 from pathlib import Path
@@ -9,7 +11,6 @@ import click
 
 from runtime.errors import SternpostError
 from sternpost.cli import standard_streams
-from sternpost.cli.global_options import GlobalOptions
 
 COMMANDS = {
     "acls": "Print or create the ACLs that each role needs.",
@@ -56,6 +57,20 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _overrides(_: click.Context, __: click.Parameter, assignments: tuple[str, ...]) -> dict[str, object]:
+    """Return the values of each `--set NAME=VALUE` by name. One that is a JSON object or array is read as JSON."""
+    overrides: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--set takes NAME=VALUE, not {name!r}: --set kafka.bootstrap_servers=…")
+        overrides[name.strip()] = value
+        if value[:1] in ("{", "["):
+            with contextlib.suppress(ValueError, RecursionError):
+                overrides[name.strip()] = json.loads(value)
+    return overrides
+
+
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
@@ -65,21 +80,20 @@ class Commands(click.Group):
 )
 @click.option(
     "--set",
-    "assignments",
+    "overrides",
     multiple=True,
+    callback=_overrides,
     metavar="NAME=VALUE",
     help="Set any setting: --set kafka.bootstrap_servers=broker:9092. Repeatable.",
 )
 @click.version_option(package_name="sternpost")
-@click.pass_context
-def cli(ctx: click.Context, file: Path | None, assignments: tuple[str, ...]) -> None:
+def cli(**_: object) -> None:
     """Turn Customer.io reporting webhooks into RudderStack track events in Kafka, exactly once.
 
     `sternpost demo` runs the whole pipeline on this machine. Settings come from sternpost.toml, from STERNPOST_…
     environment variables and from options; each of these overrides the ones before it. `sternpost config` shows the
     settings in force.
     """
-    ctx.obj = GlobalOptions.parse(file, assignments)
 
 
 def main() -> None:

@@ -2,17 +2,25 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
 from runtime import logs
 from runtime.settings.loader import load, origins
 from runtime.settings.model import LogLevel, Settings
-from sternpost.cli.global_options import GlobalOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class GlobalOptions(NamedTuple):
+    """The options before the command (`sternpost.cli.main` declares them): where settings come from."""
+
+    file: Path | None
+    overrides: dict[str, object]
+    """Values by dotted setting name: those of `--set`, and those of a command's own options."""
 
 
 def load_settings(options: GlobalOptions) -> Settings:
@@ -26,6 +34,16 @@ def load_settings(options: GlobalOptions) -> Settings:
 def names_set(options: GlobalOptions) -> set[str]:
     """Return the names of the settings that a file, the environment or an option sets."""
     return {origin.name for origin in origins(options.file, options.overrides) if origin.source != "default"}
+
+
+def pass_global_options(function: Callable[Concatenate[GlobalOptions, P], R]) -> Callable[P, R]:
+    """Pass the options before the command to it as its first argument."""
+
+    @functools.wraps(function)
+    def with_options(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(_global_options(click.get_current_context()), *args, **kwargs)
+
+    return with_options
 
 
 def pass_settings(function: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
@@ -56,9 +74,8 @@ def setting_option(
 
 
 def _global_options(ctx: click.Context) -> GlobalOptions:
-    options = ctx.find_object(GlobalOptions)
-    assert options is not None  # noqa: S101 (the group made it)
-    return options
+    given = ctx.find_root().params
+    return GlobalOptions(given["file"], given["overrides"])
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
