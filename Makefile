@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos console-test deploy-test image bench compile test-compiled lint format docs site site-test codegen requirements clean
+.PHONY: setup demo test chaos console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test codegen requirements clean
 
 setup: .venv/.installed
 
@@ -43,6 +43,15 @@ deploy-test: setup .venv/deploy/.installed
 .venv/deploy/.installed: requirements/deploy.txt tests/deploy/install_tools.sh | .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.txt
 	PYTHON=$(CURDIR)/$(BIN)/python tests/deploy/install_tools.sh .venv/deploy
+	@touch $@
+
+# Read the events with real sinks: Connect, Iceberg, Flink, ClickHouse, databases and Python's libraries.
+sinks: setup .venv/sinks/.installed
+	$(BIN)/python -m pytest tests/sinks --timeout=600 --durations=0
+
+.venv/sinks/.installed: requirements/sinks.txt | .venv/.installed
+	$(PYTHON) -m venv .venv/sinks
+	.venv/sinks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sinks.txt
 	@touch $@
 
 # Build the image and its -debug variant, with Docker's buildx or with buildah.
@@ -94,7 +103,7 @@ requirements: setup
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --all-extras --group dev pyproject.toml -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group deploy -c requirements/dev.txt -o requirements/deploy.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group site -c requirements/dev.txt -o requirements/site.txt
-	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group sinks -o requirements/sinks.txt
+	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group sinks pyproject.toml -o requirements/sinks.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

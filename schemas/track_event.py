@@ -66,14 +66,13 @@ class EventReader:
 def track_json(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event, mapped or decoded from Avro, in RudderStack's JSON form.
 
-    Times are ISO-8601 in UTC with milliseconds and Z. Nulls are left out. The form is RudderStack's track event:
+    Times are ISO-8601 in UTC with milliseconds and Z. Nulls are left out, and so are records with nothing in them. The
+    form is RudderStack's track event:
     https://www.rudderstack.com/docs/event-spec/standard-events/track/
     """
-    return {
-        name: _TIMES[name](value) if name in _TIMES else _present(value)
-        for name, value in event.items()
-        if value is not None
-    }
+    return _present(
+        {name: _TIMES[name](value) if name in _TIMES and value is not None else value for name, value in event.items()}
+    )
 
 
 def iso(ms: int) -> str:
@@ -95,10 +94,16 @@ def _iso(moment: datetime | int) -> str:
 _TIMES = dict.fromkeys(("timestamp", "originalTimestamp", "sentAt", "receivedAt"), _iso)
 
 
-def _present(value: Any) -> Any:
-    match value:
-        case dict():
-            return {name: _present(item) for name, item in value.items() if item is not None}
-        case list():
-            return [_present(item) for item in value]
-    return value
+def _present(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record, or map, without what is null or a record of nulls. A map without entries stays."""
+    present: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            inner = _present(value)
+            if inner or not value:
+                present[name] = inner
+        elif isinstance(value, list):
+            present[name] = [_present(item) if isinstance(item, dict) else item for item in value]
+        elif value is not None:
+            present[name] = value
+    return present

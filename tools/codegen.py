@@ -7,7 +7,8 @@ records, in the schema's order. Fields that are the same in all events (`constan
 not in the row; the code contains their encoding.
 
 The generator supports the Avro types that the schema uses: records, strings, ints, longs, booleans, arrays, maps, and
-each of them nullable. It raises ValueError for any other type.
+each of them nullable. It raises ValueError for any other type, and for a record in a record that may be null: many
+sinks make columns of nested fields, but cannot if the record around them may be missing (docs/sinks.md).
 """
 
 import io
@@ -85,9 +86,8 @@ class Generator:
         """Yield the row's fields in the record at a path."""
         for field in record["fields"]:
             path = at + field["name"]
-            _, schema = _nullable(field["type"])
-            if _kind(schema) == "record":
-                yield from self._fields(schema, f"{path}.")
+            if _kind(field["type"]) == "record":
+                yield from self._fields(field["type"], f"{path}.")
             elif path not in self._constants:
                 yield Field(path, field["type"])
 
@@ -96,20 +96,14 @@ class Generator:
         lines = []
         for field in record["fields"]:
             path = at + field["name"]
-            nullable, schema = _nullable(field["type"])
+            schema = field["type"]
             if path in self._constants:
                 value = self._constants[path]
-                lines.append(f"out.write({_encoded(field['type'], value)!r})  # {path}: {json.dumps(value)}")
+                lines.append(f"out.write({_encoded(schema, value)!r})  # {path}: {json.dumps(value)}")
             elif _kind(schema) == "record":
-                inner = self._record(schema, f"{path}.")
-                if nullable:
-                    if any(constant.startswith(f"{path}.") for constant in self._constants):
-                        raise ValueError(f"{path} is nullable, but contains a constant")
-                    within = list(self._fields(schema, f"{path}."))
-                    inner = _unless(f"binary.is_null(row, {within[0].place}, {within[-1].place})", inner)
-                lines += [f"# {path}", *inner]
+                lines += [f"# {path}", *self._record(schema, f"{path}.")]
             else:
-                lines += self._value(field["type"], f"row[{Field(path, schema).place}]", path)
+                lines += self._value(schema, f"row[{Field(path, schema).place}]", path)
         return lines
 
     def _value(self, schema: Any, value: str, path: str) -> list[str]:
@@ -191,6 +185,8 @@ def _check(schema: Any, path: str) -> None:
                 at = f"{schema['name']}.{field['name']}"
                 if "default" in field and (field["default"] is not None or not isinstance(field["type"], list)):
                     raise ValueError(f"{at}: only a nullable field can have a default, and it must be null")
+                if isinstance(field["type"], list) and _kind(field["type"][-1]) == "record":
+                    raise ValueError(f"{at}: a record must not be nullable, only its fields")
                 _check(field["type"], at)
         case "array":
             _check(schema["items"], path)

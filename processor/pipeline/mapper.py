@@ -230,9 +230,8 @@ def recipient_target(recipient: str, object_type: str | None) -> int:
 
 
 def tree(row: Row) -> Event:
-    """Return the event as nested dicts without nulls, in the form that Avro readers return."""
-    fields = {path: value for path, value in zip(FIELDS, row, strict=True) if value is not None}
-    return unflatten({**tables.constants(), **fields})
+    """Return the event as nested dicts, in the form that Avro readers return: absent fields are null."""
+    return unflatten({**tables.constants(), **dict(zip(FIELDS, row, strict=True))})
 
 
 def plan(profile: str) -> dict[str, Step]:

@@ -82,14 +82,6 @@ def write_nullable_string(out: BytesWriter, value: str | None) -> None:
         write_string(out, value)
 
 
-def is_null(row: list[Any], first: int, last: int) -> bool:
-    """Return whether a nested record is null: its fields, from `first` to `last` in the row, have no value."""
-    for index in range(first, last + 1):  # noqa: SIM110 (a generator expression takes five times as long)
-        if row[index] is not None:
-            return False
-    return True
-
-
 def write_count(out: BytesWriter, count: int) -> None:
     """Write a length, or the number of items in a block of an array or map. A block of 0 items ends it."""
     _write_varint(out, count << 1)

@@ -127,72 +127,56 @@ def encode(row: list[Any]) -> bytes:
     out.write(b"\x16Customer.io")  # context.sourceType: "Customer.io"
     binary.write_string(out, row[CONTEXT_SOURCE_ID])
     # context.origin
-    if binary.is_null(row, CONTEXT_ORIGIN_TOPIC, CONTEXT_ORIGIN_OFFSET):
-        out.append(0)
-    else:
-        out.append(2)
-        binary.write_string(out, row[CONTEXT_ORIGIN_TOPIC])
-        binary.write_int(out, row[CONTEXT_ORIGIN_PARTITION])
-        binary.write_long(out, row[CONTEXT_ORIGIN_OFFSET])
+    binary.write_nullable_string(out, row[CONTEXT_ORIGIN_TOPIC])
+    binary.write_nullable_int(out, row[CONTEXT_ORIGIN_PARTITION])
+    binary.write_nullable_long(out, row[CONTEXT_ORIGIN_OFFSET])
     # context.traits
-    if binary.is_null(row, CONTEXT_TRAITS_EMAIL, CONTEXT_TRAITS_CIO_ID):
-        out.append(0)
-    else:
-        out.append(2)
-        binary.write_nullable_string(out, row[CONTEXT_TRAITS_EMAIL])
-        binary.write_nullable_string(out, row[CONTEXT_TRAITS_PHONE])
-        binary.write_nullable_string(out, row[CONTEXT_TRAITS_CIO_ID])
+    binary.write_nullable_string(out, row[CONTEXT_TRAITS_EMAIL])
+    binary.write_nullable_string(out, row[CONTEXT_TRAITS_PHONE])
+    binary.write_nullable_string(out, row[CONTEXT_TRAITS_CIO_ID])
     out.write(b"\x02\x16Customer.io\x00\x00")  # integrations: {"Customer.io": false}
     # properties
-    if binary.is_null(row, PROPERTIES_OBJECT_TYPE, PROPERTIES_MACHINE):
+    binary.write_nullable_string(out, row[PROPERTIES_OBJECT_TYPE])
+    binary.write_nullable_string(out, row[PROPERTIES_METRIC])
+    binary.write_nullable_string(out, row[PROPERTIES_EVENT_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_DELIVERY_ID])
+    binary.write_nullable_long(out, row[PROPERTIES_ACTION_ID])
+    binary.write_nullable_long(out, row[PROPERTIES_PARENT_ACTION_ID])
+    binary.write_nullable_long(out, row[PROPERTIES_BROADCAST_ID])
+    binary.write_nullable_long(out, row[PROPERTIES_TRIGGER_ID])
+    binary.write_nullable_long(out, row[PROPERTIES_CAMPAIGN_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_TRIGGER_EVENT_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_JOURNEY_ID])
+    binary.write_nullable_long(out, row[PROPERTIES_NEWSLETTER_ID])
+    binary.write_nullable_long(out, row[PROPERTIES_CONTENT_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_TRANSACTIONAL_MESSAGE_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_TYPE])
+    binary.write_nullable_string(out, row[PROPERTIES_EMAIL_SUBJECT])
+    binary.write_nullable_string(out, row[PROPERTIES_CONTENT])
+    if row[PROPERTIES_HEADERS] is None:
         out.append(0)
     else:
         out.append(2)
-        binary.write_nullable_string(out, row[PROPERTIES_OBJECT_TYPE])
-        binary.write_nullable_string(out, row[PROPERTIES_METRIC])
-        binary.write_nullable_string(out, row[PROPERTIES_EVENT_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_DELIVERY_ID])
-        binary.write_nullable_long(out, row[PROPERTIES_ACTION_ID])
-        binary.write_nullable_long(out, row[PROPERTIES_PARENT_ACTION_ID])
-        binary.write_nullable_long(out, row[PROPERTIES_BROADCAST_ID])
-        binary.write_nullable_long(out, row[PROPERTIES_TRIGGER_ID])
-        binary.write_nullable_long(out, row[PROPERTIES_CAMPAIGN_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_TRIGGER_EVENT_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_JOURNEY_ID])
-        binary.write_nullable_long(out, row[PROPERTIES_NEWSLETTER_ID])
-        binary.write_nullable_long(out, row[PROPERTIES_CONTENT_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_TRANSACTIONAL_MESSAGE_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_TYPE])
-        binary.write_nullable_string(out, row[PROPERTIES_EMAIL_SUBJECT])
-        binary.write_nullable_string(out, row[PROPERTIES_CONTENT])
-        if row[PROPERTIES_HEADERS] is None:
-            out.append(0)
-        else:
-            out.append(2)
-            _write_properties_headers(out, row[PROPERTIES_HEADERS])
-        binary.write_nullable_string(out, row[PROPERTIES_REASON])
-        # properties.link
-        if binary.is_null(row, PROPERTIES_LINK_URL, PROPERTIES_LINK_ID):
-            out.append(0)
-        else:
-            out.append(2)
-            binary.write_nullable_string(out, row[PROPERTIES_LINK_URL])
-            binary.write_nullable_long(out, row[PROPERTIES_LINK_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_DEVICE_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_DEVICE_PLATFORM])
-        if row[PROPERTIES_RECIPIENTS] is None:
-            out.append(0)
-        else:
-            out.append(2)
-            _write_properties_recipients(out, row[PROPERTIES_RECIPIENTS])
-        binary.write_nullable_string(out, row[PROPERTIES_RECIPIENT])
-        binary.write_nullable_string(out, row[PROPERTIES_TO])
-        binary.write_nullable_string(out, row[PROPERTIES_INBOUND_EVENT_ID])
-        binary.write_nullable_string(out, row[PROPERTIES_TRACKED_RESPONSE])
-        binary.write_nullable_boolean(out, row[PROPERTIES_PROXIED])
-        binary.write_nullable_boolean(out, row[PROPERTIES_PREFETCHED])
-        binary.write_nullable_boolean(out, row[PROPERTIES_SYNTHETIC])
-        binary.write_nullable_boolean(out, row[PROPERTIES_MACHINE])
+        _write_properties_headers(out, row[PROPERTIES_HEADERS])
+    binary.write_nullable_string(out, row[PROPERTIES_REASON])
+    # properties.link
+    binary.write_nullable_string(out, row[PROPERTIES_LINK_URL])
+    binary.write_nullable_long(out, row[PROPERTIES_LINK_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_DEVICE_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_DEVICE_PLATFORM])
+    if row[PROPERTIES_RECIPIENTS] is None:
+        out.append(0)
+    else:
+        out.append(2)
+        _write_properties_recipients(out, row[PROPERTIES_RECIPIENTS])
+    binary.write_nullable_string(out, row[PROPERTIES_RECIPIENT])
+    binary.write_nullable_string(out, row[PROPERTIES_TO])
+    binary.write_nullable_string(out, row[PROPERTIES_INBOUND_EVENT_ID])
+    binary.write_nullable_string(out, row[PROPERTIES_TRACKED_RESPONSE])
+    binary.write_nullable_boolean(out, row[PROPERTIES_PROXIED])
+    binary.write_nullable_boolean(out, row[PROPERTIES_PREFETCHED])
+    binary.write_nullable_boolean(out, row[PROPERTIES_SYNTHETIC])
+    binary.write_nullable_boolean(out, row[PROPERTIES_MACHINE])
     return out.getvalue()
 
 

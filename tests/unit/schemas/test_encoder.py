@@ -16,7 +16,6 @@ from processor.pipeline.pipeline import schema_violation
 from schemas.avro.encoder import FIELDS, encode
 from schemas.error_codes import PayloadRejectedError
 from schemas.mapping import tables
-from schemas.nesting import unflatten
 from schemas.track_event import load_schema
 from sternpost.local import samples
 from tools import codegen
@@ -53,7 +52,7 @@ def violation(fields: Event) -> str | None:
 
 
 def tree(fields: Event) -> Event:
-    return unflatten({**tables.constants(), **fields})
+    return mapper.tree(row_of(fields))
 
 
 def values_of(schema: Any) -> st.SearchStrategy[Any]:
@@ -83,10 +82,8 @@ def flat(record: Event, schema: Any, at: str = "") -> Event:
     fields: Event = {}
     for field in schema["fields"]:
         path, value = at + field["name"], record[field["name"]]
-        kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
-        inner = next((kind for kind in kinds if isinstance(kind, dict) and kind["type"] == "record"), None)
-        if inner and value is not None:
-            fields |= flat(value, inner, f"{path}.")
+        if isinstance(field["type"], dict) and field["type"]["type"] == "record":
+            fields |= flat(value, field["type"], f"{path}.")
         elif value is not None and path not in tables.constants():
             fields[path] = value
     return fields
@@ -231,7 +228,7 @@ ALL_KINDS = record(
     number=["null", "int"],
     lists={"type": "array", "items": {"type": "array", "items": "long"}},
     place=record("Place", port="int", flags={"type": "map", "values": ["null", "boolean"]}),
-    origin=["null", record("Origin", topic="string", offset="long", inner=["null", record("Inner", a="int")])],
+    origin=record("Origin", topic="string", offset=["null", "long"], inner=record("Inner", a=["null", "int"])),
     ships=["null", {"type": "array", "items": record("Ship", name="string", masts=["null", "long"])}],
     fixed={"type": "map", "values": "long"},
 )
@@ -243,7 +240,7 @@ def test_any_schema_of_types_that_the_generator_knows(event: Event) -> None:
     event["fixed"] = {"a": 1}
     paths, encode = generated(ALL_KINDS, {"fixed": event["fixed"]})
     fields = flat(event, ALL_KINDS)
-    expected = by_fastavro(unflatten({**fields, "fixed": event["fixed"]}), fastavro.parse_schema(ALL_KINDS))
+    expected = by_fastavro(event, fastavro.parse_schema(ALL_KINDS))
     assert encode([fields.get(path) for path in paths]) == expected
 
 
@@ -256,6 +253,7 @@ def test_any_schema_of_types_that_the_generator_knows(event: Event) -> None:
         record("R", a={"type": "enum", "name": "E", "symbols": ["A"]}),
         record("R", a={"type": "fixed", "name": "F", "size": 2}),
         {"type": "record", "name": "R", "fields": [{"name": "a", "type": "string", "default": "x"}]},
+        record("R", a=["null", record("Inner", b="int")]),
     ],
 )
 def test_the_generator_refuses_what_it_does_not_know(schema: Any) -> None:

@@ -66,7 +66,7 @@ def test_the_avro_schema_has_exactly_the_fields_of_the_catalogue() -> None:
         )
         of = AVRO["map of flags"] if row.target == "integrations" else AVRO.get(row.type, row.type)
         required = row.target in REQUIRED or row.target.startswith("context.")
-        required = required and not row.target.startswith("context.traits.")
+        required = required and not row.target.startswith(("context.traits.", "context.origin."))
         expected[row.target] = (of, not required, doc)
     assert _leaves(load_schema()) == expected
 

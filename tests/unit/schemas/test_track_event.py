@@ -31,12 +31,13 @@ def test_json_has_iso_times_and_nothing_null() -> None:
         "timestamp": 253_402_300_799_999,
         "receivedAt": moment,
         "sentAt": None,
-        "context": {"traits": None, "library": {"name": "unknown"}},
+        "context": {"traits": {"email": None, "phone": None}, "library": {"name": "unknown"}},
         "properties": {
             "link": {"url": None, "id": 0},
             "recipients": [{"device_id": None}, {"device_id": ""}],
             "machine": False,
-            "headers": {"timestamp": ["1"]},
+            "headers": {"timestamp": ["1"], "none": []},
+            "map": {},
         },
     }
     assert track_json(event) == {
@@ -48,6 +49,7 @@ def test_json_has_iso_times_and_nothing_null() -> None:
             "link": {"id": 0},
             "recipients": [{}, {"device_id": ""}],
             "machine": False,
-            "headers": {"timestamp": ["1"]},
+            "headers": {"timestamp": ["1"], "none": []},
+            "map": {},
         },
     }
