@@ -81,7 +81,7 @@ site: setup .venv/site/.installed
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/build_site.py
 
-# Look at the built site in Chromium, and check the workflows.
+# Look at the built site in Chromium, and run the commands that the pages show.
 site-test: setup .venv/site/.installed
 	$(BIN)/python -m pytest tests/site --timeout=600
 
