@@ -25,7 +25,6 @@ MODULES = (
     "processor/pipeline/mapper.py",
     "processor/pipeline/pipeline.py",
     "processor/pipeline/records.py",
-    "schemas/avro/binary.py",
     "schemas/avro/encoder.py",
     "schemas/customerio/event_identity.py",
     "schemas/customerio/lossless_json.py",

@@ -12,8 +12,7 @@ from schemas.track_event import iso
 from sternpost.cli import parameters
 from sternpost.cli.dead_letters_filters import PartitionOffset, filter_options
 from sternpost.cli.dead_letters_redrive import redrive
-from sternpost.cli.output import console, echo_json, pluralize, silence_logs, table, text
-from sternpost.cli.progress import Progress
+from sternpost.cli.output import Progress, console, echo_json, pluralize, silence_logs, table, text
 from sternpost.operations.dead_letters.listing import list_dead_letters
 from sternpost.operations.dead_letters.opened import open_dead_letter
 from sternpost.operations.dead_letters.record import as_json_with_payload

@@ -7,8 +7,7 @@ import click
 from runtime.settings.model import Settings
 from sternpost.cli import parameters
 from sternpost.cli.dead_letters_filters import filter_options
-from sternpost.cli.output import echo_json, pluralize, silence_logs
-from sternpost.cli.progress import Progress, graceful_interrupt
+from sternpost.cli.output import Progress, echo_json, graceful_interrupt, pluralize, silence_logs
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.redrive import RedrivePlan, plan
 from sternpost.operations.dead_letters.redrive import redrive as send_back

@@ -5,8 +5,7 @@ from rich.table import Table
 
 from runtime.settings.model import Settings
 from sternpost.cli import output, parameters
-from sternpost.cli.output import console, pluralize, silence_logs, table, text
-from sternpost.cli.progress import Progress, graceful_interrupt
+from sternpost.cli.output import Progress, console, graceful_interrupt, pluralize, silence_logs, table, text
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay import dry_run as dry_runs
 from sternpost.operations.replay.dry_run import Difference

@@ -1,4 +1,4 @@
-"""Avro's binary encoding of the types in our schemas: the functions that the generated encoder calls.
+"""Avro's binary encoding of the types in our schemas: the functions that tools/codegen.py puts into the encoder.
 
 https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 
