@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test codegen requirements clean
+.PHONY: setup demo test unit chaos console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test codegen requirements clean
 
 setup: .venv/.installed
 
@@ -21,8 +21,15 @@ compile: setup
 demo: setup
 	$(BIN)/sternpost demo
 
+# Tests wait more than they compute: twice as many at a time as there are cores.
+JOBS ?= $(shell echo $$((2 * $$(nproc))))
+
 test: setup
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term
+
+# The inner loop of a change: the unit tests, with few examples of each property and without coverage.
+unit: setup
+	$(BIN)/python -m pytest tests/unit -q -n $(JOBS) --dist worksteal --hypothesis-profile=quick
 
 # Run the tests of the compiled modules against what is compiled.
 test-compiled: compile

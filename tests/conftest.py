@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
@@ -19,6 +20,7 @@ os.environ.setdefault("PURE_PYTHON", "1")
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("any machine"), max_examples=5)
 hypothesis.settings.load_profile("any machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,6 +32,28 @@ def pytest_report_header() -> str:
     from schemas.avro import encoder
 
     return f"encoder: {'the source' if encoder.__file__.endswith('.py') else 'compiled'}"
+
+
+_shared = pytest.StashKey[ExitStack]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """With pytest-xdist, start one Kafka for all workers. They find it in the environment that they inherit."""
+    config = session.config
+    is_controller = config.getoption("numprocesses", default=None) and not hasattr(config, "workerinput")
+    only_units = all("tests/unit" in Path(argument).as_posix() for argument in config.args)
+    if not is_controller or only_units or config.option.collectonly:
+        return
+    config.stash[_shared] = stack = ExitStack()
+    kafka = stack.enter_context(running())
+    os.environ["STERNPOST_TEST_BOOTSTRAP_SERVERS"] = kafka.bootstrap_servers
+    os.environ["STERNPOST_TEST_REGISTRY_URL"] = kafka.registry_url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the session's workers shared."""
+    if stack := config.stash.get(_shared, None):
+        stack.close()
 
 
 @pytest.fixture(autouse=True)

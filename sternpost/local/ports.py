@@ -11,6 +11,7 @@ HOST = "127.0.0.1"
 # Below the range for outgoing connections (32768 and up on Linux), so that no other program's connection takes a port
 # between this check and the start of the server.
 _RANGE = range(15_000, 32_000)
+_random = random.SystemRandom()  # two processes that start together must not choose alike
 
 
 def choose(wanted: int, what: str, option: str) -> int:
@@ -23,7 +24,7 @@ def choose(wanted: int, what: str, option: str) -> int:
             f"port {wanted} on {HOST}, wanted for {what}, is in use: stop the program that listens there, "
             f"or choose another port with {option} (0 takes a free one)"
         )
-    for port in random.sample(_RANGE, 200):
+    for port in _random.sample(_RANGE, 200):
         with contextlib.suppress(OSError):
             _try(port)
             return port

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.endpoint import BODY, STATUSES, Answers, Endpoint, endpoint, records, request, signature
+from tests.support.examples import examples
 from tests.support.kafka import Kafka, TopicMaker
 
 SERVERS_OWN = {400, 431}
@@ -60,7 +61,7 @@ def test_what_is_acknowledged_is_in_raw_byte_for_byte(kafka: Kafka, topic: str, 
     before = Counter(record.value for record in records(kafka.bootstrap_servers, topic))
     sent: Counter[bytes] = Counter()
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(1.5), deadline=None, suppress_health_check=list(HealthCheck))
     @given(requests=st.lists(framed(), min_size=1, max_size=5))
     def send(requests: list[tuple[bytes, bytes]]) -> None:
         with service.connect() as connection:
@@ -96,7 +97,7 @@ def bent(draw: st.DrawFn) -> bytes:
 
 
 def test_no_bytes_get_an_answer_outside_the_contract(service: Endpoint) -> None:
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(4), deadline=None, suppress_health_check=list(HealthCheck))
     @given(wire=st.binary(max_size=500) | bent())
     def send(wire: bytes) -> None:
         with service.connect() as connection:

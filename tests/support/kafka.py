@@ -90,7 +90,7 @@ class TopicMaker:
             made.result(30)
         self._made += names
         # The controller answers when it has decided; the brokers, which clients ask, hear of it a little later.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not all(_has_leaders(admin, name, partitions) for name in names):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the brokers did not hear of {', '.join(names)}")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def until(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:

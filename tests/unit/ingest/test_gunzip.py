@@ -32,7 +32,9 @@ def test_members_that_cost_time_and_hold_nothing_are_not_all_opened() -> None:
     assert gunzip(gzip.compress(b"x") * (MOST_MEMBERS + 1), LIMIT) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"plain", gzip.compress(b"cut short")[:-1], gzip.compress(b"x") + b"rest"])
+@pytest.mark.parametrize(
+    "data", [b"", b"plain", gzip.compress(b"cut short", mtime=0)[:-1], gzip.compress(b"x", mtime=0) + b"rest"]
+)
 def test_what_is_no_gzip_is_nothing(data: bytes) -> None:
     assert gunzip(data, LIMIT) is None
 

@@ -12,6 +12,7 @@ from processor.deduplication.deduplicator import Deduplicator
 from processor.deduplication.rocksdb_options import RocksDBResources
 from processor.deduplication.state_store import DISORDER_MS, PartitionState
 from processor.pipeline.records import RawRecord, identify
+from tests.support.examples import examples
 from tests.support.raw_records import NOW_MS, raw
 
 WINDOW_MS = 10 * 3_600_000
@@ -161,7 +162,7 @@ class AgainstTheDefinition(RuleBasedStateMachine):
 
 TestAgainstTheDefinition = AgainstTheDefinition.TestCase
 TestAgainstTheDefinition.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(0.6), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -24,6 +24,7 @@ from runtime.errors import ClientUnusableError, ProcessorHaltedError, Transactio
 from runtime.settings.model import ProcessorSettings
 from schemas.avro.encoder import FIELDS, MESSAGE_ID, USER_ID
 from schemas.error_codes import ErrorCode, PayloadRejectedError
+from tests.support.examples import examples
 from tests.support.fake_kafka import FakeGroupConsumer, FakeKafka, FakeRestoreConsumer, FakeTransactionSink, Written
 from tests.support.raw_records import raw
 from tests.support.waiting import until
@@ -300,7 +301,7 @@ def origin(written: Written) -> tuple[int, int]:
 
 TestSimulation = Simulation.TestCase
 TestSimulation.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(1.5), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

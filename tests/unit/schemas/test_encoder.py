@@ -18,6 +18,7 @@ from schemas.error_codes import PayloadRejectedError
 from schemas.mapping import tables
 from schemas.track_event import load_schema
 from sternpost.local import samples
+from tests.support.examples import examples
 from tools import codegen
 
 SCHEMA = load_schema()
@@ -111,7 +112,7 @@ JUNK = st.recursive(
 ).filter(lambda junk: junk is not None)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(st.sampled_from(FIELDS), JUNK)
 def test_what_does_not_fit_is_refused(path: str, junk: Any) -> None:
     fields = {**EVENT, path: junk}
@@ -135,7 +136,7 @@ def test_every_kind_of_webhook_is_written_as_fastavro_writes_it(profile: str) ->
         assert encode(row) == by_fastavro(mapper.tree(row))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(2), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["data", "event_id", "object_type", "metric", "timestamp"]),

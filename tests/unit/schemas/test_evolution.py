@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.evolution import check_all_versions, incompatibility
 from schemas.track_event import SCHEMA_FILES
+from tests.support.examples import examples
 
 TYPES: dict[str, st.SearchStrategy[Any]] = {
     "int": st.integers(-(2**31), 2**31 - 1),
@@ -73,7 +74,7 @@ def versions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], st.Search
     return reader, writer, st.fixed_dictionaries(values)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 @given(versions(), st.data())
 def test_what_counts_as_readable_is_read(
     drawn: tuple[dict[str, Any], dict[str, Any], st.SearchStrategy[Any]], data: st.DataObject
