@@ -351,7 +351,6 @@ class _UnassignedPartitions:
         taken = {
             tp.partition
             for member in group_members.members
-            if member.assignment is not None
             for tp in member.assignment.topic_partitions
             if tp.topic == topic
         }

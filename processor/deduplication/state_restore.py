@@ -19,7 +19,7 @@ from processor.pipeline.records import Headers, RawRecord, identify
 from runtime import metrics
 from runtime.errors import ClientUnusableError
 from runtime.kafka.clients import make_consumer
-from runtime.kafka.errors import PASSING_ERRORS
+from runtime.kafka.errors import TRANSIENT_ERRORS
 from runtime.settings.model import Settings
 
 log = structlog.get_logger()
@@ -150,7 +150,7 @@ class KafkaRestoreConsumer:
         for message in self._connected().consume(CHUNK, timeout_s):
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                if error.code() not in PASSING_ERRORS:
+                if error.code() not in TRANSIENT_ERRORS:
                     raise ClientUnusableError(error.name())
                 continue
             partition: int = message.partition()  # type: ignore[assignment]
@@ -205,7 +205,7 @@ class KafkaRestoreConsumer:
                     return int(message.timestamp()[1])
                 if error.code() == KafkaError._PARTITION_EOF:
                     return None
-                if error.code() not in PASSING_ERRORS:
+                if error.code() not in TRANSIENT_ERRORS:
                     break
         raise ClientUnusableError(f"the record at {self._topic}[{partition}]@{offset} cannot be read")
 

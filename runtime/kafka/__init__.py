@@ -3,12 +3,13 @@
 | module                                           | what it is                                              |
 | `config`, `properties`                           | client configuration, and checks of users' properties   |
 | `clients`                                        | makes every client, with one log and one error callback |
-| `admin`                                          | KafkaAdmin: topics, configurations, groups, ACLs        |
+| `admin`                                          | KafkaAdmin: topics, configurations, groups, ACLs;       |
+|                                                  | the retry of requests                                   |
 | `group_offsets`                                  | a group's committed offsets, without joining it         |
 | `range_consumer`                                 | reads ranges of topics outside of any group             |
 | `transactional_producer`, `command_transactions` | transactions, for the processor and for commands        |
 | `synchronous_producer`                           | one record at a time, for checks                        |
-| `errors`, `retry`                                | what errors mean, and which requests are repeated       |
+| `errors`                                         | what errors mean, and after which a request is retried  |
 
 Three modules use a client of theirs directly, since every record passes through it: ingest/publisher.py, and the
 consumers of the processor (group_consumer.py, deduplication/state_restore.py). import-linter holds this.

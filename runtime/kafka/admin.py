@@ -1,4 +1,4 @@
-"""Topics, configurations, groups, offsets and ACLs, by one client that is kept until its answers are there."""
+"""Topics, configurations, groups, offsets and ACLs, by one client that is kept until its answers are there; retries."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,17 +22,18 @@ from confluent_kafka.admin import (
     AdminClient,
     ClusterMetadata,
     ConfigResource,
+    ConsumerGroupDescription,
     NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourcePatternType,
     ResourceType,
+    TopicDescription,
 )
 
 from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.clients import make_admin
-from runtime.kafka.errors import failures_of, unreachable
-from runtime.kafka.retry import TIMEOUT_S, gather_with_retry
+from runtime.kafka.errors import RETRIED_ERRORS, failures_of, unreachable
 from runtime.settings.model import Settings
 
 __all__ = [
@@ -50,6 +51,11 @@ __all__ = [
     "missing_topics",
 ]
 
+TIMEOUT_S = 15
+"""How long a request may take, with its repetitions."""
+
+TRY_S, PAUSE_S = 3, 0.1
+
 FIRST_TRY_S = 0.25
 """Each further try takes twice as long: between two, a client says why brokers are unreachable."""
 
@@ -58,8 +64,6 @@ FROM_BEGINNING, FROM_END = -2, -1
 
 K = TypeVar("K")
 T = TypeVar("T")
-
-# Descriptions are returned as Any: the library annotates fields as never None that may be (`authorized_operations`).
 
 
 class KafkaAdmin:
@@ -95,15 +99,23 @@ class KafkaAdmin:
         limits = {"operation_timeout": TIMEOUT_S, "request_timeout": TIMEOUT_S}
         self._results(self.ask(lambda client: client.create_partitions([NewPartitions(topic, total)], **limits)))
 
-    def describe_topic(self, topic: str, *, authorized_operations: bool = False) -> Any:
-        """Return the topic's confluent_kafka.TopicDescription: id, partitions, rights of this user."""
-        topics = TopicCollection([topic])
+    def describe_topic(self, topic: str) -> TopicDescription:
+        """Return the topic's id and partitions."""
+        return self._describe_topic(topic, rights=False)
+
+    def rights_on_topic(self, topic: str) -> list[AclOperation] | None:
+        """Return what this user may do on the topic; None if the cluster does not tell."""
+        rights: Any = self._describe_topic(topic, rights=True).authorized_operations  # annotated as never None
+        return rights  # type: ignore[no-any-return]
+
+    def _describe_topic(self, topic: str, *, rights: bool) -> TopicDescription:
         asked = self.ask(
             lambda client: client.describe_topics(
-                topics, include_authorized_operations=authorized_operations, request_timeout=TIMEOUT_S
+                TopicCollection([topic]), include_authorized_operations=rights, request_timeout=TIMEOUT_S
             )
         )
-        return self._results(asked)[topic]
+        found: TopicDescription = self._results(asked)[topic]
+        return found
 
     def describe_configs(
         self, kind: ResourceType, names: Iterable[str]
@@ -120,14 +132,15 @@ class KafkaAdmin:
                 told[name] = {key: str(entry.value) for key, entry in entries.items() if entry.value is not None}
         return told, refused
 
-    def describe_group(self, group: str) -> Any:
-        """Return the group's confluent_kafka.ConsumerGroupDescription."""
+    def describe_group(self, group: str) -> ConsumerGroupDescription:
+        """Return the group's state and members."""
         try:
-            return gather_with_retry(
+            found: ConsumerGroupDescription = gather_with_retry(
                 lambda wait_s: self.ask(lambda client: client.describe_consumer_groups([group], request_timeout=wait_s))
             )[group]
         except KafkaException as error:
             raise unreachable(self._settings, error) from None
+        return found
 
     def offsets(self, topic: str, wanted: Mapping[int, int], *, stable: bool = True) -> dict[int, int]:
         """Return an offset for each partition, by what `wanted` has for it.
@@ -202,6 +215,26 @@ class KafkaAdmin:
     @staticmethod
     def _config_request(resource: ConfigResource) -> Callable[[AdminClient], dict[ConfigResource, "Future[Any]"]]:
         return lambda client: client.describe_configs([resource], request_timeout=TIMEOUT_S)
+
+
+def gather_with_retry(ask: Callable[[int], Mapping[K, "Future[T]"]]) -> dict[K, T]:
+    """Send an admin request, retry it as `retry_transient` does, and return its results.
+
+    `ask` takes the seconds to wait for an answer. Raises KafkaException.
+    """
+    return retry_transient(lambda: {of: future.result() for of, future in ask(TRY_S).items()})
+
+
+def retry_transient(call: Callable[[], T]) -> T:
+    """Repeat the call for up to TIMEOUT_S seconds while it fails with one of RETRIED_ERRORS. Raises KafkaException."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            if error.args[0].code() not in RETRIED_ERRORS or time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE_S)
 
 
 def _offset_spec(at: int) -> OffsetSpec:

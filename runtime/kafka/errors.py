@@ -1,4 +1,4 @@
-"""What Kafka's errors mean: which are transient, and why brokers cannot be reached.
+"""What Kafka's errors mean: kinds of error by code, sentences for people, and why brokers cannot be reached.
 
 The codes: https://kafka.apache.org/protocol.html#protocol_error_codes, and librdkafka's own (negative) in
 https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka.h.
@@ -17,38 +17,53 @@ from confluent_kafka import KafkaError, KafkaException
 from runtime.errors import KafkaRequestError
 from runtime.settings.model import Settings
 
-LEADERSHIP_ERRORS = (
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
+TIMEOUT_ERRORS = frozenset(
+    {
+        KafkaError._TIMED_OUT,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.BROKER_NOT_AVAILABLE,
+    }
+)
+"""A broker did not answer in time, or not at all."""
+
+LEADERSHIP_ERRORS = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
 )
 """A leader or coordinator is missing, or has just moved to another broker."""
 
-TIMEOUT_ERRORS = (
-    KafkaError._TIMED_OUT,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.NETWORK_EXCEPTION,
-    KafkaError.BROKER_NOT_AVAILABLE,
-    *LEADERSHIP_ERRORS,
-)
+UNAVAILABLE_ERRORS = TIMEOUT_ERRORS | LEADERSHIP_ERRORS
 """Only part of the cluster answers."""
 
-TIMEOUT_NAMES = frozenset(KafkaError(code).name() for code in TIMEOUT_ERRORS)
+UNAVAILABLE_NAMES = frozenset(KafkaError(code).name() for code in UNAVAILABLE_ERRORS)
 """The same, as `KafkaRequestError.name` has them."""
 
-CONNECTION_ERRORS = (
-    KafkaError._TRANSPORT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._RESOLVE,
-    KafkaError._AUTHENTICATION,
-    KafkaError._SSL,
+CONNECTION_ERRORS = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._AUTHENTICATION,
+        KafkaError._SSL,
+    }
 )
 """No connection, whatever the reason."""
 
-PASSING_ERRORS = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, *TIMEOUT_ERRORS})
-"""Errors among a consumer's messages after which the client goes on by itself; `retriable()` is not set on them."""
+TRANSIENT_ERRORS = UNAVAILABLE_ERRORS | {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
+"""Errors among a consumer's messages after which the client goes on by itself. `KafkaError.retriable()` does not tell:
+only the calls of a transactional producer set it
+(https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka.h, rd_kafka_error_is_retriable)."""
+
+RETRIED_ERRORS = LEADERSHIP_ERRORS | {KafkaError._TIMED_OUT}
+"""Errors after which a request is sent again (`retry_transient`). One that was sent while a coordinator is being
+elected may never be answered; a new one is."""
 
 AUTHORIZATION_ERRORS = frozenset(
     {
@@ -184,10 +199,10 @@ def request_error(settings: Settings, reason: KafkaError) -> KafkaRequestError:
     if reason.code() in AUTHORIZATION_ERRORS:
         return access_denied(settings, reason)
     failures = failures_of(servers)
-    why = failures.reason() if reason.code() in (*CONNECTION_ERRORS, *TIMEOUT_ERRORS) else None
+    why = failures.reason() if reason.code() in CONNECTION_ERRORS | UNAVAILABLE_ERRORS else None
     if why is not None and failures.are_everywhere():
         return KafkaRequestError(f"no Kafka broker at {servers} answers ({why})", name=name, detail=detail)
-    if reason.code() in TIMEOUT_ERRORS:
+    if reason.code() in UNAVAILABLE_ERRORS:
         return KafkaRequestError(
             f"Kafka at {servers} does not answer in time ({why or detail}): brokers are down, or have only just come "
             "back",

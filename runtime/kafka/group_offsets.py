@@ -5,9 +5,9 @@ from types import TracebackType
 
 from confluent_kafka import KafkaException, TopicPartition
 
+from runtime.kafka.admin import TRY_S, retry_transient
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.errors import unreachable
-from runtime.kafka.retry import TRY_S, retry_transient
 from runtime.settings.model import GroupProtocol, Settings
 
 __all__ = ["GroupOffsets", "TopicPartition"]

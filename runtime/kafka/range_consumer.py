@@ -11,7 +11,7 @@ from runtime.errors import DependencyError
 from runtime.kafka import admin
 from runtime.kafka.admin import KafkaAdmin, cluster_metadata
 from runtime.kafka.clients import make_consumer
-from runtime.kafka.errors import AUTHORIZATION_ERRORS, request_error
+from runtime.kafka.errors import AUTHORIZATION_ERRORS, TRANSIENT_ERRORS, request_error
 from runtime.settings.model import Settings
 
 __all__ = ["Message"]
@@ -65,12 +65,12 @@ def read(
             elif error.code() == KafkaError._PARTITION_EOF:
                 unfinished.discard(message.partition() or 0)
             else:
-                check_passes(settings, error)
+                _raise_unless_transient(settings, error)
 
 
-def check_passes(settings: Settings, error: KafkaError) -> None:
+def _raise_unless_transient(settings: Settings, error: KafkaError) -> None:
     """Raise KafkaRequestError for an error among a consumer's messages, unless the client goes on by itself."""
-    if not error.retriable():
+    if error.code() not in TRANSIENT_ERRORS:
         raise request_error(settings, error)
 
 
@@ -116,7 +116,7 @@ def read_ranges(
             for message in _fetched(consumer, batch):
                 partition, error = message.partition() or 0, message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    check_passes(settings, error)
+                    _raise_unless_transient(settings, error)
                     continue
                 if error is None and partition in ends:
                     offset = message.offset() or 0

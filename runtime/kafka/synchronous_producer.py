@@ -3,9 +3,9 @@
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from runtime.errors import KafkaRequestError
+from runtime.kafka.admin import TIMEOUT_S
 from runtime.kafka.clients import make_producer
 from runtime.kafka.errors import unreachable
-from runtime.kafka.retry import TIMEOUT_S
 from runtime.settings.model import Settings
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.admin import KafkaAdmin, NewTopic
-from runtime.kafka.errors import TIMEOUT_NAMES
+from runtime.kafka.errors import UNAVAILABLE_NAMES
 from runtime.settings.model import Settings
 from sternpost.operations.changes_allowed import ChangesAllowed, require
 
@@ -61,7 +61,7 @@ def _submit(
 
 def _refused(settings: Settings, admin: KafkaAdmin, topic: NewTopic, reason: KafkaRequestError) -> DependencyError:
     """Return the error that names the setting at fault, as far as it can be found."""
-    if reason.name.endswith("AUTHORIZATION_FAILED") or reason.name in TIMEOUT_NAMES:
+    if reason.name.endswith("AUTHORIZATION_FAILED") or reason.name in UNAVAILABLE_NAMES:
         return reason
     problem = f"the cluster does not create the topic {topic.topic}"
     said = reason.detail.rstrip(".")

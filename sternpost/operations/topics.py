@@ -3,9 +3,8 @@
 import time
 from typing import Any, NamedTuple
 
-from runtime.kafka.admin import KafkaAdmin, ResourceType, missing_topics
+from runtime.kafka.admin import TIMEOUT_S, KafkaAdmin, ResourceType, missing_topics
 from runtime.kafka.config import topic_configs
-from runtime.kafka.retry import TIMEOUT_S
 from runtime.settings.model import Settings
 from sternpost.operations import described_configs, topic_creation
 from sternpost.operations.changes_allowed import ChangesAllowed, require

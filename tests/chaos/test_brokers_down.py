@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from runtime.errors import DependencyError
-from runtime.kafka import admin, retry, synchronous_producer
+from runtime.kafka import admin, synchronous_producer
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.local import LocalStack
@@ -38,7 +38,7 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
         until(lambda: _by_verdict(_of_cluster(settings), Severity.OK).keys() >= sound)  # once all replicas are there
         for broker in stack.brokers[1:]:
             broker.kill()
-        for module in (admin, retry, synchronous_producer, topics):
+        for module in (admin, synchronous_producer, topics):
             monkeypatch.setattr(module, "TIMEOUT_S", 5)
         checks = list(
             run_checks(settings, ChangesAllowed(), url="http://127.0.0.1:1/v1/webhook", role=None, send=False)

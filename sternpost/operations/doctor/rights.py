@@ -64,7 +64,7 @@ def _allowed(settings: Settings, topic: str) -> set[str] | None:
 
     Raises DependencyError if the user may not see the topic.
     """
-    operations = KafkaAdmin(settings).describe_topic(topic, authorized_operations=True).authorized_operations
+    operations = KafkaAdmin(settings).rights_on_topic(topic)
     if operations is None:
         return None
     return {"".join(word.capitalize() for word in operation.name.split("_")) for operation in operations}
