@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit chaos console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test codegen requirements clean
+.PHONY: setup demo test unit chaos console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
 
 setup: .venv/.installed
 
@@ -91,6 +91,11 @@ site: setup .venv/site/.installed
 # Look at the built site in Chromium, and run the commands that the pages show.
 site-test: setup .venv/site/.installed
 	$(BIN)/python -m pytest tests/site --timeout=600
+
+# Do all of a release that needs no upload: wheel, sdist, bill of materials, image, chart and documentation.
+release-check: setup .venv/deploy/.installed site
+	$(BIN)/python -m tools.release_check
+	$(BIN)/python -m pytest tests/deploy/test_image.py tests/deploy/test_chart.py --timeout=1200
 
 .venv/site/.installed: requirements/site.txt tests/site/install_tools.sh | .venv/.installed
 	$(BIN)/python -m venv .venv/site

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.tools import DEPLOY, ROOT, absent, outcome, run, tool
+from tests.deploy.tools import DEPLOY, ROOT, absent, outcome, project_version, run, tool
 
 CONTAINERS_CONF = """\
 [engine]
@@ -114,9 +113,8 @@ def build(folder: Path, bases: Path) -> Images:
     (folder / "containers.conf").write_text(CONTAINERS_CONF, "utf-8")
     (folder / "storage.conf").write_text(STORAGE_CONF.format(folder=folder), "utf-8")
     name = "localhost/sternpost"
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-    assert version is not None
-    images = Images(folder, name, f"{name}:{version[1]}", f"{name}:{version[1]}-debug")
+    version = project_version()
+    images = Images(folder, name, f"{name}:{version}", f"{name}:{version}-debug")
     run(ROOT / "tests/deploy/stand_in_bases.sh", bases, environment=images.environment, timeout_s=BUILD_TIMEOUT_S)
     run(
         DEPLOY / "build-image",

@@ -10,7 +10,7 @@ import yaml
 
 from runtime.settings.loader import load
 from runtime.settings.model import Settings
-from tests.deploy.tools import CHART, ROOT, TOOLS, absent, outcome, run, tool
+from tests.deploy.tools import CHART, TOOLS, absent, outcome, run, tool
 
 EVERYTHING = {
     "fullnameOverride": "webhooks",
@@ -344,10 +344,9 @@ def test_alerts_and_dashboards_are_in_it(tmp_path: Path) -> None:
 
 
 def test_it_can_be_packaged(tmp_path: Path) -> None:
-    result = helm(tmp_path, "package", CHART, "--destination", tmp_path)
+    release = ("--version", "1.2.3", "--app-version", "1.2.3")
+    result = helm(tmp_path, "package", CHART, *release, "--destination", tmp_path)
     assert result.returncode == 0, result.stderr
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
-    assert version is not None
-    assert chart["appVersion"] == version[1], "the chart installs the image of this version"
-    assert list(tmp_path.glob("sternpost-*.tgz"))
+    shown = helm(tmp_path, "template", tmp_path / "sternpost-1.2.3.tgz")
+    images = set(re.findall(r"image: (\S+)$", shown.stdout, re.MULTILINE))
+    assert images == {"sternpost:1.2.3"}, "it installs the image of its version"

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from runtime.settings.model import TopicSettings
 from tests.deploy.image import RESTRICTED, Images, build, remove
-from tests.deploy.tools import DEPLOY, ROOT, outcome, run, tool
+from tests.deploy.tools import DEPLOY, ROOT, outcome, project_version, run, tool
 from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, TopicMaker
 from tests.support.ports import free_ports
 from tests.support.waiting import until
@@ -74,9 +74,7 @@ def test_it_runs_as_nobody_and_starts_the_program_without_a_shell(images: Images
     labels = images.inspect()["Labels"]
     for name in ("title", "description", "licenses", "version", "revision", "created", "base.name"):
         assert labels[f"org.opencontainers.image.{name}"], name
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-    assert version is not None
-    assert labels["org.opencontainers.image.version"] == version[1]
+    assert labels["org.opencontainers.image.version"] == project_version()
 
 
 @pytest.mark.timeout(1800)

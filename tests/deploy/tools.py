@@ -18,6 +18,11 @@ TOOLS = ROOT / ".venv" / "deploy"
 REQUIRED_VARIABLE = "STERNPOST_DEPLOY_TOOLS_REQUIRED"
 
 
+def project_version() -> str:
+    """The version that git's tags give the project, as deploy/build-image takes it."""
+    return run(PYTHON_BIN / "python", "-m", "hatchling", "version").splitlines()[-1]
+
+
 def tool(name: str) -> str:
     """A program's path. Skip the test if it is not here, or fail it if STERNPOST_DEPLOY_TOOLS_REQUIRED is set."""
     for folder in (TOOLS / "bin", PYTHON_BIN):
