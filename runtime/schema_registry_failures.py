@@ -36,7 +36,7 @@ PROPERTIES = (
     *("basic.auth.user.info", "proxy", "cache.capacity", "cache.latest.ttl.sec"),
     *("max.retries", "retries.wait.ms", "retries.max.wait.ms"),
     *("bearer.auth.credentials.source", "bearer.auth.token", "bearer.auth.client.id", "bearer.auth.client.secret"),
-    *("bearer.auth.scope.name", "bearer.auth.issuer.endpoint.url", "bearer.auth.logical.cluster"),
+    *("bearer.auth.scope", "bearer.auth.issuer.endpoint.url", "bearer.auth.logical.cluster"),
     "bearer.auth.identity.pool.id",
 )
 """The properties of confluent-kafka's SchemaRegistryClient, to suggest one for a misspelt name:
@@ -72,6 +72,12 @@ def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> Registr
         hint = f"did you mean {' and '.join(close)}?" if close else "take them out"
         return RegistryMisconfiguredError(
             f"schema_registry.properties: the registry's client has no property {' and no '.join(names)}", hint
+        )
+    if isinstance(error, ValueError) and (missing := re.match(r"Missing required [\w ]+: (.*)", str(error))):
+        names = re.findall(r"bearer\.auth[a-z.]+", missing[1])
+        return RegistryMisconfiguredError(
+            "schema_registry.properties: bearer.auth.credentials.source takes other properties as well",
+            f"set {' and '.join(names) or 'them'} too",
         )
     for setting, file in _files(settings):
         if not file.exists():
@@ -154,8 +160,14 @@ def _answered(
             "check topics.events: the subject may belong to another topic",
         )
     if status == 401:
-        given = "does not take the credentials" if settings.basic_auth else "wants credentials"
-        return RegistryMisconfiguredError(f"{who} {given} ({said})", "set schema_registry.basic_auth to user:password")
+        bearer = "bearer.auth.credentials.source" in settings.properties
+        given = "does not take the credentials" if settings.basic_auth or bearer else "wants credentials"
+        remedy = (
+            "check bearer.auth.… in schema_registry.properties, and whether the token has expired"
+            if bearer
+            else "set schema_registry.basic_auth to user:password, or bearer.auth.… in schema_registry.properties"
+        )
+        return RegistryMisconfiguredError(f"{who} {given} ({said})", remedy)
     if status == 403:
         return RegistryRefusedError(
             f"{who}, or a proxy on the way, does not let this user do that ({said})",
@@ -207,7 +219,8 @@ def _tls(settings: SchemaRegistrySettings, error: ssl.SSLError) -> SternpostErro
         )
     return RegistryMisconfiguredError(
         f"no TLS connection to {who} can be made ({reason or 'no reason given'})",
-        "check schema_registry.url, and whether it wants a client's certificate",
+        "check schema_registry.url, and the client's certificate: ssl.certificate.location and ssl.key.location in "
+        "schema_registry.properties",
     )
 
 

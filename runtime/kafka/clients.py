@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from runtime.errors import ConfigurationError
 from runtime.kafka.config import Properties, client_config, consumer_config, producer_config
 from runtime.kafka.errors import BrokerFailures, failures_of
+from runtime.kafka.msk_iam import token_callback
 from runtime.kafka.properties import TRUE, canonical
 from runtime.masking import MASK, is_secret
 from runtime.settings.model import Settings
@@ -72,12 +73,20 @@ def _make(kind: type[Client], settings: Settings, config: dict[str, Any], on_err
             on_error(error)
 
     _check_files(settings, config)
-    _check_token_source(settings, config)
     ours: dict[str, Any] = {"logger": _ClientLog(failures), "error_cb": told}
+    if (region := settings.kafka.msk_iam_region) is not None:
+        ours["oauth_cb"] = token_callback(region)
+    else:
+        _check_token_source(settings, config)
     try:
         return kind({**config, **ours})
     except KafkaException as error:
-        raise _misconfigured(settings, config, error.args[0].str()) from None
+        text = error.args[0].str()
+        if text.startswith("OAuth token not set"):
+            raise ConfigurationError(
+                f"kafka.msk_iam_region: {text}", "check the AWS credentials, and that this machine's clock is right"
+            ) from None
+        raise _misconfigured(settings, config, text) from None
     except (TypeError, ValueError, AttributeError) as error:
         raise _misconfigured(settings, config, f"{type(error).__name__}: {error}") from None
 
@@ -152,7 +161,7 @@ def _check_token_source(settings: Settings, config: Mapping[str, Any]) -> None:
         setting = setting_of(settings, name)
         raise ConfigurationError(
             f"{setting}: {name} is OAUTHBEARER, and nothing gives it tokens; set sasl.oauthbearer.method to oidc, with "
-            f"sasl.oauthbearer.token.endpoint.url, in {setting}"
+            f"sasl.oauthbearer.token.endpoint.url, in {setting}, or kafka.msk_iam_region for Amazon MSK"
         )
 
 

@@ -43,9 +43,10 @@ def client_config(settings: Settings, client: str) -> dict[str, Any]:
     `client` is `producer`, `consumer` or `admin`.
     """
     theirs = {name: value for name, value in settings.kafka.properties.items() if properties.is_for(name, client)}
+    iam = {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"} if settings.kafka.msk_iam_region else {}
     return {
         "client.id": "sternpost",
-        **theirs,
+        **properties.overlay(iam, theirs),
         "bootstrap.servers": settings.kafka.bootstrap_servers,
     }
 

@@ -100,7 +100,10 @@ _PLACE = re.compile(r"^(?:(?P<protocol>\w+)://)?(?P<broker>[^\s/]+)/\S*: (?P<tex
 _DURATION = re.compile(r"\s*\(after \d+ms in state \w+\)|, \d+ identical error\(s\) suppressed")
 
 _ELAPSED = re.compile(r" after \d+ ms")
-_OAUTHBEARER_ADVICE = "check the properties under sasl.oauthbearer in kafka.properties, and that their endpoint answers"
+_OAUTHBEARER_ADVICE = (
+    "check the properties under sasl.oauthbearer in kafka.properties, and that their endpoint answers; with "
+    "kafka.msk_iam_region, the AWS credentials"
+)
 
 
 class Failure(NamedTuple):
@@ -268,6 +271,11 @@ _FINAL = (
         "certificate required|bad certificate|unknown ca|handshake failure|alert",
         "the broker refuses our certificate or TLS version: check ssl.certificate.location and ssl.key.location in "
         "kafka.properties",
+    ),
+    (
+        "invalid_token|Access denied",
+        "the broker refuses the token: check whom it is made for (with kafka.msk_iam_region the AWS credentials and "
+        "their policy, otherwise the properties under sasl.oauthbearer in kafka.properties), and this machine's clock",
     ),
     ("[Aa]uthentication", "check sasl.mechanism, sasl.username and sasl.password in kafka.properties"),
     ("Failed to resolve|Name or service not known", "check the names in kafka.bootstrap_servers"),

@@ -73,6 +73,24 @@ class KafkaSettings(Section):
     """librdkafka's properties for every client (TLS, SASL, timeouts), those for producers or consumers for these only.
     JSON in the environment, merged property by property with those of the file."""
 
+    msk_iam_region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$", examples=["eu-central-1"])
+    """AWS region of an Amazon MSK cluster with IAM access control. Every client then signs in with tokens made from
+    this machine's AWS credentials, over TLS unless `security.protocol` says otherwise. Takes the extra `msk`."""
+
+    @model_validator(mode="after")
+    def _one_way_to_sign_in(self) -> Self:
+        if self.msk_iam_region is not None:
+            for name, value in self.properties.items():
+                if name.startswith("sasl.") and (name, value) not in (
+                    ("sasl.mechanism", "OAUTHBEARER"),
+                    ("sasl.mechanisms", "OAUTHBEARER"),
+                ):
+                    raise ValueError(
+                        f"kafka.properties: {name} cannot be set with kafka.msk_iam_region, which signs in by IAM; "
+                        "take one of the two out"
+                    )
+        return self
+
     @field_validator("bootstrap_servers")
     @classmethod
     def _servers(cls, value: str) -> str:

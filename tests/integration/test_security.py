@@ -34,7 +34,7 @@ from sternpost.operations import acls
 from sternpost.operations.acls import Role
 from sternpost.operations.changes_allowed import ChangesAllowed
 from tests.support.kafka import Kafka
-from tests.support.secured import ADMIN, SecuredBroker, certificates, secured_broker, secured_registry
+from tests.support.secured import ADMIN, SecuredBroker, basic, certificates, secured_broker, secured_registry
 
 REPLAYED = "replayed.events"
 PREFIX = f"secured-{os.getpid()}"
@@ -131,7 +131,7 @@ def secured(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ca_file, server_file = certificates(folder)
     with (
         secured_broker(folder, ca_file, server_file) as broker,
-        secured_registry(kafka.registry_url, server_file, "someone", "something") as url,
+        secured_registry(kafka.registry_url, server_file, basic("someone", "something")) as url,
     ):
         secured = Secured(broker, url, folder)
         broker.add_users([secured.user(role) for role in Role])

@@ -6,9 +6,9 @@ import ipaddress
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -114,50 +114,88 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def secured_broker(folder: Path, ca_file: Path, server_file: Path) -> Iterator[SecuredBroker]:
-    """Start one broker on which only the administrator has rights."""
+def broker_behind(
+    folder: Path, protocol: str, properties: Mapping[str, str], classes: Sequence[Path] = ()
+) -> Iterator[str]:
+    """Start one broker with a listener of the protocol (`SSL`, `SASL_PLAINTEXT` …), and return its address.
+
+    `classes` are folders or jars to put on its class path.
+    """
     member = Member(1, ports.choose(0, "the broker", ""), ports.choose(0, "the controller", ""))
     plain = server_properties(member, [member], folder)
-    secured = plain["listeners"].replace("PLAINTEXT://", "SASL_SSL://", 1)
-    login = f'{_JAAS}.plain.PlainLoginModule required username="{ADMIN}" password="{ADMIN}-secret"'
-    properties = {
-        "listeners": secured,
-        "advertised.listeners": plain["advertised.listeners"].replace("PLAINTEXT://", "SASL_SSL://"),
-        "inter.broker.listener.name": "SASL_SSL",
-        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
-        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
-        "sasl.mechanism.inter.broker.protocol": "PLAIN",
-        "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{login} user_{ADMIN}="{ADMIN}-secret";',
-        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{_JAAS}.scram.ScramLoginModule required;",
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": str(server_file),
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": str(ca_file),
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        # The controller's own listener, on which the broker is anonymous, is not for clients.
-        "super.users": f"User:{ADMIN};User:ANONYMOUS",
+    ours = {
+        "listeners": plain["listeners"].replace("PLAINTEXT://", f"{protocol}://", 1),
+        "advertised.listeners": plain["advertised.listeners"].replace("PLAINTEXT://", f"{protocol}://"),
+        "inter.broker.listener.name": protocol,
+        "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
     }
-    broker = install(Cache(), registry=False).broker(member, [member], new_id(), folder, properties)
+    installation = install(Cache(), registry=False)
+    if classes:  # the cache of classes holds for its own class path only
+        installation = replace(installation, jars=[*installation.jars, *classes], kafka_flags=[])
+    broker = installation.broker(member, [member], new_id(), folder, {**ours, **properties})
     try:
         broker.start()
         broker.wait_ready()
-        yield SecuredBroker(broker.address, ca_file)
+        yield broker.address
     finally:
         broker.kill()
 
 
 @contextmanager
-def secured_registry(registry_url: str, server_file: Path, user: str, password: str) -> Iterator[str]:
-    """Run a proxy before the registry, with TLS and one user, and return its address."""
+def secured_broker(folder: Path, ca_file: Path, server_file: Path) -> Iterator[SecuredBroker]:
+    """Start one broker on which only the administrator has rights."""
+    login = f'{_JAAS}.plain.PlainLoginModule required username="{ADMIN}" password="{ADMIN}-secret"'
+    properties = {
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{login} user_{ADMIN}="{ADMIN}-secret";',
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{_JAAS}.scram.ScramLoginModule required;",
+        **tls_properties(ca_file, server_file),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        # The controller's own listener, on which the broker is anonymous, is not for clients.
+        "super.users": f"User:{ADMIN};User:ANONYMOUS",
+    }
+    with broker_behind(folder, "SASL_SSL", properties) as address:
+        yield SecuredBroker(address, ca_file)
+
+
+def tls_properties(ca_file: Path, server_file: Path) -> dict[str, str]:
+    """Return a broker's properties for a certificate with its key, and the authority that it trusts."""
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(server_file),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(ca_file),
+    }
+
+
+def basic(user: str, password: str) -> str:
+    """Return the header `Authorization` of a user."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+@contextmanager
+def secured_registry(
+    registry_url: str,
+    server_file: Path,
+    authorization: str | Callable[[str | None], bool] | None = None,
+    client_ca: Path | None = None,
+) -> Iterator[str]:
+    """Run a proxy with TLS before the registry, and return its address.
+
+    It wants this header `Authorization`, or one that the function accepts, and a client certificate of this authority,
+    unless they are None.
+    """
     target = urlsplit(registry_url)
-    expected = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.headers.get("Authorization") != expected:
+            header = self.headers.get("Authorization")
+            accepted = authorization(header) if callable(authorization) else authorization in (None, header)
+            if not accepted:
                 self._answer(401, b'{"error_code":401,"message":"who are you?"}')
                 return
             connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=20)
@@ -185,6 +223,9 @@ def secured_registry(registry_url: str, server_file: Path, user: str, password: 
     server = Server(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server_file)
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

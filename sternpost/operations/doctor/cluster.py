@@ -11,8 +11,9 @@ from sternpost.operations import described_configs, topics
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 from sternpost.operations.severity import Severity
 
-OLDEST_LIBRDKAFKA = (2, 10)
-"""Before it, a commit during a rebalance could lose the assignment."""
+OLDEST_LIBRDKAFKA = (2, 13)
+"""confluent-kafka 2.13 serves token callbacks without a poll; before 2.10, a commit during a rebalance could lose the
+assignment."""
 
 RETRY_DAYS = 7
 """How long Customer.io retries (https://docs.customer.io/integrations/api/webhooks). Offsets of a group that was idle
@@ -71,7 +72,7 @@ def check_topics(settings: Settings) -> Iterator[Check]:
 def _clients() -> Check:
     detail, librdkafka = client_version()
     if librdkafka < OLDEST_LIBRDKAFKA:
-        return fault("client version", detail, "install confluent-kafka 2.10 or later")
+        return fault("client version", detail, "install confluent-kafka 2.13 or later")
     return ok("client version", detail)
 
 
