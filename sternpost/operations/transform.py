@@ -6,10 +6,11 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from processor.pipeline.explanation import Explanation, plain
+from processor.pipeline.explanation import Explanation, explain, plain
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, RawRecord, identify
 from schemas.error_codes import PayloadRejectedError
+from schemas.mapping.tables import PROFILES
 from schemas.track_event import EventReader, track_json
 from sternpost.operations.error_help import ERROR_HELP
 
@@ -59,6 +60,11 @@ def choose_payload(file: IO[bytes], line: int | None) -> bytes:
     if len(texts) > 1 and all(_is_object(text) for text in texts[:2]):
         raise ValueError(f"the input holds {len(texts)} payloads; choose one with --line")
     return body
+
+
+def explain_by_profile(record: RawRecord) -> dict[str, Explanation]:
+    """Return what the record becomes with each profile, and why."""
+    return {profile: explain(record, profile) for profile in PROFILES}
 
 
 def explanation_json(explanation: Explanation) -> str:

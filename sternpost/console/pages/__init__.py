@@ -1,6 +1,6 @@
 """All pages, in the order of the navigation. To add one, write a file here with a `PAGE`, and a row below."""
 
 from sternpost.console.page import Page
-from sternpost.console.pages import overview
+from sternpost.console.pages import mapping, overview
 
-PAGES: list[Page] = [overview.PAGE]
+PAGES: list[Page] = [overview.PAGE, mapping.PAGE]
