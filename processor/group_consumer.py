@@ -90,7 +90,7 @@ class KafkaGroupConsumer:
         self._listener = listener
         self.is_member = False
         self._without_offset: set[int] = set()
-        self._buffered: list[Message] = []
+        self._buffered: list[RawRecord] = []
         """The batch that `poll` is collecting."""
         self._consumer = make_consumer(
             settings,
@@ -128,26 +128,31 @@ class KafkaGroupConsumer:
                 self._subscribe()
                 self._unassigned.schedule_check()
             joined = not self.is_member and self._has_joined()
-            self._buffered = self._consumer.consume(1, timeout_s)
+            self._buffered = []
+            messages = self._consumer.consume(1, timeout_s)
             self.is_member = self.is_member or joined
-            size = sum(map(len, self._buffered))
+            size = self._take(messages)
             while self._buffered and len(self._buffered) < self._max_records and size < self._max_bytes:
                 waiting = may_wait()
                 room = min(CHUNK, self._max_records - len(self._buffered))
-                more = self._consumer.consume(room, GATHER_TIMEOUT_S if waiting else 0.0)
-                if not more and not waiting:
+                messages = self._consumer.consume(room, GATHER_TIMEOUT_S if waiting else 0.0)
+                if not messages and not waiting:
                     break
-                self._buffered += more
-                size += sum(map(len, more))
-        messages, self._buffered = self._buffered, []
+                size += self._take(messages)
+        records, self._buffered = self._buffered, []
+        return records
+
+    def _take(self, messages: list[Message]) -> int:
+        """Add what was fetched to the batch, and return its bytes. Raises what an error in it means."""
         records, errors = raw_records(self._topic, messages)
+        self._buffered += records
         for error in errors:
             if (fatal := self._fatal_error(error)) is not None:
                 raise fatal
             if error.code() == KafkaError._MAX_POLL_EXCEEDED:
                 self._leave()
             log.warning("consumer error", error=error.name())
-        return records
+        return sum(map(len, messages))
 
     def committed(self, partitions: Collection[int]) -> dict[int, int]:
         """Return the next offset to read of each partition, as the group committed it."""
@@ -302,7 +307,7 @@ class KafkaGroupConsumer:
         If a partition comes back within the same poll, another member may have processed these records meanwhile.
         """
         gone = [tp.partition for tp in partitions]
-        self._buffered = [message for message in self._buffered if message.partition() not in gone]
+        self._buffered = [record for record in self._buffered if record.partition not in gone]
         return gone
 
 

@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import fastavro
 import structlog
@@ -45,6 +45,9 @@ from schemas.error_codes import ErrorCode, PayloadRejectedError, Stage
 from schemas.track_event import load_schema
 
 log = structlog.get_logger()
+
+SLICE: Final = 1_000
+"""So many records go through all steps before the next ones do, so that each step finds them in the CPU's cache."""
 
 _FRAMING_BYTES = 512
 """The bytes of a record beside key, value and traceparent: the header's name and the batch around the record."""
@@ -162,6 +165,12 @@ class BatchProcessor:
 
     def __call__(self, records: Sequence[RawRecord]) -> list[Outcome]:
         """Return one outcome for each record. Raises what the duplicate index raises, and nothing else."""
+        outcomes: list[Outcome] = []
+        for start in range(0, len(records), SLICE):
+            outcomes += self._process(records[start : start + SLICE])
+        return outcomes
+
+    def _process(self, records: Sequence[RawRecord]) -> list[Outcome]:
         identities = [identify(record) for record in records]
         offsets = self._duplicates.find_duplicates(records, [identified.key for identified in identities])
         outcome = self._outcome

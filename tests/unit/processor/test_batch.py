@@ -4,7 +4,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.pipeline.pipeline import BatchProcessor, Pipeline, build_pipeline
+from processor.pipeline.pipeline import SLICE, BatchProcessor, Pipeline, build_pipeline
 from processor.pipeline.records import DeadLetter, Duplicate, Event, RawRecord, identify
 from tests.support.raw_records import payload, raw
 
@@ -39,9 +39,13 @@ def test_a_duplicate_is_neither_mapped_nor_encoded() -> None:
 
 
 def test_every_record_is_asked_for_once_and_in_order() -> None:
-    seen, records = Known(), [raw(offset) for offset in range(5)]
-    core(seen)(records)
+    seen, records = Known(), [raw(offset) for offset in range(2 * SLICE + 5)]
+    outcomes = core(seen)(records)
     assert seen.asked == [identify(record).key for record in records]
+    assert [outcome.value for outcome in outcomes if isinstance(outcome, Event)] == [
+        outcome.value for record in records for outcome in core()([record]) if isinstance(outcome, Event)
+    ]
+    assert len(outcomes) == len(records)
 
 
 @given(
