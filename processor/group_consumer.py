@@ -9,9 +9,9 @@ https://cwiki.apache.org/confluence/display/KAFKA/KIP-848%3A+The+Next+Generation
 """
 
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -21,7 +21,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from processor.interfaces import RebalanceListener
 from processor.pipeline.records import RawRecord, raw_records
 from runtime import metrics
-from runtime.daemon_future import run_in_daemon_thread
 from runtime.errors import (
     ClientUnusableError,
     ConfigurationError,
@@ -324,7 +323,8 @@ class _UnassignedPartitions:
         """Check the processor's group and the raw topic."""
         self._settings = settings
         self._due: float | None = None
-        self._check: Future[list[int] | None] | None = None
+        self._check: threading.Thread | None = None
+        self._found: list[int] | None = None
 
     def schedule_check(self) -> None:
         """Schedule a check: the group has just rebalanced, or this member came back to it."""
@@ -335,22 +335,25 @@ class _UnassignedPartitions:
         """Return the partitions without a member once the check has ended, and an empty list at all other times."""
         if self._due is not None and time.monotonic() >= self._due:
             self._due = None
-            self._check = run_in_daemon_thread("unassigned", self._find)
-        if self._check is None or not self._check.done():
+            self._found, self._check = None, threading.Thread(target=self._run, name="unassigned", daemon=True)
+            self._check.start()
+        if self._check is None or self._check.is_alive():
             return []
-        found, self._check = self._check.result(), None
-        if found is None:
+        self._check = None
+        if self._found is None:
             self.schedule_check()
-        return found or []
+        return self._found or []
 
-    def _find(self) -> list[int] | None:
-        group, topic = self._settings.processor.group_id, self._settings.topics.raw
-        admin = KafkaAdmin(self._settings)
+    def _run(self) -> None:
         try:
-            partitions, group_members = admin.describe_topic(topic).partitions, admin.describe_group(group)
+            self._found = self._find()
         except SternpostError as error:
             log.warning("cannot check whether every partition has a member", reason=str(error))
-            return None
+
+    def _find(self) -> list[int]:
+        group, topic = self._settings.processor.group_id, self._settings.topics.raw
+        admin = KafkaAdmin(self._settings)
+        partitions, group_members = admin.describe_topic(topic).partitions, admin.describe_group(group)
         if group_members.state is not ConsumerGroupState.STABLE:
             return []  # a rebalance is under way, and another check follows it
         taken = {

@@ -87,9 +87,10 @@ def run_worker(worker: Worker) -> None:
     settings, processor = worker.settings, worker.settings.processor
     member = f"{processor.instance_id}-{worker.index}"
     schema = load_schema()
-    registered = _await_schema(worker, schema)
+    registered: Registered | None = worker.kept or _await_schema(worker, schema)
     if registered is None:
         return
+    worker.keep(registered)  # so that it can be restarted without the registry
     deduplicator = Deduplicator(processor.dedup_window_s * 1000)
     batch_processor = BatchProcessor(
         deduplicator,

@@ -30,11 +30,10 @@ offsets are awaited, which takes at most a few times the transaction timeout.
 """
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from typing import NamedTuple
 
 import structlog
 
@@ -53,7 +52,6 @@ from processor.interfaces import (
 from processor.pipeline.pipeline import BatchProcessor, DeadLetterLimit
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord
 from runtime import metrics
-from runtime.daemon_future import run_in_daemon_thread
 from runtime.errors import ClientUnusableError, ProcessorHaltedError, ProducerFencedError, TransactionAbortedError
 from runtime.settings.model import ProcessorSettings
 from schemas.error_codes import ErrorCode, Stage
@@ -73,10 +71,32 @@ PartitionOffset = tuple[int, int]
 """Partition and offset."""
 
 
-class _InFlight(NamedTuple):
-    commit: Future[None]
-    tally: Tally
-    positions: dict[int, int]
+class _InFlight(threading.Thread):
+    """A batch whose commit is under way, in a daemon thread: a call that never returns does not keep the process."""
+
+    def __init__(self, commit: Callable[[], None], tally: Tally, positions: dict[int, int]) -> None:
+        super().__init__(name="commit", daemon=True)
+        self._commit = commit
+        self._error: BaseException | None = None
+        self.tally, self.positions = tally, positions
+        self.start()
+
+    def run(self) -> None:
+        """Commit, and keep what it raises."""
+        try:
+            self._commit()
+        except BaseException as error:
+            self._error = error
+            del self  # otherwise the error would keep itself, and everything in its frames, alive
+
+    def result(self) -> None:
+        """Return if the commit has succeeded. Raises what it raised."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # for the same reason
 
 
 class StreamProcessor:
@@ -239,8 +259,8 @@ class StreamProcessor:
         self._sink.write(records, outcomes)
         metadata = self._consumer.group_metadata()
         self._deduplicator.prepare_commit(positions)
-        commit = run_in_daemon_thread("commit", lambda: self._sink.commit(positions, metadata))
-        self._in_flight = _InFlight(commit, self._metrics.tally(records, outcomes), positions)
+        tally = self._metrics.tally(records, outcomes)
+        self._in_flight = _InFlight(lambda: self._sink.commit(positions, metadata), tally, positions)
 
     def _pass_markers(self) -> None:
         """Commit offsets past transaction markers and aborted records, which `poll` never returns.
@@ -255,7 +275,7 @@ class StreamProcessor:
             self._commit([], [], ahead)
 
     def _is_committing(self) -> bool:
-        return self._in_flight is not None and not self._in_flight.commit.done()
+        return self._in_flight is not None and self._in_flight.is_alive()
 
     def _may_wait_for_more(self) -> bool:
         """Return whether `poll` can wait for more records: the batch could not be written before the commit ends."""
@@ -270,23 +290,18 @@ class StreamProcessor:
         while self._in_flight is not None and self._is_committing():
             self._raise_if_commit_hangs()
             self._worker.beat()
-            with suppress(TimeoutError):
-                self._in_flight.commit.exception(timeout=1.0)
+            self._in_flight.join(1.0)
 
     def _finish(self) -> None:
         """Wait for the commit under way and record its success. Raises what the commit raised, or StateError."""
         self._await_commit()
         if self._in_flight is None:
             return
-        commit, tally, positions = self._in_flight
-        self._in_flight = None
-        try:
-            commit.result()
-        finally:
-            del commit  # otherwise its exception would keep itself alive through this frame
-        self._metrics.record_commit(tally)
+        ended, self._in_flight = self._in_flight, None
+        ended.result()
+        self._metrics.record_commit(ended.tally)
         self._limit.committed()
-        self._deduplicator.commit(positions)
+        self._deduplicator.commit(ended.positions)
 
     def _abort_and_rewind(self, aborted: TransactionAbortedError) -> None:
         """End the transaction, and start again from the committed offsets.

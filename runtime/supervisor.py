@@ -39,7 +39,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -60,13 +60,21 @@ Target = Callable[["Worker"], None]
 _spawn = multiprocessing.get_context("spawn")  # a fork would copy threads and librdkafka handles half-alive
 
 
+class _Kept(NamedTuple):
+    value: Any
+
+
 class Worker:
     """What a target is given: its settings, whether to stop, and how to say how it is."""
 
-    def __init__(self, index: int, settings: Settings, pipe: "Connection[Any, Any]", heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, index: int, settings: Settings, kept: Any, pipe: "Connection[Any, Any]", heartbeat: Heartbeat
+    ) -> None:
         self.index = index
         """0 … workers - 1, the same after a restart."""
         self.settings = settings
+        self.kept = kept
+        """What the process before this one gave to `keep`; None if there was none, or it gave nothing."""
         self.stopping = threading.Event()
         """Set once the worker is to finish what it has in hand and return."""
         self._pipe = pipe
@@ -81,6 +89,11 @@ class Worker:
             self._last_report = (ready, reason)
             with contextlib.suppress(OSError):  # the parent has ended, which sets `stopping`
                 self._pipe.send((ready, reason))
+
+    def keep(self, value: object) -> None:
+        """Give something to the process that takes this one's place if it crashes."""
+        with contextlib.suppress(OSError):
+            self._pipe.send(_Kept(value))
 
     def beat(self) -> None:
         """Report that the worker's loop is running; without a beat for `liveness_timeout_s` it counts as hung."""
@@ -102,13 +115,15 @@ class Worker:
         self.stopping.set()
 
 
-def _run_worker(service: str, target: Target, index: int, settings: Settings, pipe: Any, heartbeat: Heartbeat) -> None:
+def _run_worker(
+    service: str, target: Target, index: int, settings: Settings, kept: Any, pipe: Any, heartbeat: Heartbeat
+) -> None:
     """Be a worker process: run the target, and exit with the code of the error that ended it."""
     # Thousands of connections, and the state files of each partition, need more open files than the usual 1,024.
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     metrics.open_counters()
-    worker = Worker(index, settings, pipe, heartbeat)
+    worker = Worker(index, settings, kept, pipe, heartbeat)
     worker.watch()
     logs.configure(settings.log, service=service, worker=index)
     logs.take_over_streams()
@@ -148,6 +163,7 @@ class WorkerProcess:
         self.process: BaseProcess | None = None
         self._pipe: Connection[Any, Any] | None = None
         self._arguments = (service, target, index, settings)
+        self._kept: object = None
         self._started_at = 0.0
         self._pause_s = FIRST_PAUSE_S
 
@@ -165,7 +181,9 @@ class WorkerProcess:
         self.start_at = None
         self.ready, self.reason = False, "starting"
         ours, theirs = _spawn.Pipe()
-        process = _spawn.Process(target=_run_worker, args=(*self._arguments, theirs, self.heartbeat), daemon=False)
+        process = _spawn.Process(
+            target=_run_worker, args=(*self._arguments, self._kept, theirs, self.heartbeat), daemon=False
+        )
         try:
             with _signals_held_back():
                 process.start()
@@ -187,7 +205,11 @@ class WorkerProcess:
         """Take over what the worker reported about itself."""
         try:
             while self._pipe is not None and self._pipe.poll():
-                self.ready, self.reason = self._pipe.recv()
+                message = self._pipe.recv()
+                if isinstance(message, _Kept):
+                    self._kept = message.value
+                else:
+                    self.ready, self.reason = message
         except (EOFError, OSError):
             self._pipe = None
 
@@ -205,6 +227,7 @@ class WorkerProcess:
         """Return process id and exit code, once, if the process has ended; a negative code is the signal's."""
         if self.process is None or self.process.exitcode is None:
             return None
+        self.read_reports()  # its last ones
         pid, code = self.process.pid or 0, self.process.exitcode
         self.process.close()
         self.process, self.ready, self.reason = None, False, f"ended with {code}"

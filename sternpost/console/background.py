@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from runtime.daemon_future import run_in_daemon_thread
 from runtime.errors import DependencyError
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class Job(Generic[T]):
 def _in_thread(function: Callable[[], T], place: asyncio.Semaphore) -> "asyncio.Future[T]":
     """Run the function in a thread; its place is free when it has ended, however long someone waits for it."""
     loop = asyncio.get_running_loop()
-    future = run_in_daemon_thread("console", function)
+    future = _in_daemon_thread(function)
 
     def free(_: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the console has ended
@@ -92,3 +92,24 @@ def _in_thread(function: Callable[[], T], place: asyncio.Semaphore) -> "asyncio.
     waiting = asyncio.wrap_future(future)
     waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting any more
     return waiting
+
+
+def _in_daemon_thread(call: Callable[[], T]) -> "Future[T]":
+    """Run `call` in a daemon thread and return its future.
+
+    Unlike with `ThreadPoolExecutor`, a call that never returns does not block interpreter shutdown:
+    https://docs.python.org/3/library/concurrent.futures.html#concurrent.futures.ThreadPoolExecutor
+    """
+    future: Future[T] = Future()
+
+    def run(future: "Future[T]") -> None:
+        try:
+            result = call()
+        except BaseException as error:
+            future.set_exception(error)
+            del future  # otherwise the error would keep itself, and everything in its frames, alive
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="console", args=(future,), daemon=True).start()
+    return future

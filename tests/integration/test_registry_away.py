@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import orjson
+import psutil
 from confluent_kafka import Producer
 
 from runtime.kafka import range_consumer
@@ -61,6 +62,15 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
                 producer.produce(settings.topics.raw, orjson.dumps(samples.payload(index)), str(index))
             assert producer.flush(PATIENCE_S) == 0
             until(lambda: len(list(range_consumer.read(settings, settings.topics.events))) == 20)
+
+            [worker] = [
+                child for child in psutil.Process(processor.pid).children() if "spawn_main" in str(child.cmdline())
+            ]
+            worker.kill()
+            for index in range(20, 30):
+                producer.produce(settings.topics.raw, orjson.dumps(samples.payload(index)), str(index))
+            assert producer.flush(PATIENCE_S) == 0
+            until(lambda: len(list(range_consumer.read(settings, settings.topics.events))) == 30)
             processor.send_signal(signal.SIGTERM)
             assert processor.wait(PATIENCE_S) == 0
         finally:

@@ -19,6 +19,8 @@ def work(worker: Worker) -> None:
     order = (FOLDER / "order").read_text() if (FOLDER / "order").exists() else "run"
     if order == "halt" and worker.index == 1:
         raise ProcessorHaltedError("too many of something")
+    (FOLDER / f"worker-{worker.index}.kept").write_text(str(worker.kept))
+    worker.keep(f"of worker {worker.index}")
     if order == "crash-once" and worker.index == 0:
         (FOLDER / "order").write_text("run")
         raise ValueError("a fault")

@@ -119,6 +119,8 @@ def test_a_crashed_worker_is_started_again_and_the_service_is_not_ready_meanwhil
     ended = [line for line in service.lines() if line["event"] == "worker ended"]
     assert [(line["worker"], line["exit_code"]) for line in ended] == [(0, 1)]
     assert any(line["event"] == "crashed" and "ValueError" in line["exception"] for line in service.lines())
+    kept = [(service.folder / f"worker-{index}.kept").read_text() for index in range(2)]
+    assert kept == ["of worker 0", "None"], "what the process before left, and what none did"
 
 
 def test_a_killed_worker_is_started_again(start: Callable[..., Service]) -> None:
