@@ -67,6 +67,7 @@ def try_out(file: Path, environment: Path) -> None:
     """Install a wheel or sdist in an empty environment, and run the demo there from an empty folder."""
     venv.create(environment, with_pip=True)
     pins = re.sub(r" \\\n(?:    --hash=\S+(?: \\)?\n)+", "\n", (ROOT / "requirements/dev.txt").read_text("utf-8"))
+    pins = re.sub(r"\[[^\]]*\](?===)", "", pins)  # a constraint has no extras
     constraints = environment / "constraints.txt"
     constraints.write_text(pins, "utf-8")
     pip = (environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")

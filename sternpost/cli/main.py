@@ -23,6 +23,7 @@ COMMANDS = {
     "healthcheck": "Ask the service on this machine whether it is healthy.",
     "ingest": "Receive webhooks and write their bodies to the raw topic.",
     "mapping": "Print the mapping, or the rows that hold given words.",
+    "person": "Find where a person's records are.",
     "process": "Turn raw records into track events, exactly once.",
     "replay": "Map a range of the raw topic again, as a dry run or for real.",
     "schema": "Register the events' Avro schema, or check it.",

@@ -32,7 +32,7 @@ class Role(StrEnum):
     PROVISIONING = "provisioning"
     """`sternpost topics create`, `topics check`, and `doctor` in full"""
     VIEWER = "viewer"
-    """`sternpost status`, `tail`, `dead-letters list/show/export`, `replay --dry-run`"""
+    """`sternpost status`, `tail`, `dead-letters list/show/export`, `replay --dry-run`, `person find`"""
     OPERATOR = "operator"
     """All of a viewer's rights, and `dead-letters redrive`, `replay --to-topic` and `--live`"""
 

@@ -81,6 +81,12 @@ class Starter:
         self._settings, self._folder = settings, folder
         self.started: list[Service] = []
 
+    @property
+    def topics(self) -> dict[str, str]:
+        """The names of the topics, by setting."""
+        topics: dict[str, str] = self._settings["topics"]
+        return topics
+
     def __call__(self, name: str, *command: str, **popen: Any) -> Service:
         self.started.append(Service(name, self._settings, self._folder, command, **popen))
         return self.started[-1]
