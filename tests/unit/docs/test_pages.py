@@ -182,6 +182,15 @@ def test_a_message_that_the_runbook_quotes_is_one_of_the_programs() -> None:
             assert part.strip() in source, f"no message says {part.strip()!r}"
 
 
+def test_the_comparison_quotes_figures_of_the_performance_page() -> None:
+    quoted = (ROOT / "docs/comparison.md").read_text("utf-8").partition("## Figures")[2].partition("\n## ")[0]
+    measured = (ROOT / "docs/performance.md").read_text("utf-8")
+    figures = re.findall(r"\d+,\d{3}|\d+\.\d(?= µs)", quoted)
+    assert len(figures) > 5
+    for figure in figures:
+        assert re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d.,]\d)", measured), f"performance.md has no {figure}"
+
+
 def test_the_checks_can_fail(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
