@@ -37,12 +37,12 @@ from sternpost.local.customerio_simulator import Report, WebhookFeed
 @click.option(
     "--stall-s",
     type=float,
-    default=3_600.0,
+    default=3_600,
     show_default=True,
     help="Seconds to wait after an answer that stalls the feed.",
 )
 @click.option(
-    "--give-up-s", type=float, default=604_800.0, show_default=True, help="Seconds after which to give an event up."
+    "--give-up-s", type=float, default=604_800, show_default=True, help="Seconds after which to give an event up."
 )
 @parameters.json_option
 @parameters.pass_settings
