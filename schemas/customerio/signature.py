@@ -1,6 +1,6 @@
 """Customer.io's signature: HMAC-SHA256 over `v0:<X-CIO-Timestamp>:<body>`, in hex, with one of a source's keys.
 
-https://docs.customer.io/api/webhooks/
+https://docs.customer.io/integrations/api/webhooks
 """
 
 import hmac

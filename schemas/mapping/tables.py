@@ -25,8 +25,10 @@ class EventRow(NamedTuple):
     metric: str
     event: str
     origin: str
-    """`documented` or `observed`: RudderStack's own name, from its documentation or its behaviour. `ours`: RudderStack
-    calls the pair Unknown Event, and we name it after the same pattern."""
+    """`documented`: RudderStack's own name, from the documentation of its Customer.io source
+    (https://www.rudderstack.com/docs/sources/event-streams/cloud-apps/customerio/). `observed`: from the source itself
+    (https://github.com/rudderlabs/rudder-transformer/tree/develop/src/sources/customerio). `ours`: RudderStack calls
+    the pair Unknown Event, and we name it after the same pattern."""
 
 
 class FieldRow(NamedTuple):

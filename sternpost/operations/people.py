@@ -30,7 +30,7 @@ IN_BODIES = (
     *("data.email_address", "data.recipient", "data.to", "data.recipients.device_id"),
     *("data.user_id", "data.anonymous_id", "data.email", "customer_id", "user_id", "anonymous_id", "email"),
 )
-"""Fields of Customer.io's payloads that name a person: https://docs.customer.io/api/webhooks."""
+"""Fields of Customer.io's payloads that name a person: https://docs.customer.io/integrations/api/webhooks."""
 
 IN_EVENTS = (
     *("userId", "anonymousId", "context.traits.email", "context.traits.phone", "context.traits.cioId"),

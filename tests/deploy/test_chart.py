@@ -1,3 +1,5 @@
+"""The Helm chart: what it renders, and that Kubernetes takes it."""
+
 import json
 import re
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""The Compose file, run."""
+
 import json
 import re
 from pathlib import Path

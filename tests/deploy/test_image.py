@@ -1,3 +1,5 @@
+"""The image: what it holds, and that it runs."""
+
 import json
 import os
 import re

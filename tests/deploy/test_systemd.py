@@ -1,3 +1,5 @@
+"""The systemd units."""
+
 import re
 import shlex
 from pathlib import Path

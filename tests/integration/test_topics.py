@@ -1,3 +1,5 @@
+"""The topics on a real broker: created, checked, and given more partitions."""
+
 import json
 import uuid
 

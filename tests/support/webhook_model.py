@@ -1,4 +1,4 @@
-"""A reporting webhook as Customer.io describes it: https://docs.customer.io/api/webhooks/.
+"""A reporting webhook as Customer.io describes it: https://docs.customer.io/integrations/api/webhooks.
 
 These models are the description, for people, for editors and for tools (`Webhook.model_json_schema()`). The mapping
 does not parse with them: it takes whatever comes, field by field, since one odd field must not cost an event that does

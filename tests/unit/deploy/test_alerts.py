@@ -1,3 +1,5 @@
+"""The alerts: their cases, and their places in the runbook."""
+
 import re
 from pathlib import Path
 from typing import Any

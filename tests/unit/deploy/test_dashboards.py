@@ -1,3 +1,5 @@
+"""The dashboards: they ask for metrics that exist."""
+
 import json
 import re
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The generated files of deploy/ are current."""
+
 import runpy
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The schema of the chart's values."""
+
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The generated pages are current."""
+
 import runpy
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The descriptor that signals delivery reports."""
+
 import os
 import select
 import sys

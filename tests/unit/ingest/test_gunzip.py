@@ -1,3 +1,5 @@
+"""Compressed bodies: whole, broken, and larger than they look."""
+
 import gzip
 
 import pytest

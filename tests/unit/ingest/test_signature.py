@@ -1,3 +1,5 @@
+"""Customer.io's signature and its timestamp."""
+
 import hashlib
 import hmac
 

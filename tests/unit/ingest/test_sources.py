@@ -1,3 +1,5 @@
+"""Sources, found by their write keys."""
+
 import hmac
 
 from ingest.sources import Sources, extract_write_key

@@ -1,3 +1,5 @@
+"""Which `traceparent` headers go on."""
+
 import pytest
 
 from ingest.webhook import is_traceparent

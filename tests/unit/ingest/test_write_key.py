@@ -1,3 +1,5 @@
+"""Where a request may have its write key, and how it may be written."""
+
 import base64
 
 import pytest

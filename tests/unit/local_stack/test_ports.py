@@ -1,3 +1,5 @@
+"""Free ports for the local stack."""
+
 import socket
 
 import pytest

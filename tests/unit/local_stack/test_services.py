@@ -1,3 +1,5 @@
+"""The services that run on this machine."""
+
 import os
 from pathlib import Path
 

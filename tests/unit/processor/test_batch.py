@@ -1,3 +1,5 @@
+"""A batch: duplicates apart, and one outcome for each record."""
+
 from collections.abc import Sequence
 from typing import Any
 

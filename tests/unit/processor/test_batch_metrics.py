@@ -1,3 +1,5 @@
+"""What a committed batch counts for."""
+
 from collections import Counter
 
 from processor.batch_metrics import BatchMetrics

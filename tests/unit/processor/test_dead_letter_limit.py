@@ -1,3 +1,5 @@
+"""The limit on dead letters by our own fault."""
+
 from collections.abc import Sequence
 
 import pytest

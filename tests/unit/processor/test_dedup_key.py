@@ -1,3 +1,5 @@
+"""The key by which duplicates are found, and the rest that a record says of itself."""
+
 import hashlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""Why a payload becomes what it becomes."""
+
 import json
 from decimal import Decimal
 from typing import Any

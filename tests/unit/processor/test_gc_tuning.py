@@ -1,3 +1,5 @@
+"""Records make no reference cycles, so the garbage collector may rest."""
+
 import gc
 import json
 from collections.abc import Iterator

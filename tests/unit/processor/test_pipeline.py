@@ -1,3 +1,5 @@
+"""One record through the pipeline: an event, or a dead letter that quotes nothing."""
+
 import io
 import json
 from typing import Any

@@ -1,3 +1,5 @@
+"""The admin listener."""
+
 import socket
 import struct
 from collections.abc import Iterator

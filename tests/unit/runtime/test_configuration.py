@@ -1,3 +1,5 @@
+"""Settings: where they come from, and what is said of wrong ones."""
+
 from collections.abc import Callable
 from pathlib import Path
 

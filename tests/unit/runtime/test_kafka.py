@@ -1,3 +1,5 @@
+"""The configuration of Kafka's clients, and the sizes that must fit."""
+
 import pytest
 
 from runtime.errors import ConfigurationError, DependencyError

@@ -1,3 +1,5 @@
+"""librdkafka's properties: which there are, and which values they take."""
+
 import pytest
 
 from runtime.errors import ConfigurationError

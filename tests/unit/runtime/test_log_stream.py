@@ -1,3 +1,5 @@
+"""A log that cannot be written neither raises nor blocks."""
+
 import contextlib
 import os
 import threading

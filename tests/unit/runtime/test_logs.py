@@ -1,3 +1,5 @@
+"""The form of log lines."""
+
 import json
 import logging
 import os

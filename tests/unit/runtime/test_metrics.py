@@ -1,3 +1,5 @@
+"""Metrics, also summed over processes."""
+
 import json
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""What systemd is told."""
+
 import pytest
 
 from runtime.systemd import SOCKET_VARIABLE, Notifier

@@ -1,3 +1,5 @@
+"""The event id and the person of any body."""
+
 import hashlib
 import json
 from typing import Any

@@ -1,3 +1,5 @@
+"""JSON read without loss, by both parsers alike."""
+
 import json
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,3 +1,5 @@
+"""Times, in each form that Customer.io may send."""
+
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any

@@ -1,3 +1,5 @@
+"""The event's schema and its JSON form."""
+
 import json
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The command line: help, options, errors and exit codes."""
+
 import os
 import re
 import subprocess

@@ -1,3 +1,5 @@
+"""The index of dead letters."""
+
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise

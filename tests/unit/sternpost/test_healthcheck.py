@@ -1,3 +1,5 @@
+"""The health check for containers."""
+
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager

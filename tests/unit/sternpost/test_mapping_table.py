@@ -1,3 +1,5 @@
+"""The table of the mapping."""
+
 import json
 
 from click.testing import CliRunner

@@ -1,3 +1,5 @@
+"""A payload with its faults marked."""
+
 import json
 from typing import Any
 

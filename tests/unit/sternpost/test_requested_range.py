@@ -1,3 +1,5 @@
+"""Ranges as people write them."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Sample payloads."""
+
 from sternpost.local import samples
 
 

@@ -1,3 +1,5 @@
+"""What is read from a service's metrics."""
+
 from sternpost.operations.status.service import sum_samples
 
 

@@ -1,3 +1,5 @@
+"""Text from outside is shown, never obeyed."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""`sternpost transform`."""
+
 import json
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""When compiled modules are imported, and when their sources."""
+
 from collections.abc import Callable
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
