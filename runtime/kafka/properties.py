@@ -1,4 +1,6 @@
-"""librdkafka's properties: which there are, for which clients, and which values each takes.
+"""librdkafka's properties as users may set them: which there are, for which clients, and which values each takes.
+
+What Sternpost itself sets for its clients is in `runtime.kafka.config`, and where each client is made.
 
 `properties.csv` is written from librdkafka itself by `tests/support/librdkafka_properties.py`; a test compares the two.
 Reference: https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md

@@ -182,8 +182,8 @@ class TransactionalProducer:
         producer = self._producer
         if offsets:
             send = producer.send_offsets_to_transaction
-            self._until_done("send offsets", lambda: send(list(offsets), group_metadata, CALL_S))
-        self._until_done("commit", lambda: producer.commit_transaction(CALL_S))
+            self._with_retry("send offsets", lambda: send(list(offsets), group_metadata, CALL_S))
+        self._with_retry("commit", lambda: producer.commit_transaction(CALL_S))
         self._open = False
         with contextlib.suppress(KafkaException):
             producer.poll(0)  # calls `_on_error` if a connection failed
@@ -218,7 +218,7 @@ class TransactionalProducer:
             if self._open:
                 if flush_s:
                     self._producer.flush(flush_s)
-                self._until_done("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
+                self._with_retry("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
         except (KafkaClientError, KafkaException, DependencyError) as error:
             log.warning("transaction left to its time-out", error=str(error))
         self._disturbed = self._disturbed or self._open  # whoever goes on begins with a new producer
@@ -237,14 +237,14 @@ class TransactionalProducer:
                 with contextlib.suppress(KafkaException):
                     producer.poll(0)  # logs why brokers cannot be reached
 
-        self._until_done("init", begin)
+        self._with_retry("init", begin)
         producer.poll(0)
         # The new epoch fences any request still in flight, so earlier connection errors no longer matter.
         self._open = self._disturbed = False
         self._refusals = []
         return producer
 
-    def _until_done(self, what: str, call: Callable[[], object], patience_s: float | None = None) -> None:
+    def _with_retry(self, what: str, call: Callable[[], object], patience_s: float | None = None) -> None:
         """Repeat the call while its error says that this may help.
 
         Raises TransactionAbortedError, ClientUnusableError and DependencyError.
