@@ -12,7 +12,7 @@ from processor.pipeline.records import DeadLetter, Event, RawRecord
 from schemas.avro.encoder import encode
 from sternpost.local import samples
 from tests.support.raw_records import raw
-from tests.unit.processor.test_batch import Known
+from tests.unit.processor.test_batch_processor import Known
 
 HOSTILE = [b"", b"\xff", b"{", b"[]", b"null", b"[" * 5_000, b'{"data": 5}', b'{"data": {"customer_id": "\\ud800"}}']
 
