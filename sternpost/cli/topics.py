@@ -9,6 +9,7 @@ from sternpost.cli.output import pluralize
 from sternpost.operations import add_partitions, topics
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.severity import Severity
+from sternpost.operations.topic_forms import Form
 
 
 @click.group()
@@ -32,14 +33,27 @@ def command() -> None:
     type=int,
     help="Replicas that must have a record before it counts as written.",
 )
+@click.option(
+    "--print",
+    "form",
+    type=click.Choice([str(form) for form in Form]),
+    help="Ask no cluster, and print all topics for a tool that creates them: Kafka's own, Terraform with the provider "
+    "Mongey/kafka or Confluent's, or Strimzi.",
+)
 @parameters.json_option
 @parameters.pass_settings
-def create(settings: Settings, as_json: bool) -> None:
+def create(settings: Settings, form: str | None, as_json: bool) -> None:
     """Create the topics that are missing.
 
     Create all of them, or none if one cannot be created. Existing topics are not changed. If the cluster forbids
-    one of the topic settings, name it in topics.omit_configs to leave it out.
+    one of the topic settings, name it in topics.omit_configs to leave it out. If topics are created by request or by
+    another tool, print them with --print.
     """
+    if form is not None:
+        if as_json:
+            raise click.UsageError("--print and --json do not go together")
+        click.echo(topics.as_text(settings, Form(form)))
+        return
     created = topics.create(settings, ChangesAllowed())
     if as_json:
         output.echo_json({"created": created, "existed": [n for n in topics.names(settings) if n not in created]})

@@ -24,3 +24,8 @@ def int_or_none(configs: Configs, key: str) -> int | None:
 def does_not_tell(reason: KafkaRequestError) -> bool:
     """Return whether the cluster has no answer to the question, rather than none for this user or none just now."""
     return reason.name in ("UNSUPPORTED_VERSION", "_UNSUPPORTED_FEATURE", "INVALID_REQUEST", "POLICY_VIOLATION")
+
+
+def is_denied(reason: KafkaRequestError) -> bool:
+    """Return whether this user lacks the right to ask."""
+    return reason.name.endswith("AUTHORIZATION_FAILED")

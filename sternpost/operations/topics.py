@@ -3,10 +3,11 @@
 import time
 from typing import Any, NamedTuple
 
+from runtime.errors import KafkaRequestError
 from runtime.kafka.admin import TIMEOUT_S, KafkaAdmin, ResourceType, missing_topics
 from runtime.kafka.config import topic_configs
 from runtime.settings.model import Settings
-from sternpost.operations import described_configs, topic_creation
+from sternpost.operations import described_configs, topic_creation, topic_forms
 from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.severity import Severity
 
@@ -15,6 +16,9 @@ AT_LEAST = {"max.message.bytes", "min.insync.replicas", "retention.ms"}
 
 UNIMPORTANT = {"compression.type"}
 """Settings that a cluster's owner may choose, since nothing here depends on them."""
+
+
+ASK = "have this user granted what `sternpost acls --role provisioning` prints, or check it with a user who may"
 
 
 class Finding(NamedTuple):
@@ -55,6 +59,13 @@ def create(settings: Settings, allowed: ChangesAllowed | None) -> list[str]:
     return created
 
 
+def as_text(settings: Settings, form: topic_forms.Form) -> str:
+    """Return all topics in a form for another tool. Asks no cluster."""
+    configs = topic_configs(settings)
+    wanted = [topic_creation.new_topic(settings, name, configs[name]) for name in names(settings)]
+    return topic_forms.render(form, wanted, kafka_tool(settings, "kafka-topics"))
+
+
 def remove(settings: Settings, allowed: ChangesAllowed | None) -> None:
     """Delete the topics with all of their records. Raises ChangesNotAllowedError."""
     require(allowed, "delete topics")
@@ -62,27 +73,37 @@ def remove(settings: Settings, allowed: ChangesAllowed | None) -> None:
 
 
 def check(settings: Settings) -> list[Finding]:
-    """Return what is wrong with the topics, or unknown about them.
-
-    Raises DependencyError if no broker answers, or this user may not see the topics' configuration.
-    """
+    """Return what is wrong with the topics, or unknown about them. Raises DependencyError if no broker answers."""
     admin = KafkaAdmin(settings)
     found = admin.metadata().topics
     there = [name for name in names(settings) if name in found]
     told, refused = admin.describe_configs(ResourceType.TOPIC, there)
     for reason in refused.values():
-        if not described_configs.does_not_tell(reason):
+        if not described_configs.does_not_tell(reason) and not described_configs.is_denied(reason):
             raise reason
 
-    findings = [
-        Finding(name, "it does not exist", "`sternpost topics create`") for name in names(settings) if name not in found
-    ]
+    findings = [_missing(admin, name) for name in names(settings) if name not in found]
     for name in there:
-        findings += _config_findings(settings, name, told.get(name, {}))
+        if name in refused and described_configs.is_denied(refused[name]):
+            problem = "this user may not see its settings"
+            findings.append(Finding(name, problem, f"{ASK} (DescribeConfigs on the topic)", Severity.WARNING))
+        else:
+            findings += _config_findings(settings, name, told.get(name, {}))
         copies = [len(partition.replicas) for partition in found[name].partitions.values()]
         findings += _replica_findings(settings, name, min(copies, default=None))
     findings += _partition_findings(settings, {name: len(found[name].partitions) for name in there})
     return findings
+
+
+def _missing(admin: KafkaAdmin, name: str) -> Finding:
+    """Return what it means that the cluster does not list a topic: a user who may not see it is told nothing of it."""
+    try:
+        admin.describe_topic(name)
+    except KafkaRequestError as error:
+        if described_configs.is_denied(error):
+            problem = "this user may not see whether it exists"
+            return Finding(name, problem, f"{ASK} (Describe on the topic)", Severity.WARNING)
+    return Finding(name, "it does not exist", "`sternpost topics create`")
 
 
 def _config_findings(settings: Settings, name: str, told: described_configs.Configs) -> list[Finding]:
@@ -138,7 +159,7 @@ def retention_ms(settings: Settings, topic: str) -> int | None:
 
 def kafka_tool(settings: Settings, name: str) -> str:
     """Return the beginning of a shell command with one of Kafka's own tools."""
-    secured = " --command-config admin.properties" if settings.kafka.properties else ""
+    secured = " --command-config admin.properties" if settings.kafka.properties or settings.kafka.msk_iam_region else ""
     return f"{name} --bootstrap-server {settings.kafka.bootstrap_servers}{secured}"
 
 

@@ -25,12 +25,13 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from runtime.errors import SternpostError
+from runtime.errors import DependencyError, SternpostError
 from runtime.kafka import range_consumer
+from runtime.kafka.admin import KafkaAdmin
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.local import ports
-from sternpost.operations import acls
+from sternpost.operations import acls, topics
 from sternpost.operations.acls import Role
 from sternpost.operations.changes_allowed import ChangesAllowed
 from tests.support.kafka import Kafka
@@ -272,3 +273,65 @@ def test_the_shape_for_scripts(secured: Secured) -> None:
         ],
     }
     assert "Alter the cluster" in secured.run(Role.OPERATOR, "acls", "--role", "ingest", "--create", code=69)
+
+
+LACKING = {
+    "nothing": [],
+    "describe-topics": [("topic", "Describe")],
+    "describe-topics-and-settings": [("topic", "Describe"), ("topic", "DescribeConfigs")],
+    "all-but-the-cluster": [
+        ("topic", "Describe"),
+        ("topic", "DescribeConfigs"),
+        ("topic", "Read"),
+        ("group", "Describe"),
+    ],
+    "the-cluster-alone": [("cluster", "Describe"), ("cluster", "DescribeConfigs")],
+}
+"""Users of a cluster that grants little: what each may do."""
+
+
+@pytest.fixture(scope="module")
+def lacking(secured: Secured) -> Secured:
+    """The three topics are there, as whoever runs the cluster made them."""
+    settings = secured.settings(ADMIN)
+    topics.create(settings, ChangesAllowed())
+    secured.broker.add_users(list(LACKING))
+    admin = KafkaAdmin(settings)
+    for user, rights in LACKING.items():
+        for resource, operation in rights:
+            names = topics.names(settings) if resource == "topic" else ["kafka-cluster"]
+            names = [settings.processor.group_id] if resource == "group" else names
+            grants = [acls.Grant(resource, name, (operation,)) for name in names]
+            admin.create_acls(acls.bindings(grants, f"User:{user}"))
+    return secured
+
+
+@pytest.mark.parametrize("user", LACKING)
+def test_a_right_that_is_missing_is_told_and_no_check_fails_by_it(lacking: Secured, user: str) -> None:
+    """Or an operator of a managed cluster would be told of faults that are none."""
+    logs = structlog.get_config()
+    commands = (["topics", "check", "--json"], ["doctor", "--url", "http://127.0.0.1:1/v1/webhook", "--json"])
+    for command in commands:
+        done = CliRunner().invoke(cli, lacking.command(user, *command))
+        structlog.configure(**logs)
+        assert isinstance(done.exception, SystemExit | SternpostError | None), f"{command}: {done.exception!r}"
+        found = json.loads(done.stdout)
+        said = found["findings"] if "findings" in found else found["checks"]
+        faults = [one for one in said if "fault" in one.values()]
+        # The endpoint is none, and the registry lacks the schema; the cluster has no fault, and it is not missing.
+        assert [one for one in faults if one.get("name") not in ("endpoint", "schema", "registry")] == []
+        assert "it does not exist" not in done.stdout
+    if user in ("nothing", "the-cluster-alone"):
+        assert "may not see whether it exists" in done.stdout
+    elif user == "describe-topics":
+        assert "may not see its settings" in done.stdout
+
+
+@pytest.mark.parametrize("user", LACKING)
+def test_what_status_may_not_see_ends_it_with_a_sentence(lacking: Secured, user: str) -> None:
+    logs = structlog.get_config()
+    done = CliRunner().invoke(cli, lacking.command(user, "status", "--json"))
+    structlog.configure(**logs)
+    if done.exit_code != 0:
+        assert isinstance(done.exception, DependencyError), repr(done.exception)
+        assert "sternpost acls" in str(done.exception)

@@ -109,6 +109,8 @@ class StatusCollector:
         settings = self._settings
         now_ms = time.time_ns() // 1_000_000
         cluster_id, brokers = self._cluster()
+        # First: without the right to the group, the client would ask for its offsets until it gives up.
+        group = consumer_group.describe(settings)
         partitions = consumer_group.partitions(settings, now_ms)
         throughput = self._throughput(partitions)
         letters = self._letters.count()
@@ -116,7 +118,7 @@ class StatusCollector:
             at_ms=now_ms,
             cluster_id=cluster_id,
             brokers=brokers,
-            group=consumer_group.describe(settings),
+            group=group,
             partitions=partitions,
             throughput=throughput,
             dead_letters=letters,
