@@ -8,7 +8,6 @@ import json
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import structlog
@@ -72,9 +71,7 @@ class Registry:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

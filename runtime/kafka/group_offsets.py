@@ -1,7 +1,6 @@
 """The offsets that a consumer group has committed, read and set without joining the group."""
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 
 from confluent_kafka import KafkaException, TopicPartition
 
@@ -27,7 +26,7 @@ class GroupOffsets:
     def __enter__(self) -> "GroupOffsets":
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from processor.deduplication.deduplicator import Deduplicator, StateStore
@@ -117,9 +116,7 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
         self._folder = temporary.folder("sternpost-replay-")
         self._memory = RocksDBResources(settings.processor.state_memory_bytes)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for partition in self._deduplicator.partitions:
             self._deduplicator.remove(partition)
         self._folder.cleanup()
