@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import httpx2
@@ -62,9 +63,12 @@ class Artifact:
         return ":".join(filter(None, (self.group, self.name, self.version, self.classifier, self.extension)))
 
 
-def pinned() -> list[Artifact]:
-    """Return all artifacts of the local stack, in classpath order."""
-    lines = resources.files("sternpost.local").joinpath("artifacts.txt").read_text("utf-8").splitlines()
+LOCAL_STACK = resources.files("sternpost.local") / "artifacts.txt"
+
+
+def pinned(file: Traversable = LOCAL_STACK) -> list[Artifact]:
+    """Return all artifacts of a file of pins, by default of the local stack, in classpath order."""
+    lines = file.read_text("utf-8").splitlines()
     return [_artifact(*line.split()) for line in lines if line and not line.startswith("#")]
 
 

@@ -33,6 +33,7 @@ def _payloads() -> Iterator[dict[str, Any]]:
     yield email(customer_id=None, subject=None, headers=None, recipient=None, href=None)  # an anonymous person
     yield email(subject="", content="", delivery_id="")  # empty is not absent
     yield email(subject=TEXT, content=LONG_TEXT, recipient="grüße@example.com")
+    yield email(subject="nul\0 and \\\0", content="not nul: \\u0000, \\\\u0000")
     yield email(campaign_id=MAX_LONG, newsletter_id=MIN_LONG, action_id=2**53 + 1, trigger_id=0, content_id=-1)
     yield email(headers={})
     yield email(headers={"X-One": ["1"], "X-Many": ["a", "", TEXT], "X-None": [], "x-Grüße": ["漢字"], "": ["no name"]})

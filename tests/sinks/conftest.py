@@ -8,13 +8,10 @@ from typing import Protocol
 import pytest
 
 from sternpost.local.process import Process
+from tests.sinks.connect import Connect
+from tests.sinks.environment import CONFIGURATIONS, PYTHON, ROOT, site_packages
 from tests.sinks.published import Published, publish
 from tests.support.kafka import Kafka
-
-ROOT = Path(__file__).resolve().parents[2]
-CONFIGURATIONS = ROOT / "docs" / "sinks"
-PYTHON = ROOT / ".venv" / "sinks" / "bin" / "python"
-"""The interpreter that has the sinks: they pin what Sternpost does not."""
 
 Configuration = Callable[..., str]
 
@@ -43,17 +40,31 @@ def configuration(published: Published) -> Configuration:
         return (
             text.replace("kafka:9092", published.kafka.bootstrap_servers)
             .replace("http://registry:8081", published.kafka.registry_url)
+            .replace("http://apicurio:8080", published.kafka.registry_url.partition("/apis/")[0])
             .replace("rudderstack.events", published.topic)
         )
 
     return read
 
 
+@pytest.fixture(scope="session")
+def connect(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
+    """Return a worker of Kafka Connect."""
+    if "/apis/" not in published.kafka.registry_url:
+        pytest.skip("Apicurio's converter reads schemas from Apicurio Registry alone")
+    worker = Connect(published.kafka.bootstrap_servers, tmp_path_factory.mktemp("connect"))
+    worker.start()
+    try:
+        worker.wait_ready()
+        yield worker
+    finally:
+        worker.kill()
+
+
 @pytest.fixture
 def start_python(published: Published, tmp_path: Path) -> Iterator[StartPython]:
     """Start a program, told by its environment where the events are; it is stopped at the end of the test."""
-    if not PYTHON.exists():
-        pytest.skip(f"no {PYTHON.relative_to(ROOT)}: run `make sinks`")
+    site_packages()
     started = []
 
     def start(program: Path, environment: Mapping[str, object]) -> Process:

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from runtime.settings.model import Settings
+from schemas.track_event import track_json
 from sternpost.local import ports, samples
 from sternpost.local.services import Services
 from tests.chaos.oracle import decoder
@@ -53,6 +55,10 @@ class Published:
     raw_topics: dict[str, str]
     """Profile → the raw topic."""
 
+    def json(self) -> list[Event]:
+        """Return the events in RudderStack's JSON form."""
+        return [track_json(event) for event in self.events]
+
 
 @contextmanager
 def publish(kafka: Kafka, folder: Path) -> Iterator[Published]:
@@ -60,6 +66,7 @@ def publish(kafka: Kafka, folder: Path) -> Iterator[Published]:
     name = f"sinks-{uuid.uuid4().hex[:8]}"
     topic = f"{name}.events"
     with ExitStack() as stack:
+        stack.callback(_remove_topics, kafka, name)
         services = {
             profile: stack.enter_context(Services(_settings(kafka, name, profile, folder), folder / f"logs-{profile}"))
             for profile in PROFILES
@@ -136,6 +143,14 @@ def _abort(kafka: Kafka, topic: str, values: list[bytes]) -> int:
     assert producer.flush(PATIENCE_S) == 0  # they are in the log: an abort would otherwise drop them from the queue
     producer.abort_transaction(PATIENCE_S)
     return PARTITIONS * len(values)
+
+
+def _remove_topics(kafka: Kafka, prefix: str) -> None:
+    """Remove the topics, which may be on a cluster that stays."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    names = [topic for topic in admin.list_topics(timeout=30).topics if topic.startswith(prefix)]
+    for gone in admin.delete_topics(names, operation_timeout=20).values() if names else ():
+        gone.exception(30)
 
 
 def _send(service: Services, body: bytes) -> None:

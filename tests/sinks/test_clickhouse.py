@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.sinks.comparison import assert_same, flattened, present
-from tests.sinks.conftest import CONFIGURATIONS, PYTHON
+from tests.sinks.environment import CONFIGURATIONS, PYTHON
 from tests.sinks.published import Event, Published
 from tests.sinks.test_consumer import parsed
 

@@ -2,24 +2,24 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tests.sinks.comparison import assert_same, milliseconds, present
-from tests.sinks.conftest import CONFIGURATIONS, StartPython
+from tests.sinks.conftest import StartPython
+from tests.sinks.environment import CONFIGURATIONS
 from tests.sinks.published import PATIENCE_S, Event, Published
 
 TIMES = ("timestamp", "originalTimestamp", "sentAt", "receivedAt")
 
 
-def parsed(text: str) -> Event:
-    """Return an event of JSON with times as ISO-8601, in the form that is compared."""
+def parsed(text: str, form: Callable[[Event], Event] = dict) -> Event:
+    """Return an event of JSON with times as ISO-8601, in the form that is compared; `form` names the columns."""
     event: Event = json.loads(text)
-    return {
-        **event,
-        **{name: milliseconds(datetime.fromisoformat(event[name])) for name in TIMES if event.get(name) is not None},
-    }
+    times = [name for name in form(dict.fromkeys(TIMES)) if event.get(name) is not None]
+    return {**event, **{name: milliseconds(datetime.fromisoformat(event[name])) for name in times}}
 
 
 def test_every_event_is_in_sqlite_once_even_if_the_reader_is_killed(

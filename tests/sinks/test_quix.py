@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from tests.sinks.comparison import assert_same, present
-from tests.sinks.conftest import CONFIGURATIONS, StartPython
+from tests.sinks.conftest import StartPython
+from tests.sinks.environment import CONFIGURATIONS
 from tests.sinks.published import PATIENCE_S, Published
 from tests.sinks.test_consumer import parsed
 
