@@ -97,9 +97,17 @@ def with_links(text: str, page: Path, linked: set[Path]) -> str:
             return match[0]
         if str(place(file)).startswith("source/"):
             linked.add(file)
+        if re.fullmatch(r"[\w/-]+\.md", label):  # what reads well in a folder of files, and not on a site
+            label = title(file)
         return f"[{label}]({os.path.relpath(place(file), place(page).parent)}{anchor or ''})"
 
     return outside_fences(text, lambda part: LINK.sub(link, part))
+
+
+def title(page: Path) -> str:
+    """Return a page's first heading."""
+    found = re.search(r"^# (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return found[1] if found else page.stem
 
 
 def drawing(file: Path, label: str) -> str:

@@ -32,11 +32,11 @@ def test_links_lead_to_the_sites_pages() -> None:
     linked: set[Path] = set()
     text = (
         "[a](deploy.md#sizing) [b](../README.md) [c](../ingest/webhook.py) [d](https://example.com/x) [e](../deploy/)\n"
-        "```sh\n[f](../README.md)\n```\n[`g`](adr/README.md)"
+        "```sh\n[f](../README.md)\n```\n[`g`](adr/README.md) [deploy.md](deploy.md)"
     )
     written = BUILD["with_links"](text, ROOT / "docs/operations.md", linked)
     assert written == (
         "[a](deploy.md#sizing) [b](index.md) [c](source/ingest/webhook.py.md) [d](https://example.com/x) e\n"
-        "```sh\n[f](../README.md)\n```\n[`g`](adr/README.md)"
+        "```sh\n[f](../README.md)\n```\n[`g`](adr/README.md) [Deploying](deploy.md)"
     )
     assert linked == {ROOT / "ingest/webhook.py"}
