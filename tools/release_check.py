@@ -99,7 +99,7 @@ def package_chart(version: str) -> None:
     if helm is None:
         say("no chart: helm is not installed")
         return
-    semantic = re.sub(r"^(\d+\.\d+\.\d+)\.?(?=dev)", r"\1-", version)
+    semantic = re.sub(r"^(\d+\.\d+\.\d+)\.?(?=[a-z])", r"\1-", version)  # 1.2.3rc1 is 1.2.3-rc1 to helm
     names = ("--version", semantic, "--app-version", version, "--destination", RELEASE)
     say(run(helm, "package", ROOT / "deploy/helm/sternpost", *names).strip().rpartition("/")[2])
 
