@@ -35,7 +35,7 @@ from runtime.kafka.admin import KafkaAdmin, check_topics
 from runtime.kafka.config import for_service, record_limits
 from runtime.kafka.errors import why_unreachable
 from runtime.kafka.transactional_producer import check_client
-from runtime.schema_registry import Registered, Registry, subject_of
+from runtime.schema_registry import Registered, Registry, events_subject
 from runtime.settings.model import ProcessorSettings, Settings
 from runtime.supervisor import Supervisor, Worker
 from schemas.track_event import load_schema
@@ -171,7 +171,7 @@ def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:
     worker.ready(False, "waiting for the schema registry")
     with Registry(settings.schema_registry) as registry:  # not needed any more once the id is known
         return registry.wait_for(
-            subject_of(settings.topics.events),
+            events_subject(settings, schema),
             schema,
             worker.stopping,
             register=settings.schema_registry.auto_register,

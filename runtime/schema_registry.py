@@ -6,7 +6,7 @@ the errors of `runtime.errors`, with a sentence of its own (`runtime.schema_regi
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -21,7 +21,7 @@ from runtime.errors import (
     SchemaNotFoundError,
     SternpostError,
 )
-from runtime.settings.model import SchemaRegistrySettings
+from runtime.settings.model import SchemaRegistrySettings, Settings, SubjectName
 
 Answer = TypeVar("Answer")
 
@@ -47,6 +47,26 @@ class Registered(NamedTuple):
 def subject_of(topic: str) -> str:
     """Return the subject of a topic's values (Confluent's TopicNameStrategy)."""
     return f"{topic}-value"
+
+
+def events_subject(settings: Settings, schema: Mapping[str, Any]) -> str:
+    """Return the subject of the events' schema, as the settings under `schema_registry` name it.
+
+    https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#subject-name-strategy
+    """
+    topic, registry = settings.topics.events, settings.schema_registry
+    name = subject_of(topic)
+    if registry.subject_name is SubjectName.TOPIC_RECORD:
+        name = f"{topic}-{schema['namespace']}.{schema['name']}"
+    return f"{_prefix(registry)}{name}"
+
+
+def _prefix(registry: SchemaRegistrySettings) -> str:
+    """Return what qualifies a subject with the context.
+
+    https://docs.confluent.io/platform/current/schema-registry/schema-contexts-cp.html
+    """
+    return f":{registry.context}:" if registry.context else ""
 
 
 class Registry:
@@ -119,7 +139,7 @@ class Registry:
 
     def compatibility(self, subject: str) -> str | None:
         """Return the level in force: the subject's own, else the registry's; None if the registry tells neither."""
-        for of in (subject, None):
+        for of in (subject, _prefix(self._settings) or None):
             try:
                 return self._level(of)
             except (RegistryRefusedError, SchemaNotFoundError):
@@ -217,7 +237,9 @@ class Registry:
 
     def _schema(self, schema_id: int) -> dict[str, Any]:
         try:
-            text = self._ask(lambda: self._client.get_schema(schema_id)).schema_str
+            # An id is unique within its context only.
+            context = _prefix(self._settings) or None
+            text = self._ask(lambda: self._client.get_schema(schema_id, context)).schema_str
         except SchemaNotFoundError as error:
             raise SchemaNotFoundError(
                 f"{failures.name(self._settings)} has no schema {schema_id} ({error})",

@@ -109,6 +109,13 @@ class KafkaSettings(Section):
         return ",".join(servers)
 
 
+class SubjectName(StrEnum):
+    """How the subject of the events' schema is named."""
+
+    TOPIC = "topic"
+    TOPIC_RECORD = "topic_record"
+
+
 class SchemaRegistrySettings(Section):
     """The schema registry, and how to connect to it."""
 
@@ -125,6 +132,13 @@ class SchemaRegistrySettings(Section):
 
     timeout_ms: Positive = 5_000
     """How long one request to the registry may take."""
+
+    subject_name: SubjectName = SubjectName.TOPIC
+    """Name of the subject: `topic` is `<topic>-value` (Confluent's TopicNameStrategy); `topic_record` is
+    `<topic>-sternpost.events.TrackEvent` (TopicRecordNameStrategy). Sinks that look the subject up must agree."""
+
+    context: str | None = Field(None, pattern=r"^\.[A-Za-z0-9._-]+$", examples=[".staging"])
+    """Context that the subject is in, for registries that have contexts; its name begins with a dot."""
 
     auto_register: bool = False
     """Have the processor register the schema it was built with at start, instead of only looking it up."""

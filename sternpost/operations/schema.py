@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from runtime.errors import CheckFailedError, SchemaIncompatibleError, SchemaNotFoundError
-from runtime.schema_registry import COMPATIBILITY, Registered, Registry, subject_of
+from runtime.schema_registry import COMPATIBILITY, Registered, Registry, events_subject
 from runtime.settings.model import Settings
 from schemas.evolution import check_all_versions
 from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, load_schema
@@ -30,7 +30,7 @@ def register(
     incompatible with what is there, ChangesNotAllowedError, and the registry's errors.
     """
     require(allowed, "register a schema")
-    subject = subject_of(settings.topics.events)
+    subject = events_subject(settings, load_schema())
     with Registry(settings.schema_registry) as registry:
         try:
             return registry.register(subject, load_schema(), warn)
@@ -40,7 +40,8 @@ def register(
 
 def check(settings: Settings) -> Checked:
     """Check that the schema is registered and that its subject stays compatible. Raises the registry's errors."""
-    subject, findings, notes = subject_of(settings.topics.events), check_all_versions(SCHEMA_FILES), []
+    findings, notes = check_all_versions(SCHEMA_FILES), []
+    subject = events_subject(settings, load_schema())
     found: Registered | None = None
     with Registry(settings.schema_registry) as registry:
         try:

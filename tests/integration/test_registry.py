@@ -234,3 +234,32 @@ def test_the_commands_register_and_check(kafka: Kafka, subject: str) -> None:
     assert (found["subject"], found["version"]) == (subject, 1)
     assert json.loads(run(cli, [*options, "schema", "check", "--json"]).stdout) == {"registered": found, "findings": []}
     assert run(cli, [*options, "schema", "check"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"subject_name": "topic_record"}, "{topic}-sternpost.events.TrackEvent"),
+        ({"context": ".tests"}, ":.tests:{topic}-value"),
+    ],
+)
+def test_another_name_of_the_subject(kafka: Kafka, given: dict[str, str], named: str) -> None:
+    topic = f"test-{uuid.uuid4().hex[:12]}"
+    options = [
+        f"--set=schema_registry.url={kafka.registry_url}",
+        f"--set=topics.events={topic}",
+        *(f"--set=schema_registry.{name}={value}" for name, value in given.items()),
+    ]
+    run = CliRunner().invoke
+    registered = run(cli, [*options, "schema", "register", "--json"])
+    assert registered.exit_code == 0, registered.output
+    found = json.loads(registered.stdout)
+    assert found["subject"] == named.format(topic=topic)
+    checked = run(cli, [*options, "schema", "check", "--json"])
+    assert json.loads(checked.stdout) == {"registered": found, "findings": []}
+    settings = SchemaRegistrySettings.model_validate({"url": kafka.registry_url, **given})
+    with Registry(settings) as registry:
+        assert registry.schema(found["id"])["name"] == "TrackEvent"
+        assert registry.compatibility(found["subject"]) == "FULL_TRANSITIVE"
+    plain = run(cli, [*options[:2], "schema", "check", "--json"])
+    assert json.loads(plain.stdout)["registered"] is None, "it is under another name alone"

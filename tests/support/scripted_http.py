@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from urllib.parse import unquote
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ScriptedServer:
     url: str
     requests: list[str] = field(default_factory=list)
     """Method and path of each request, such as `GET /subjects`, without the query."""
+    queries: list[str] = field(default_factory=list)
+    """The query of each request, decoded; empty if it has none."""
 
 
 Script = Callable[[str], Answer]
@@ -44,6 +47,7 @@ def answering(script: Script | Answer) -> Iterator[ScriptedServer]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             asked = f"{self.command} {self.path.partition('?')[0]}"
             server.requests.append(asked)
+            server.queries.append(unquote(self.path.partition("?")[2]))
             answer = script if isinstance(script, Answer) else script(asked)
             body, kind = answer.encoded()
             self.send_response(answer.status)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from runtime.errors import SchemaNotFoundError, SternpostError
-from runtime.schema_registry import COMPATIBILITY, Registry, subject_of
+from runtime.schema_registry import COMPATIBILITY, Registry, events_subject
 from runtime.settings.model import Settings
 from schemas.track_event import load_schema
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
@@ -11,7 +11,8 @@ from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 
 def check(settings: Settings) -> Iterator[Check]:
     """Ask the registry as the processor and `sternpost schema` do."""
-    subject, schema = subject_of(settings.topics.events), load_schema()
+    schema = load_schema()
+    subject = events_subject(settings, schema)
     registry = Registry(settings.schema_registry)  # a wrong setting ends the command
     try:
         with registry:

@@ -11,7 +11,7 @@ from runtime.kafka.admin import check_topics, missing_topics
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.config import topic_configs
 from runtime.kafka.range_consumer import OffsetRange
-from runtime.schema_registry import Registry, subject_of
+from runtime.schema_registry import Registry, events_subject
 from runtime.settings.model import Settings
 from schemas.track_event import load_schema
 from sternpost.operations import topic_creation
@@ -175,4 +175,4 @@ def _schema_id(settings: Settings) -> int:
     Raises RegistryUnavailableError, RegistryRefusedError, SchemaNotFoundError and ConfigurationError.
     """
     with Registry(settings.schema_registry) as registry:
-        return registry.lookup(subject_of(settings.topics.events), load_schema()).id
+        return registry.lookup(events_subject(settings, load_schema()), load_schema()).id

@@ -8,7 +8,7 @@ from runtime import metrics
 from runtime.errors import SternpostError
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import KafkaAdmin
-from runtime.schema_registry import Registry, subject_of
+from runtime.schema_registry import Registry, events_subject
 from runtime.settings.model import Settings
 from schemas.avro.wire_format import split
 from schemas.track_event import iso, load_schema
@@ -147,7 +147,7 @@ class StatusCollector:
 
     def _schema(self) -> SchemaStatus:
         settings = self._settings
-        subject = subject_of(settings.topics.events)
+        subject = events_subject(settings, load_schema())
         newest = _newest_schema_id(settings)
         registry = Registry(settings.schema_registry)  # a wrong setting ends the command
         try:

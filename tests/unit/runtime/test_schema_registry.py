@@ -1,5 +1,6 @@
 """Each way in which a registry, or what is taken for one, can fail has a sentence and an end of its own."""
 
+import json
 import socket
 import ssl
 import threading
@@ -21,9 +22,10 @@ from runtime.errors import (
     SchemaNotFoundError,
     SternpostError,
 )
-from runtime.schema_registry import COMPATIBILITY, Registered, Registry
+from runtime.schema_registry import COMPATIBILITY, Registered, Registry, events_subject
 from runtime.settings.loader import load
 from runtime.settings.model import SchemaRegistrySettings
+from schemas.track_event import load_schema
 from tests.support import certificate
 from tests.support.registry_answers import (
     DENIED,
@@ -288,3 +290,43 @@ def test_settings_that_the_client_does_not_take(settings: dict[str, object]) -> 
         ask()
     assert "schema_registry." in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "subject"),
+    [
+        ({}, "rudderstack.events-value"),
+        ({"subject_name": "topic_record"}, "rudderstack.events-sternpost.events.TrackEvent"),
+        ({"context": ".staging"}, ":.staging:rudderstack.events-value"),
+        (
+            {"context": ".staging", "subject_name": "topic_record"},
+            ":.staging:rudderstack.events-sternpost.events.TrackEvent",
+        ),
+    ],
+)
+def test_the_subject_is_named_as_the_settings_say(given: dict[str, str], subject: str) -> None:
+    settings = load(None, {f"schema_registry.{name}": value for name, value in given.items()})
+    assert events_subject(settings, load_schema()) == subject
+
+
+@pytest.mark.parametrize("context", ["staging", ":.staging:", ".", ".a/b"])
+def test_a_context_that_no_registry_has(context: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"schema_registry\.context"):
+        load(None, {"schema_registry.context": context})
+
+
+def test_a_context_qualifies_every_question() -> None:
+    """Confluent's and Redpanda's registries give ids by context, and keep a level for each:
+    https://docs.redpanda.com/streaming/current/manage/schema-reg/schema-reg-contexts/"""
+    schema = json.dumps(V1)
+    answers = {
+        "GET /schemas/ids/7": Answer(200, {"schema": schema}),
+        "GET /config/%3A.staging%3A": Answer(200, {"compatibilityLevel": "BACKWARD"}),
+    }
+    with answering(routes(answers, NO_LEVEL)) as server:
+        settings = SchemaRegistrySettings(url=server.url, context=".staging")
+        with Registry(settings) as client:
+            assert client.schema(7) == V1
+            assert server.queries == ["subject=:.staging:"], "an id of another context is another schema"
+            assert client.compatibility(":.staging:a-value") == "BACKWARD"
+        assert "GET /config" not in server.requests, "the level of another context"

@@ -7,6 +7,7 @@
   "schema_registry": {
     "url": "http://127.0.0.1:8085/apis/ccompat/v7",
     "timeout_ms": 5000,
+    "subject_name": "topic",
     "auto_register": false
   },
   "topics": {
