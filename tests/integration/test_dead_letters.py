@@ -371,7 +371,7 @@ def test_a_killed_redrive_is_taken_up_by_the_next(settings: Settings, tmp_path: 
         "with transactions.transaction():\n"
         "    for n in range(9):\n"
         "        transactions.produce(sys.argv[2], value=b'half', partition=n % 3)\n"
-        "    transactions._producer._producer.flush()\n"
+        "    transactions._producer.flush()\n"
         "    print('written', flush=True)\n"
         "    signal.pause()\n"
     )
