@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import ClusterMetadata
 
 from runtime.errors import DependencyError
+from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import admin
 from runtime.kafka.admin import KafkaAdmin, cluster_metadata
 from runtime.kafka.clients import make_consumer
@@ -41,20 +42,26 @@ class OffsetRange(NamedTuple):
 
 
 def read(
-    settings: Settings, topic: str, *, start: int = FROM_BEGINNING, follow: bool = False, idle_s: float | None = None
+    settings: Settings,
+    topic: str,
+    *,
+    start: int = FROM_BEGINNING,
+    follow: bool = False,
+    idle_s: float | None = None,
+    stop: StopRequest | None = None,
 ) -> Iterator[Message]:
     """Yield the topic's committed records, partitions interleaved, each partition in order.
 
     `start` is FROM_BEGINNING or FROM_END. Without `follow` it ends with the last record that was committed when the
-    reader came there; with it, after `idle_s` seconds without a record, or never. Raises DependencyError if no broker
-    answers or the topic is missing.
+    reader came there; with it, after `idle_s` seconds without a record, or never. It also ends within `POLL_S` seconds
+    when asked to stop. Raises DependencyError if no broker answers or the topic is missing.
     """
     with make_consumer(settings, {"group.id": READER_GROUP, "enable.partition.eof": not follow}) as consumer:
         partitions = _partitions(settings, cluster_metadata(settings, consumer, topic), topic)
         consumer.assign([TopicPartition(topic, partition, start) for partition in partitions])
         unfinished = set(partitions)
         last = time.monotonic()
-        while unfinished:
+        while unfinished and not stop:
             message = consumer.poll(POLL_S)
             if message is None:
                 if follow and idle_s is not None and time.monotonic() - last > idle_s:

@@ -43,9 +43,8 @@ def require_installed() -> None:
 def run(settings: Settings, *, allow_changes: bool) -> None:
     """Serve the console until Ctrl-C or SIGTERM. Raises ConfigurationError."""
     from sternpost.console import server  # noqa: PLC0415 (an extra)
-    from sternpost.console.page import Console  # noqa: PLC0415 (an extra)
 
-    server.serve(Console(settings, ChangesAllowed() if allow_changes else None), _announce)
+    server.serve(settings, ChangesAllowed() if allow_changes else None, _announce)
 
 
 def _announce(address: str) -> None:

@@ -119,6 +119,7 @@ def _describe(running: services.Services, data_dir: Path | None) -> str:
             *(f"  export {name}={shlex.quote(value)}" for name, value in exports.items()),
             "  sternpost send                    # signed sample webhooks of every channel",
             "  sternpost tail --from-beginning   # the events they became",
+            "  sternpost console                 # all of it on a web page",
         ],
     )
 

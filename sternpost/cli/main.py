@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "Run the whole pipeline on this machine and check the result.",
     "dev": "Run Kafka, a schema registry and both services on this machine.",
     "doctor": "Check brokers, topics, rights, clocks, registry and endpoint.",
+    "find": "Find a webhook by its event id, and what became of it.",
     "healthcheck": "Ask the service on this machine whether it is healthy.",
     "ingest": "Receive webhooks and write their bodies to the raw topic.",
     "mapping": "Print the mapping, or the rows that hold given words.",

@@ -1,15 +1,12 @@
 """`sternpost tail`: the events in the output topic."""
 
 from itertools import islice
-from typing import Any
 
 import click
 
-from runtime.kafka import range_consumer
-from runtime.schema_registry import Registry
 from runtime.settings.model import Settings
-from schemas.track_event import EventReader, track_json
 from sternpost.cli import output, parameters
+from sternpost.operations.tail import tail
 
 
 @click.command()
@@ -28,26 +25,26 @@ def command(
 
     Only committed events are printed: those that a sink with isolation.level=read_committed sees.
     """
-    messages = range_consumer.read(
-        settings,
-        settings.topics.events,
-        start=range_consumer.FROM_BEGINNING if from_beginning or no_follow else range_consumer.FROM_END,
-        follow=not no_follow,
-        idle_s=idle_s,
-    )
-    with Registry(settings.schema_registry) as registry:
-        decode = EventReader(registry.schema)
-        for message in islice(messages, count):
-            event: dict[str, Any] = track_json(decode(message.value() or b""))
-            if offsets:
-                event = {
-                    "partition": message.partition(),
-                    "offset": message.offset(),
+    unreadable = 0
+    found = tail(settings, from_beginning=from_beginning or no_follow, follow=not no_follow, idle_s=idle_s)
+    for tailed in islice(found, count):
+        if tailed.event is None:
+            unreadable += 1
+        elif offsets:
+            output.echo_json(
+                {
+                    "partition": tailed.partition,
+                    "offset": tailed.offset,
                     "headers": {
                         name: value.decode("utf-8", "backslashreplace")
-                        for name, value in range_consumer.headers_of(message)
+                        for name, value in tailed.headers
                         if value is not None
                     },
-                    "event": event,
+                    "event": tailed.event,
                 }
-            output.echo_json(event)
+            )
+        else:
+            output.echo_json(tailed.event)
+    if unreadable:
+        number = output.pluralize(unreadable, "record")
+        click.echo(f"skipped {number} of {settings.topics.events} that cannot be read as events", err=True)

@@ -10,7 +10,10 @@ from nicegui import Client, ui
 from runtime.settings.loader import settings_file
 from runtime.settings.model import Settings
 from sternpost.console.background import Job
+from sternpost.console.live_events import LiveEvents
+from sternpost.console.monitor import Monitor
 from sternpost.operations.changes_allowed import ChangesAllowed
+from sternpost.operations.printable import printable
 
 T = TypeVar("T")
 
@@ -22,6 +25,8 @@ class Console:
     settings: Settings
     allowed: ChangesAllowed | None
     """What operations that write ask for; None if the console is read-only."""
+    monitor: Monitor
+    events: LiveEvents
     jobs: "dict[str, Job[object]]" = field(default_factory=dict)
     """Work that goes on when its page is closed, by a name of its own: a redrive, a replay."""
 
@@ -45,7 +50,7 @@ class PageView:
     def show_command(self, arguments: str) -> None:
         """Say which command does in a terminal what the page shows: `status --watch`."""
         assert self.command_line is not None  # noqa: S101 (the layout comes first)
-        self.command_line.text = command_line(self.settings, arguments)
+        self.command_line.text = printable(command_line(self.settings, arguments))
 
     def start(self, job: Job[T]) -> "Awaitable[T]":
         """Start a job that is stopped when the page is closed."""

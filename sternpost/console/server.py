@@ -11,7 +11,6 @@ import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import structlog
 import uvicorn
 from fastapi import FastAPI, Request
 from nicegui import app as nicegui_app
@@ -19,12 +18,16 @@ from nicegui import core, ui
 from nicegui.page import page as nicegui_page
 
 from runtime.errors import ConfigurationError
-from runtime.settings.model import ConsoleSettings
+from runtime.settings.model import ConsoleSettings, Settings
 from sternpost.console import layout
 from sternpost.console.access import LOOPBACK_NAMES, TOKEN, Access
+from sternpost.console.failures import report
+from sternpost.console.live_events import LiveEvents
+from sternpost.console.monitor import Monitor
 from sternpost.console.page import Console, Page, PageView
 from sternpost.console.pages import PAGES
 from sternpost.console.response_headers import ResponseHeaders
+from sternpost.operations.changes_allowed import ChangesAllowed
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_MESSAGE_BYTES = 8 * 1_048_576
@@ -32,25 +35,25 @@ LARGEST_MESSAGE_BYTES = 8 * 1_048_576
 SHUTDOWN_S = 3
 """How long open requests may take on Ctrl-C."""
 
-log = structlog.get_logger()
 
-
-def serve(console: Console, announce: Callable[[str], None]) -> None:
-    """Serve the console until Ctrl-C or SIGTERM.
+def serve(settings: Settings, allowed: ChangesAllowed | None, announce: Callable[[str], None]) -> None:
+    """Serve the console until Ctrl-C or SIGTERM; without `allowed` it changes nothing.
 
     `announce` is told the address to open, again when its token was used. Raises ConfigurationError for an address that
     cannot be listened on, or that may not be without TLS.
     """
-    settings = console.settings.console
-    names = allowed_names(settings)
-    tls = _check_tls(settings)
-    listener = _listen(settings.host, settings.port)
+    own = settings.console
+    names = allowed_names(own)
+    tls = _check_tls(own)
+    listener = _listen(own.host, own.port)
+    monitor = Monitor(settings)
+    console = Console(settings, allowed, monitor, LiveEvents(settings))
     port = listener.getsockname()[1]
 
     def tell() -> None:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        if settings.allowed_hosts:
-            host = settings.allowed_hosts[0]
+        host = f"[{own.host}]" if ":" in own.host else own.host
+        if own.allowed_hosts:
+            host = own.allowed_hosts[0]
         announce(f"{'https' if tls else 'http'}://{host}:{port}/?{TOKEN}={access.token}")
 
     access = Access(ResponseHeaders(_application(console)), names=names, secure=tls, port=port, opened=tell)
@@ -63,9 +66,10 @@ def serve(console: Console, announce: Callable[[str], None]) -> None:
         ws_max_size=LARGEST_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
+        ssl_certfile=own.tls_certificate,
+        ssl_keyfile=own.tls_key,
     )
+    monitor.start()
     tell()
     with listener:
         asyncio.run(_Server(config).serve(sockets=[listener]))
@@ -181,7 +185,7 @@ def _quiet_logs() -> None:
         logger = logging.getLogger(name)
         logger.handlers[:] = []
         logger.addFilter(_by_type_and_place)
-    nicegui_app.on_exception(_report)
+    nicegui_app.on_exception(report)
 
 
 def _by_type_and_place(record: logging.LogRecord) -> bool:
@@ -189,14 +193,6 @@ def _by_type_and_place(record: logging.LogRecord) -> bool:
     raised = record.exc_info[1] if record.exc_info else None
     for found in (raised, record.msg, *(record.args if isinstance(record.args, tuple) else ())):
         if isinstance(found, BaseException):
-            _report(found)
+            report(found)
             break
     return False
-
-
-def _report(error: BaseException) -> None:
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    where = f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}" if last is not None else "unknown"
-    log.error("a page failed", error=type(error).__name__, where=where)

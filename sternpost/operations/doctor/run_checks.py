@@ -11,11 +11,12 @@ from sternpost.operations.doctor.check import Check, fault
 
 
 def run_checks(
-    settings: Settings, allowed: ChangesAllowed | None, *, url: str, role: Role | None, send: bool
+    settings: Settings, allowed: ChangesAllowed | None, *, url: str | None, role: Role | None, send: bool
 ) -> Iterator[Check]:
     """Yield each result as soon as it is there. A DependencyError is a result, and is not raised.
 
-    Without `allowed` nothing is written: the clocks are not read, and to `send` raises ChangesNotAllowedError.
+    `url` is the webhook endpoint's; without one it is not checked. Without `allowed` nothing is written: the clocks are
+    not read, and to `send` raises ChangesNotAllowedError.
     """
     try:
         found = cluster.metadata(settings)
@@ -29,6 +30,8 @@ def run_checks(
     except DependencyError as error:
         yield fault("brokers", str(error), "fix this first; the rest of the cluster was not checked")
     yield from registry.check(settings)
+    if url is None:
+        return
     try:
         yield from endpoint.check(settings, allowed, url, send=send)
     except DependencyError as error:
