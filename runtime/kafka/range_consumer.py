@@ -1,5 +1,6 @@
 """Reads ranges of topics outside of any consumer group: committed records only; nothing is committed or changed."""
 
+import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -8,7 +9,6 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import ClusterMetadata
 
 from runtime.errors import DependencyError
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import admin
 from runtime.kafka.admin import KafkaAdmin, cluster_metadata
 from runtime.kafka.clients import make_consumer
@@ -48,7 +48,7 @@ def read(
     start: int = FROM_BEGINNING,
     follow: bool = False,
     idle_s: float | None = None,
-    stop: StopRequest | None = None,
+    stop: threading.Event | None = None,
 ) -> Iterator[Message]:
     """Yield the topic's committed records, partitions interleaved, each partition in order.
 
@@ -61,7 +61,7 @@ def read(
         consumer.assign([TopicPartition(topic, partition, start) for partition in partitions])
         unfinished = set(partitions)
         last = time.monotonic()
-        while unfinished and not stop:
+        while unfinished and not (stop is not None and stop.is_set()):
             message = consumer.poll(POLL_S)
             if message is None:
                 if follow and idle_s is not None and time.monotonic() - last > idle_s:

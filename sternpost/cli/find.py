@@ -6,11 +6,10 @@ from typing import Any
 import click
 
 from runtime.errors import CheckFailedError
-from runtime.graceful_interrupt import graceful_interrupt
 from runtime.settings.model import Settings
 from schemas.track_event import iso
 from sternpost.cli import output, parameters
-from sternpost.cli.progress import Progress
+from sternpost.cli.output import Progress, graceful_interrupt
 from sternpost.operations.trace import Place, Trace, TracedRecord, trace
 
 
@@ -48,7 +47,7 @@ def command(settings: Settings, event_id: str, source: str | None, at: Place | N
         output.echo_json(found.as_json())
     else:
         _show(settings, found)
-    if interrupted:
+    if interrupted.is_set():
         click.echo("interrupted: not everything was searched", err=True)
         raise click.exceptions.Exit(130)
     if not found.records:

@@ -8,7 +8,6 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from runtime.errors import SternpostError
-from runtime.graceful_interrupt import StopRequest
 from runtime.settings.model import Settings
 from sternpost.console.failures import report
 from sternpost.operations.tail import TailedEvent, tail
@@ -60,7 +59,7 @@ class LiveEvents:
         self._bytes = 0
         self._number = 0
         self._watchers = 0
-        self._stop: StopRequest | None = None
+        self._stop: threading.Event | None = None
         self.problem: SternpostError | None = None
         """Why nothing is read now; None if all is well."""
         self.gaps = 0
@@ -73,7 +72,7 @@ class LiveEvents:
             if self._watchers == 1:
                 self._events.clear()
                 self._bytes = 0
-                self._stop = StopRequest()
+                self._stop = threading.Event()
                 threading.Thread(target=self._read, args=(self._stop,), name="live events", daemon=True).start()
 
     def leave(self) -> None:
@@ -81,7 +80,7 @@ class LiveEvents:
         with self._lock:
             self._watchers -= 1
             if self._watchers == 0 and self._stop is not None:
-                self._stop.now = True
+                self._stop.set()
 
     @property
     def newest(self) -> int:
@@ -94,8 +93,8 @@ class LiveEvents:
             oldest = self._events[0].number if self._events else self._number + 1
             return [event for event in self._events if event.number > number], max(0, oldest - number - 1)
 
-    def _read(self, stop: StopRequest) -> None:
-        while not stop:
+    def _read(self, stop: threading.Event) -> None:
+        while not stop.is_set():
             try:
                 for tailed in tail(self._settings, stop=stop):
                     self.problem = None

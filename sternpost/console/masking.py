@@ -7,6 +7,7 @@ import structlog
 from nicegui import ui
 
 from sternpost.console.page import PageView
+from sternpost.operations.printable import printable
 
 COVER = "•••••"
 
@@ -33,4 +34,4 @@ class Masked:
         log.info("value revealed", page=self._view.path, what=self._what, record=self._record)
         self._button.delete()
         with self.element:
-            ui.label(self._value).classes("revealed")
+            ui.label(printable(self._value)).classes("revealed")

@@ -21,15 +21,3 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
-
-
-def describe_size(value: object) -> str:
-    """Describe a covered JSON value: `text of 12 characters`."""
-    match value:
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return f"{len(value)} characters"
-    return ""

@@ -32,9 +32,9 @@ class Role(StrEnum):
     PROVISIONING = "provisioning"
     """`sternpost topics create`, `topics check`, and `doctor` in full"""
     VIEWER = "viewer"
-    """`sternpost status`, `tail`, `dead-letters list/show/export`, `replay --dry-run`, `person find`"""
+    """`sternpost status`, `tail`, `find`, `person find`, `console`, `dead-letters list/show`, `replay --dry-run`"""
     OPERATOR = "operator"
-    """All of a viewer's rights, and `dead-letters redrive`, `replay --to-topic` and `--live`"""
+    """All of a viewer's rights, and `dead-letters redrive`, `replay`, `console --allow-changes`"""
 
 
 class Grant(NamedTuple):

@@ -1,9 +1,9 @@
 """Search a topic for few records among many: in windows, so that it can report, stop, and begin where it is likely."""
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import Message, OffsetRange
 from runtime.settings.model import Settings
@@ -22,7 +22,7 @@ def search(
     matches: Callable[[Message], bool],
     *,
     newest_first: bool = False,
-    stop: StopRequest,
+    stop: threading.Event,
     on_read: Callable[[int], None] = lambda _: None,
 ) -> Iterator[list[Message]]:
     """Yield the records of the ranges that match, window by window; within one, each partition in order.
@@ -32,13 +32,13 @@ def search(
     for window in windows(ranges, newest_first=newest_first):
         found: list[Message] = []
         for messages in range_consumer.read_ranges(settings, topic, window):
-            if stop:
+            if stop.is_set():
                 return
             found += filter(matches, messages)
         on_read(sum(part.offsets for part in window))
         if found:
             yield found
-        if stop:
+        if stop.is_set():
             return
 
 

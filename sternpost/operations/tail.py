@@ -1,10 +1,10 @@
 """The events of the output topic as they are committed."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from runtime.errors import SchemaNotFoundError
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.schema_registry import Registry
 from runtime.settings.model import Settings
@@ -30,7 +30,7 @@ def tail(
     from_beginning: bool = False,
     follow: bool = True,
     idle_s: float | None = None,
-    stop: StopRequest | None = None,
+    stop: threading.Event | None = None,
 ) -> Iterator[TailedEvent]:
     """Yield the events that a sink with isolation.level=read_committed sees, all partitions, each in order.
 

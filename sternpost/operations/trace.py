@@ -5,6 +5,7 @@ the newest record back. What a raw record became is then known by its place: an 
 dead letter in its headers. Both are dated later than the raw record, so that only a part of their topics is read.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -12,7 +13,6 @@ from typing import Any, NamedTuple
 
 from processor.pipeline.records import RawRecord, attempt_of, identify, raw_records
 from runtime.errors import CheckFailedError, DependencyError, SchemaNotFoundError
-from runtime.graceful_interrupt import StopRequest
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import Message, OffsetRange
 from runtime.schema_registry import Registry
@@ -124,7 +124,7 @@ def trace(
     source: str | None = None,
     *,
     at: Place | None = None,
-    stop: StopRequest,
+    stop: threading.Event,
     on_progress: OnProgress = lambda _done, _total: None,
     on_found: Callable[[Trace], None] = lambda _: None,
 ) -> Trace:
@@ -134,7 +134,7 @@ def trace(
     such trace is returned, also when asked to stop. `on_progress` is told the number of offsets read and to read.
     Raises DependencyError.
     """
-    return _Tracer(settings, event_id, source, stop, on_progress, on_found).run(at)
+    return _Tracer(settings, event_id, source, stop, on_progress, on_found).trace(at)
 
 
 class _Tracer:
@@ -143,7 +143,7 @@ class _Tracer:
         settings: Settings,
         event_id: str,
         source: str | None,
-        stop: StopRequest,
+        stop: threading.Event,
         on_progress: OnProgress,
         on_found: Callable[[Trace], None],
     ) -> None:
@@ -156,7 +156,7 @@ class _Tracer:
         self._committed: dict[int, int] = {}
         self._done = self._total = 0
 
-    def run(self, at: Place | None) -> Trace:
+    def trace(self, at: Place | None) -> Trace:
         readable = range_consumer.readable_ranges(self._settings, self._settings.topics.raw)
         self._committed = processor_offsets(self._settings, [part.partition for part in readable])
         first = self._at(at) if at is not None else None
@@ -164,12 +164,12 @@ class _Tracer:
         if first is None:
             first, left = self._first(readable)
         if first is None:
-            return Trace(self._id, [], complete=not self._stop)
+            return Trace(self._id, [], complete=not self._stop.is_set())
         self._look_up_outcomes()
         self._on_found(self._trace(complete=False))
         self._look_for_copies(first, [part for part in left if part.partition == first[0]])
         self._look_up_outcomes()
-        found = self._trace(complete=not self._stop)
+        found = self._trace(complete=not self._stop.is_set())
         self._on_found(found)
         return found
 
@@ -250,7 +250,7 @@ class _Tracer:
             if place not in self._looked_up and record.offset < self._committed.get(record.partition, 0)
         }
         self._looked_up |= self._records.keys()
-        if not new or self._stop:
+        if not new or self._stop.is_set():
             return
         earliest_ms = min(record.timestamp_ms for record in new.values())
         self._look_for_letters(earliest_ms, new)

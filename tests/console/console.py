@@ -1,19 +1,21 @@
 """A console as a process of its own, and tabs of a browser that watch for what no page may do."""
 
-import os
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import orjson
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from runtime.settings.model import Settings
-from sternpost.local.services import environment_for
+from sternpost.local.customerio_simulator import WebhookFeed
+from sternpost.local.services import Services, environment_for
+from tests.support.kafka import SIGNING_KEY, WRITE_KEY
 from tests.support.waiting import until
 
 PROGRAM = str(Path(sys.executable).with_name("sternpost"))
@@ -161,6 +163,36 @@ def without_a_cluster() -> Settings:
     )
 
 
-def in_environment(**variables: str) -> dict[str, str]:
-    """This environment with further variables."""
-    return {**os.environ, **variables}
+class Pipeline:
+    """Running services, and a way to send to them."""
+
+    def __init__(self, services: Services) -> None:
+        self.settings = services.settings
+        self.url = services.url
+
+    def send(self, *bodies: bytes | dict[str, Any]) -> None:
+        """Send webhooks as Customer.io does; each is acknowledged."""
+        feed = WebhookFeed(self.url, WRITE_KEY, SIGNING_KEY, stall_s=0.1, give_up_s=30)
+        for body in bodies:
+            assert feed.send(body if isinstance(body, bytes) else orjson.dumps(body))
+        feed.close()
+
+    def changed(self, **sections: dict[str, Any]) -> Settings:
+        """The settings with other values."""
+        values = {name: getattr(self.settings, name) for name in Settings.model_fields}
+        for name, change in sections.items():
+            section = values[name]
+            current = {field: getattr(section, field) for field in type(section).model_fields}
+            values[name] = type(section).model_validate({**current, **change})
+        return Settings.model_validate(values)
+
+
+def webhook(event_id: str, **data: Any) -> dict[str, Any]:
+    """A payload: an email that Ada opened."""
+    return {
+        "event_id": event_id,
+        "object_type": "email",
+        "metric": "opened",
+        "timestamp": 1_795_000_000,
+        "data": {"customer_id": "ada-1815", "recipient": "ada@example.com", "delivery_id": "d-1", **data},
+    }

@@ -1,24 +1,24 @@
 """One event: its webhook, what became of it, and why."""
 
 import shlex
-from collections.abc import Sequence
 from functools import partial
 from urllib.parse import quote
 
 import orjson
 from nicegui import ui
 
-from processor.pipeline.explanation import Explanation, explain, plain
+from processor.pipeline.explanation import explain
 from processor.pipeline.records import RawRecord
 from runtime.errors import SternpostError
 from schemas.track_event import iso
 from sternpost.console import background
 from sternpost.console.background import Job
+from sternpost.console.explanation import hint, show_explanation
 from sternpost.console.masking import Masked
 from sternpost.console.page import Page, PageView
 from sternpost.console.payload import payload, what_of
 from sternpost.console.refresher import show_error
-from sternpost.console.text import Text, describe_size
+from sternpost.console.text import Text
 from sternpost.operations.trace import Fate, Place, Trace, TracedRecord, trace
 
 ANY_SOURCE = "-"
@@ -250,6 +250,9 @@ def _explanation(view: PageView, record: RawRecord, place: str) -> None:
         Text("summary", "Why: field by field, as `sternpost transform --explain` says it")
         inside = ui.element("div").classes("stack")
 
+    def show_value(name: str, text: str) -> None:
+        Masked(view, what_of(name), text, record=place, hint=hint(text))
+
     async def show() -> None:
         inside.clear()
         with inside:
@@ -264,8 +267,9 @@ def _explanation(view: PageView, record: RawRecord, place: str) -> None:
         if view.client.is_deleted:
             return
         inside.clear()
-        with inside:
-            _explained(view, found, place)
+        with inside, ui.element("div").classes("explained"):
+            # The place is part of each table's name, since a page may explain several records.
+            show_explanation(place, found, found, record.value or b"", show_value)
 
     size = len(record.value or b"")
     if size <= EXPLAINED_BYTES:
@@ -274,63 +278,6 @@ def _explanation(view: PageView, record: RawRecord, place: str) -> None:
         with inside:
             ui.label(f"The payload has {size:,} bytes: to explain it takes a while.").classes("quiet")
             ui.button("Explain it", on_click=show).props("outline dense no-caps")
-
-
-def _explained(view: PageView, found: Explanation, place: str) -> None:
-    for problem in found.problems:
-        with ui.element("div").classes("trouble"):
-            Text("span", problem.code, "tag tag-bad")
-            Text("span", problem.message)
-    became = [(use.source, use.value, target, value) for use in found.became for target, value in use.targets.items()]
-    if became:
-        _rows(view, "becomes", ("payload", "value", "event", "value"), became, place)
-    if found.left_out:
-        _rows(view, "left out", ("payload", "value", "why"), [tuple(left) for left in found.left_out], place)
-    if found.set_by_us:
-        _rows(view, "set by Sternpost", ("event", "value"), list(found.set_by_us.items()), place)
-
-
-MOST_ROWS = 200
-
-
-def _rows(view: PageView, title: str, heads: tuple[str, ...], rows: Sequence[tuple[object, ...]], place: str) -> None:
-    """Show a table whose columns called `value` are covered."""
-    scrolled = ui.element("div").classes("scroll-x").props(f'tabindex=0 role=group aria-label="{title}"')
-    with scrolled, ui.element("table").classes("plain explained"):
-        with ui.element("caption"):
-            Text("span", title)
-        with ui.element("thead"), ui.element("tr"):
-            for head in heads:
-                Text("th", head).props("scope=col")
-        with ui.element("tbody"):
-            for row in rows[:MOST_ROWS]:
-                _row(view, heads, row, place, "set" in title)
-    if len(rows) > MOST_ROWS:
-        Text("div", f"and {len(rows) - MOST_ROWS:,} more", "quiet")
-
-
-def _row(view: PageView, heads: tuple[str, ...], row: tuple[object, ...], place: str, plain_values: bool) -> None:
-    with ui.element("tr"):
-        for number, (head, cell) in enumerate(zip(heads, row, strict=True)):
-            if head != "value":
-                Text("td", cell, "mono" if head != "why" else "")
-                continue
-            with ui.element("td"):
-                if number == 3 and cell == row[1]:
-                    Text("span", "the same", "quiet")
-                    continue
-                text = cell if isinstance(cell, str) else orjson.dumps(cell, default=_plain).decode()
-                if plain_values:
-                    Text("span", text, "mono")
-                else:
-                    Masked(view, what_of(str(row[number - 1])), text, record=place, hint=describe_size(cell))
-
-
-def _plain(value: object) -> object:
-    try:
-        return plain(value)
-    except TypeError:
-        return str(value)
 
 
 def _place(text: str) -> Place | None:
