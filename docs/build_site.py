@@ -25,7 +25,8 @@ PAGES = BUILT / "pages"
 HTML = BUILT / "html"
 TOP_LEVEL = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md")
 """Pages of the repository's top level that the site has, too. README.md is what index.md is there."""
-LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".csv": "text", ".avsc": "json"}
+IMAGES = (".png", ".webp")
+LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".csv": "text", ".avsc": "json", ".sql": "sql"}
 CHECK = ("--offline", "--include-fragments=anchor-only", "--no-progress")
 """Have lychee follow each link of the site, with its anchor, and no link out of it."""
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?\)")
@@ -67,6 +68,10 @@ def assemble() -> None:
         language = LANGUAGES.get(file.suffix, "text")
         content = f"# {file.name}\n\n`{name}`\n\n````{language}\n{file.read_text('utf-8')}````\n"
         target.write_text(content, "utf-8")
+    for image in (file for file in DOCS.rglob("*") if file.suffix in IMAGES):
+        target = PAGES / place(image)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, target)
     shutil.copytree(DOCS / "theme", PAGES / "theme")
 
 
@@ -75,7 +80,7 @@ def place(file: Path) -> PurePosixPath:
     path = PurePosixPath(file.relative_to(ROOT).as_posix())
     if path == PurePosixPath("README.md"):
         return PurePosixPath("index.md")
-    if path.parts[0] == "docs":
+    if path.parts[0] == "docs" and path.suffix in (".md", *IMAGES):
         return path.relative_to("docs")
     return path if str(path) in TOP_LEVEL else PurePosixPath("source", f"{path}.md")
 

@@ -28,6 +28,15 @@ def test_text_after_a_list_is_not_of_its_last_item() -> None:
     assert BUILD["indented"]("1. a\n\nafter") == "1.  a\n\nafter"
 
 
+def test_each_file_has_its_place_on_the_site() -> None:
+    place = BUILD["place"]
+    assert str(place(ROOT / "docs/adr/README.md")) == "adr/README.md"
+    assert str(place(ROOT / "docs/images/console.png")) == "images/console.png"
+    assert str(place(ROOT / "docs/examples/quix_mapper.py")) == "source/docs/examples/quix_mapper.py.md"
+    assert str(place(ROOT / "CONTRIBUTING.md")) == "CONTRIBUTING.md"
+    assert str(place(ROOT / "README.md")) == "index.md"
+
+
 def test_links_lead_to_the_sites_pages() -> None:
     linked: set[Path] = set()
     text = (
