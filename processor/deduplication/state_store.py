@@ -44,7 +44,7 @@ FORMAT = 1
 DISORDER_MS: Final = 3_600_000
 """How far the timestamps of one partition may run backwards. Brokers allow a timestamp to be this far ahead of their
 clock by default, which is far more than clocks differ:
-https://kafka.apache.org/documentation/#topicconfigs_message.timestamp.after.max.ms"""
+https://cwiki.apache.org/confluence/display/KAFKA/KIP-937%3A+Improve+Message+Timestamp+Validation."""
 
 KEPT: Final = 2
 """The number of segments that are kept."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from rocksdict import Options, Rdict
 
+from processor.deduplication.state_store import DISORDER_MS
 from processor.pipeline.records import DeadLetter, Event, Outcome
 from runtime import temporary
 from runtime.errors import SchemaNotFoundError
@@ -28,10 +29,9 @@ EXAMPLES = 3
 
 _ABSENT = object()
 
-CLOCK_DIFFERENCE_MS = 3_600_000
+CLOCK_DIFFERENCE_MS = DISORDER_MS
 """The largest difference between the clocks that date raw records (ingest's or a broker's) and events (the processor's
-or a broker's). Brokers refuse records dated an hour or more ahead of them: message.timestamp.after.max.ms,
-https://kafka.apache.org/documentation/#topicconfigs_message.timestamp.after.max.ms."""
+or a broker's): brokers refuse records dated further ahead of them."""
 
 _TIMESTAMP = struct.Struct(">q")
 """Precedes each stored event: the timestamp of its record, in Unix milliseconds."""
