@@ -1,8 +1,10 @@
 """The one Kafka layer: makes every client, and translates the client library's errors.
 
 | module                                           | what it is                                              |
-| `config`, `properties`                           | client configuration, and checks of users' properties   |
+| `config`                                         | what Sternpost sets for every client, and record sizes  |
+| `properties`                                     | librdkafka's properties, and checks of users'           |
 | `clients`                                        | makes every client, with one log and one error callback |
+| `msk_iam`                                        | tokens for Amazon MSK                                   |
 | `admin`                                          | KafkaAdmin: topics, configurations, groups, ACLs;       |
 |                                                  | the retry of requests                                   |
 | `group_offsets`                                  | a group's committed offsets, without joining it         |

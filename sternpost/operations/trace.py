@@ -25,7 +25,7 @@ from sternpost.operations.search import search, since, time_in, without
 from sternpost.operations.status.consumer_group import processor_offsets
 
 CLOCK_DIFFERENCE_MS = 3_600_000
-"""How much earlier than its raw record an event may be dated: see `replay.existing_events`."""
+"""How much earlier than its raw record an event may be dated: see `replay.dry_run`."""
 SOON_MS = 60_000
 """Clocks rarely differ by more: this is tried first."""
 
