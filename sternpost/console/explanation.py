@@ -1,6 +1,7 @@
 """An explanation on a page: the lines of `sternpost transform --explain`, and where two profiles differ."""
 
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -9,11 +10,16 @@ from nicegui import ui
 
 from processor.pipeline.explanation import Explanation, plain
 from schemas.error_codes import PayloadRejectedError
+from schemas.mapping import tables
+from sternpost.console.masking import Masked
+from sternpost.console.page import PageView
 from sternpost.console.table import Cell, table
 from sternpost.operations import marked_payload
 from sternpost.operations.error_help import ERROR_HELP
 from sternpost.operations.printable import printable
 
+MOST_CHARACTERS = 20_000
+"""Of one value."""
 MOST_ROWS = 200
 """Rows of one part; a payload of 1 MiB may have thousands of values."""
 OPEN = frozenset({"object_type", "metric"})
@@ -72,6 +78,25 @@ def hint(text: str) -> str:
     return (kind | {"f": kind["t"]}).get(text[:1], "a number")
 
 
+def covering(view: PageView, record: str) -> Show:
+    """Return a function that puts values covered; `record` is the place of the record that they are of."""
+
+    def show(name: str, value: str) -> None:
+        shown = value[:MOST_CHARACTERS]
+        if len(value) > MOST_CHARACTERS:
+            shown += f"… ({len(value) - MOST_CHARACTERS:,} more characters)"
+        Masked(view, _known_name(name), shown, record=record, hint=hint(value))
+
+    return show
+
+
+def _known_name(name: str) -> str:
+    """Return the name of a field if the mapping knows it: any other name is data, and must not get into the log."""
+    generic = re.sub(r"\[\d+\]", "[]", name)
+    known = {row.target for row in tables.fields()} | {source for row in tables.fields() for source in row.sources}
+    return f"value of {generic}" if generic in known else "value of a field that the mapping does not know"
+
+
 def _part(profile: str, title: str, headers: tuple[str, ...], rows: list[Any]) -> None:
     if not rows:
         return
@@ -89,7 +114,7 @@ def _target(target: str, value: Any, elsewhere: dict[str, Any]) -> Cell:
 
     def put() -> None:
         ui.label(_short(target)).classes("inline")
-        ui.label("differs" if target in elsewhere else "only here").classes("tag tag-warn beside")
+        ui.label("differs" if target in elsewhere else "only here").classes("tag tag-warn aside")
 
     return put
 
@@ -105,26 +130,38 @@ def _problems(profile: str, problems: list[PayloadRejectedError], body: bytes, s
     for number, problem in enumerate(problems, 1):
         with ui.element("div").classes("problem"):
             ui.label(problem.message).classes("problem-message")
-            lines = marked_payload.excerpt(body, problem.field)
-            if lines:
-                label = f'tabindex=0 role=region aria-label="{profile}: where problem {number} is"'
-                with ui.element("div").classes("code").props(label):
-                    for line in lines:
-                        _line(line, show)
+            put_lines(marked_payload.excerpt(body, problem.field), f"{profile}: where problem {number} is", show)
             help_text = ERROR_HELP.get(problem.code, "this is a fault of Sternpost; please report it")
             ui.label(f"help: {help_text}").classes("quiet")
+
+
+def put_lines(lines: list[marked_payload.Line], label: str, show: Show) -> None:
+    """Put the lines of a payload: up to `MOST_ROWS` of them around the first that is at fault."""
+    at = next((number for number, line in enumerate(lines) if line.at_fault), 0)
+    first = max(0, min(at - MOST_ROWS // 2, len(lines) - MOST_ROWS))
+    shown = lines[first : first + MOST_ROWS]
+    if not shown:
+        return
+    with ui.element("div").classes("code").props(f'tabindex=0 role=region aria-label="{label}"'):
+        if first:
+            ui.label(f"… {first:,} lines before").classes("quiet")
+        for line in shown:
+            _line(line, show)
+        if after := len(lines) - first - len(shown):
+            ui.label(f"… {after:,} lines after").classes("quiet")
 
 
 def _line(line: marked_payload.Line, show: Show) -> None:
     with ui.element("div").classes("code-line code-fault" if line.at_fault else "code-line"):
         ui.label("▶" if line.at_fault else " ").classes("code-mark").props("aria-hidden=true")
         if line.path is None:
-            show("text around the fault", line.text)
+            if line.text.strip():
+                show("text that is not JSON", line.text)
             return
         ui.label(line.text[: line.start]).classes("inline")
         value = line.text[line.start : line.end]
-        if value in ("{", "}", "[", "]"):
-            ui.label(value).classes("inline")
+        if value in ("{", "}", "[", "]", "{}", "[]") or line.path in OPEN:
+            ui.label(value[:MOST_CHARACTERS]).classes("inline")
         else:
             show(line.path, value)
         ui.label(line.text[line.end :]).classes("inline")

@@ -10,29 +10,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.settings.model import Settings, TopicSettings
-from schemas import record_headers
 from schemas.track_event import iso
 from sternpost.cli.main import cli
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.redrive import plan, redrive
 from sternpost.operations.dead_letters.selection import Selection, find
+from tests.support.buried import BROKEN, GOOD, RECEIVED_AT, bury
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
-
-GOOD = b'{"event_id":"e-%d","object_type":"email","metric":"sent","data":{"customer_id":"u%d"}}'
-BROKEN = b'{"event_id":"b","data":{"customer_id":"u","action_id":"no number"}}'
-
-RECEIVED_AT = str(int(time.time() * 1000) - 60_000)
-"""Not so long ago that brokers would remove an event of that time."""
 
 
 @pytest.fixture
@@ -43,33 +36,6 @@ def topics(make_topics: TopicMaker) -> TopicSettings:
 @pytest.fixture
 def settings(topics: TopicSettings, make_settings: SettingsMaker) -> Settings:
     return make_settings(topics)
-
-
-def bury(settings: Settings, letters: list[dict[str, Any]]) -> None:
-    """Writes dead letters as the processor does."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 5})
-    for index, letter in enumerate(letters):
-        partition = letter.get("partition", index % 3)
-        found = {
-            record_headers.SOURCE: "test",
-            record_headers.RECEIVED_AT: RECEIVED_AT,
-            record_headers.EVENT_ID: f"e-{index}",
-            record_headers.ERROR_CODE: "internal_error",
-            record_headers.ERROR_MESSAGE: "a fault",
-            record_headers.ERROR_STAGE: "map",
-            record_headers.RAW_TOPIC: settings.topics.raw,
-            record_headers.RAW_PARTITION: str(partition),
-            record_headers.RAW_OFFSET: str(index),
-        } | letter.get("headers", {})
-        producer.produce(
-            settings.topics.dead_letters,
-            key=letter.get("key", b"u"),
-            value=letter.get("value", GOOD % (index, index)),
-            headers={name: value for name, value in found.items() if value is not None},
-            partition=partition,
-            **({"timestamp": letter["timestamp"]} if "timestamp" in letter else {}),
-        )
-    assert producer.flush(30) == 0
 
 
 def options(settings: Settings) -> list[str]:

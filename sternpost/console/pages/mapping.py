@@ -9,11 +9,9 @@ from processor.pipeline.explanation import Explanation
 from processor.pipeline.pipeline import record_of
 from processor.pipeline.records import RawRecord
 from runtime.errors import CheckFailedError, SternpostError
-from schemas.mapping import tables
 from sternpost.console import background, fragment
-from sternpost.console.explanation import hint, show_explanation
+from sternpost.console.explanation import covering, show_explanation
 from sternpost.console.long_text import LongText
-from sternpost.console.masking import Masked
 from sternpost.console.page import Page, PageView
 from sternpost.console.refresher import show_error
 from sternpost.console.table import table
@@ -150,12 +148,10 @@ class MappingPage:
     def _show(self, found: dict[str, Explanation], record: RawRecord, *, covered: bool) -> None:
         place = f"{record.topic} {record.partition}:{record.offset}"
 
-        def show(name: str, value: str) -> None:
-            if covered:
-                Masked(self._view, _known_name(name), value, record=place, hint=hint(value))
-            else:
-                ui.label(value).classes("inline mono")
+        def plainly(_: str, value: str) -> None:
+            ui.label(value).classes("inline mono")
 
+        show = covering(self._view, place) if covered else plainly
         for profile, explanation in found.items():
             [other] = (found[name] for name in found if name != profile)
             with ui.element("section").classes("profile"):
@@ -166,13 +162,6 @@ class MappingPage:
     def _tell(self, error: SternpostError) -> None:
         if not self._view.client.is_deleted:
             show_error(self._banner, error)
-
-
-def _known_name(name: str) -> str:
-    """Return the name of a field if the mapping knows it: any other name is data, and must not get into the log."""
-    generic = re.sub(r"\[\d+\]", "[]", name)
-    known = {row.target for row in tables.fields()} | {source for row in tables.fields() for source in row.sources}
-    return f"value of {generic}" if generic in known else "value of a field that the mapping does not know"
 
 
 def _whole_mapping() -> None:

@@ -1,0 +1,234 @@
+"""The page Dead letters, in a real browser; a reader of the topics judges what a redrive did."""
+
+import json
+import time
+from collections import Counter
+
+import pytest
+
+from runtime.kafka import range_consumer
+from runtime.settings.model import Settings
+from sternpost.console.page import Console
+from sternpost.console.redrive_run import RedriveRun
+from sternpost.operations.changes_allowed import ChangesNotAllowedError
+from sternpost.operations.dead_letters.selection import Selection
+from tests.console.console import DESK, PHONE, ConsoleStarter, RunningConsole, Tab, Tabs, without_a_cluster
+from tests.support.buried import BROKEN, GOOD, bury
+from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.waiting import until
+
+SECRET = "grace.hopper@example.com"
+WRONG_FIELD = {"error_code": "invalid_field", "error_field": "data.action_id"}
+
+
+@pytest.fixture
+def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
+    return make_settings(make_topics(partitions=3))
+
+
+def sent_back(settings: Settings) -> Counter[bytes]:
+    """Count what a read_committed reader finds in the raw topic, by body."""
+    return Counter(message.value() or b"" for message in range_consumer.read(settings, settings.topics.raw))
+
+
+def press(tab: Tab, name: str) -> None:
+    tab.page.get_by_role("button", name=name, exact=True).click()
+
+
+def dry_run(tab: Tab) -> None:
+    press(tab, "Dry run")
+    tab.see("would be sent back")
+
+
+def test_groups_time_and_list(settings: Settings, start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    now = int(time.time() * 1000)
+    bury(settings, [{"timestamp": now - index * 60_000} for index in range(60)])
+    bury(settings, [{"value": BROKEN, "headers": WRONG_FIELD}] * 3)
+    console = start_console(settings)
+    tab = open_tab(console, "/dead-letters", theme="dark", width=PHONE)
+    tab.see("63 dead letters")
+    tab.check_accessibility()
+    tab.check_width()
+
+    tab = open_tab(console, "/dead-letters", width=DESK)
+    tab.see("63 dead letters")
+    kinds = tab.page.get_by_role("region", name="Kinds of dead letters")
+    assert [row.split()[0] for row in kinds.locator("tbody tr").all_inner_texts()] == [
+        "internal_error",
+        "invalid_field",
+    ]
+    assert tab.page.get_by_role("img", name="Dead letters over time").count() == 1
+    tab.see("1 to 25 of 63")
+    press(tab, "Older")
+    tab.see("26 to 50 of 63")
+    press(tab, "Older")
+    tab.see("51 to 63 of 63")
+    assert tab.page.get_by_role("button", name="Older").is_disabled()
+
+    press(tab, "invalid_field")
+    tab.page.get_by_text("3 dead letters", exact=True).wait_for()
+    assert tab.page.get_by_role("region", name="Dead letters", exact=True).locator("tbody tr").count() == 3
+    command = tab.page.locator(".page-head .command").inner_text()
+    assert "--code invalid_field --source test --field data.action_id --since 24h" in command
+    press(tab, "All kinds")
+    tab.see("63 dead letters")
+    tab.page.get_by_label("Failed since").fill("yesterday-ish")
+    press(tab, "Show")
+    tab.see("is not a time")
+    tab.check_accessibility()
+
+
+def test_a_letter_with_its_fault_marked_and_its_values_covered(
+    settings: Settings, start_console: ConsoleStarter, open_tab: Tabs
+) -> None:
+    hostile = '<img src=x onerror="window.smuggled=1">\x1b[31m\u202e'
+    data = {"customer_id": "u", "recipient": SECRET, "action_id": "seven", hostile: hostile}
+    body = json.dumps({"event_id": "b", "object_type": "email", "metric": "sent", "data": data}).encode()
+    bury(settings, [{"value": body, "headers": {**WRONG_FIELD, "source": hostile, "error_message": hostile}}, {}])
+    console = start_console(settings)
+    tab = open_tab(console, "/dead-letters")
+    press(tab, "Open 0:0")
+    tab.see("Dead letter 0:0")
+    tab.see("a dead letter again")
+    assert SECRET not in tab.page.content()
+    fault = tab.page.locator(".letter .code-fault")
+    assert '"action_id": ' in fault.inner_text()
+    assert "text of 5" in fault.inner_text()
+    tab.check_accessibility()
+    fault.get_by_role("button").click()
+    tab.see('"seven"')
+    assert "value of data.action_id" in console.log
+    assert not any(text in console.log for text in ("seven", SECRET, "onerror"))
+    assert tab.page.evaluate("window.smuggled") is None
+    assert tab.page.locator(".command").first.inner_text().endswith("dead-letters show 0:0")
+    tab.page.keyboard.press("Escape")
+    tab.page.get_by_text("Dead letter 0:0").wait_for(state="hidden")
+    press(tab, "Open 1:0")
+    tab.see("Email Sent")
+
+
+def test_a_dry_run_then_a_redrive(settings: Settings, start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    bury(settings, [{} for _ in range(30)])
+    bury(settings, [{"value": BROKEN, "headers": WRONG_FIELD}])
+    tab = open_tab(start_console(settings, "--allow-changes"), "/dead-letters")
+    tab.see("31 dead letters")
+    redrive = tab.page.get_by_role("button", name="Redrive", exact=True)
+    assert redrive.is_disabled(), "it was not tried"
+    dry_run(tab)
+    tab.see("30 would become events")
+    tab.see("1 left out: today's mapping would make dead letters of them again: invalid_field")
+    assert not sent_back(settings)
+    tab.check_accessibility()
+    redrive.click()
+    tab.see("30 sent back to")
+    tab.see("1 dead letters")
+    assert sent_back(settings) == Counter(GOOD % (index, index) for index in range(30))
+    assert redrive.is_disabled()
+    dry_run(tab)
+    redrive.click()
+    tab.see("0 sent back to")
+    assert sent_back(settings).total() == 30
+
+
+def test_only_the_chosen_letters_go_back(settings: Settings, start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    bury(settings, [{} for _ in range(6)])
+    tab = open_tab(start_console(settings, "--allow-changes"), "/dead-letters")
+    for place in ("0:0", "2:1"):
+        tab.page.get_by_role("checkbox", name=f"Choose {place}").click()
+    tab.see("sternpost dead-letters redrive --at 0:0 --at 2:1")
+    dry_run(tab)
+    tab.page.get_by_role("checkbox", name="Choose 1:0").click()
+    assert tab.page.get_by_role("button", name="Redrive", exact=True).is_disabled(), "that was not tried"
+    tab.page.get_by_role("checkbox", name="Choose 1:0").click()
+    press(tab, "Redrive")
+    tab.see("2 sent back to")
+    assert sent_back(settings) == Counter([GOOD % (0, 0), GOOD % (5, 5)])
+
+
+def test_a_redrive_that_is_stopped_goes_on_with_each_letter_once(
+    settings: Settings, start_console: ConsoleStarter, open_tab: Tabs
+) -> None:
+    letters = 20_000
+    bury(settings, [{} for _ in range(letters)])
+    tab = open_tab(start_console(settings, "--allow-changes"), "/dead-letters")
+    tab.see("20,000 dead letters")
+    dry_run(tab)
+    press(tab, "Redrive")
+    press(tab, "Stop")
+    tab.page.get_by_text("Stopped").first.wait_for()
+    before = sent_back(settings)
+    assert before.total() < letters
+    tab.check_accessibility()
+    other = open_tab(tab.console, "/dead-letters")
+    press(other, "Go on")
+    other.see(f"{letters - before.total():,} sent back to")
+    tab.see("0 dead letters")
+    assert sent_back(settings) == Counter(GOOD % (index, index) for index in range(letters))
+
+
+def test_a_console_that_is_killed_leaves_no_letter_out_and_sends_none_twice(
+    settings: Settings, start_console: ConsoleStarter, open_tab: Tabs
+) -> None:
+    letters = 30_000
+    bury(settings, [{} for _ in range(letters)])
+    console = start_console(settings, "--allow-changes")
+    tab = open_tab(console, "/dead-letters")
+    tab.see("30,000 dead letters")
+    dry_run(tab)
+    press(tab, "Redrive")
+    until(lambda: any(there.end for there in range_consumer.readable_ranges(settings, settings.topics.raw)))
+    console.process.kill()
+    console.process.wait()
+    tab.complaints.clear()  # the browser misses its server
+    _redrive_the_rest(start_console(settings, "--allow-changes"), open_tab)
+    assert sent_back(settings) == Counter(GOOD % (index, index) for index in range(letters))
+
+
+def _redrive_the_rest(console: RunningConsole, open_tab: Tabs) -> None:
+    tab = open_tab(console, "/dead-letters")
+    dry_run(tab)
+    press(tab, "Redrive")
+    tab.see("sent back to")
+
+
+def test_a_read_only_console_sends_nothing(settings: Settings, start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    bury(settings, [{}])
+    tab = open_tab(start_console(settings), "/dead-letters")
+    dry_run(tab)
+    tab.see("This console is read-only")
+    assert tab.page.get_by_role("button", name="Redrive", exact=True).is_disabled()
+    tab.page.get_by_role("button", name="Redrive", exact=True).evaluate("e => { e.disabled = false; e.click(); }")
+    run = RedriveRun(Console(settings, None), Selection(), dry=False, even_if_failing=True)
+    with pytest.raises(ChangesNotAllowedError):
+        run._work(run._stop, lambda *_: None)
+    assert not sent_back(settings)
+
+
+def test_brokers_away(start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    tab = open_tab(start_console(without_a_cluster(), "--allow-changes"), "/dead-letters?at=0:0")
+    tab.see("no Kafka broker at 127.0.0.1:1 answers")
+    press(tab, "Dry run")
+    tab.page.get_by_role("region", name="Redrive").get_by_text("no Kafka broker").wait_for()
+    tab.check_accessibility()
+
+
+def test_a_letter_of_1_mib(
+    make_topics: TopicMaker, make_settings: SettingsMaker, start_console: ConsoleStarter, open_tab: Tabs
+) -> None:
+    settings = make_settings(make_topics(partitions=3, config={"max.message.bytes": "4000000"}))
+    fields = {f"field{index}": SECRET for index in range(25_000)}
+    body = json.dumps({"event_id": "b", "data": {"customer_id": "u", **fields, "action_id": "no number"}}).encode()
+    long = b'{"a": "' + b"x" * 1_000_000
+    bury(
+        settings,
+        [{"value": body, "headers": WRONG_FIELD}, {"value": long, "headers": {"error_code": "malformed_json"}}],
+    )
+    tab = open_tab(start_console(settings), "/dead-letters?at=0:0")
+    tab.see("lines before")
+    assert tab.page.locator(".letter .code-line").count() <= 200
+    assert '"action_id": ' in tab.page.locator(".letter .code-fault").inner_text()
+    tab.go("/dead-letters?at=1:0")
+    tab.see("Dead letter 1:0")
+    tab.page.locator(".letter .code-fault").get_by_role("button").click()
+    tab.see("more characters")
+    tab.check_width()
