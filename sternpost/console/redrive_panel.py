@@ -7,7 +7,7 @@ from nicegui import ui
 
 from runtime.errors import SternpostError
 from sternpost.console.page import PageView
-from sternpost.console.redrive_run import RedriveRun, current
+from sternpost.console.redrive_run import RedriveRun
 from sternpost.console.refresher import show_error
 from sternpost.operations.dead_letters.redrive import RedrivePlan, RedriveResult
 from sternpost.operations.dead_letters.selection import Selection
@@ -70,7 +70,7 @@ class RedrivePanel:
 
     def _begin(self, *, dry: bool, again: RedriveRun | None = None) -> None:
         self._clear()
-        running = current(self._view.console)
+        running = RedriveRun.current(self._view.console)
         if running is not None and running.running:
             return
         try:
@@ -80,23 +80,21 @@ class RedrivePanel:
             return
         failing = again.even_if_failing if again else bool(self._failing.value)
         self._tried = (self._words()[1], failing) if dry else None
-        RedriveRun(self._view.console, selection, dry=dry, even_if_failing=failing).begin()
+        RedriveRun(self._view.console, selection, dry=dry, even_if_failing=failing).begin(self._view.console)
         self._arrange()
 
     def _cancel(self) -> None:
-        running = current(self._view.console)
+        running = RedriveRun.current(self._view.console)
         if running is not None:
             running.cancel()
 
     async def _tick(self) -> None:
-        run = current(self._view.console)
+        run = RedriveRun.current(self._view.console)
         if run is None:
             return
         if run.running:
             self._was_running = True
-            self._bar.value = run.done / run.total if run.total else 0.0
-            stopping = ", stopping after what is in hand" if run.cancelled else ""
-            self._progress.text = f"{run.done:,} of {run.total:,} {run.stage}{stopping}"
+            self._bar.value, self._progress.text = run.progress()
             self._arrange()
         elif self._shown is not run:
             self._shown = run
@@ -138,7 +136,7 @@ class RedrivePanel:
 
     def _arrange(self) -> None:
         """Enable and show what can be used now."""
-        run = current(self._view.console)
+        run = RedriveRun.current(self._view.console)
         running = run is not None and run.running
         self._dry.set_enabled(not running)
         tried = self._tried == (self._words()[1], bool(self._failing.value))

@@ -3,33 +3,23 @@
 import threading
 from collections.abc import Callable
 
-from sternpost.console.background import Job
 from sternpost.console.page import Console
+from sternpost.console.run import Run
 from sternpost.operations.dead_letters.redrive import RedrivePlan, RedriveResult, plan, redrive
 from sternpost.operations.dead_letters.selection import Selection
 
-NAME = "redrive"
-"""Of the run among the console's jobs: there is one at a time, since a second would fence the first."""
 
-
-class RedriveRun(Job[object]):
+class RedriveRun(Run):
     """One run. Its result is a RedriveResult or a RedrivePlan, or None if it was stopped before there was a plan."""
+
+    kind = "redrive"
 
     def __init__(self, console: Console, selection: Selection, *, dry: bool, even_if_failing: bool) -> None:
         """Prepare it; `start` begins. `dry` sends nothing."""
         super().__init__(self._do)
         self.selection, self.dry, self.even_if_failing = selection, dry, even_if_failing
         self.stage = "read"
-        """What `done` and `total` count: dead letters `read`, `mapped` or `sent back`."""
         self._console = console
-
-    def begin(self) -> None:
-        """Start it, as the console's redrive. Raises RuntimeError if there is one under way."""
-        before = current(self._console)
-        if before is not None and before.running:
-            raise RuntimeError("a redrive is under way")
-        self._console.jobs[NAME] = self
-        self.ended = self.start()
 
     def _do(self, stop: threading.Event, report: Callable[[int, int], None]) -> RedriveResult | RedrivePlan | None:
         def stage(name: str) -> Callable[[int, int], None]:
@@ -70,9 +60,3 @@ class RedriveRun(Job[object]):
             )
         except KeyboardInterrupt:  # as both operations end if they are stopped before there is a plan
             return None
-
-
-def current(console: Console) -> RedriveRun | None:
-    """Return the run that was started last, whether it has ended or not."""
-    found = console.jobs.get(NAME)
-    return found if isinstance(found, RedriveRun) else None

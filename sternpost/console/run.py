@@ -1,0 +1,38 @@
+"""Work that goes on when its page is closed: a redrive, a replay. There is one of each kind at a time."""
+
+import asyncio
+from typing import ClassVar, Self
+
+from sternpost.console.background import Job
+from sternpost.console.page import Console
+
+
+class Run(Job[object]):
+    """One run of a kind; pages find the last one, whether it has ended or not, among the console's jobs."""
+
+    kind: ClassVar[str]
+    stage = ""
+    """What `done` and `total` count: `12 of 40 sent back`."""
+    ended: "asyncio.Task[object]"
+
+    def begin(self, console: Console) -> bool:
+        """Start it, unless one of its kind is under way; return whether it started."""
+        before = self.current(console)
+        if before is not None and before.running:
+            return False
+        console.jobs[self.kind] = self
+        self.ended = self.start()
+        return True
+
+    @classmethod
+    def current(cls, console: Console) -> Self | None:
+        """Return the run that was started last; None if there was none."""
+        found = console.jobs.get(cls.kind)
+        return found if isinstance(found, cls) else None
+
+    def progress(self) -> tuple[float, str]:
+        """Return the part that is done, from 0 to 1, and the progress in words."""
+        stopping = ", stopping after what is in hand" if self.cancelled else ""
+        return min(1.0, self.done / self.total) if self.total else 0.0, (
+            f"{self.done:,} of {self.total:,} {self.stage}{stopping}"
+        )
