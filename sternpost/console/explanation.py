@@ -1,7 +1,6 @@
 """An explanation on a page: the lines of `sternpost transform --explain`, and where two profiles differ."""
 
 import json
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -10,9 +9,9 @@ from nicegui import ui
 
 from processor.pipeline.explanation import Explanation, plain
 from schemas.error_codes import PayloadRejectedError
-from schemas.mapping import tables
-from sternpost.console.masking import Masked
+from sternpost.console.masking import Masked, hint
 from sternpost.console.page import PageView
+from sternpost.console.payload import what_of
 from sternpost.console.table import Cell, table
 from sternpost.operations import marked_payload
 from sternpost.operations.error_help import ERROR_HELP
@@ -72,12 +71,6 @@ def value_text(value: Any) -> str:
     return _short(json.dumps(value, ensure_ascii=False, default=plain))
 
 
-def hint(text: str) -> str:
-    """Describe a value as `value_text` writes it without showing it."""
-    kind = {'"': f"text of {len(text) - 2}", "{": "an object", "[": "a list", "n": "null", "t": "true or false"}
-    return (kind | {"f": kind["t"]}).get(text[:1], "a number")
-
-
 def covering(view: PageView, record: str) -> Show:
     """Return a function that puts values covered; `record` is the place of the record that they are of."""
 
@@ -85,16 +78,9 @@ def covering(view: PageView, record: str) -> Show:
         shown = value[:MOST_CHARACTERS]
         if len(value) > MOST_CHARACTERS:
             shown += f"… ({len(value) - MOST_CHARACTERS:,} more characters)"
-        Masked(view, _known_name(name), shown, record=record, hint=hint(value))
+        Masked(view, what_of(name), shown, record=record, hint=hint(value))
 
     return show
-
-
-def _known_name(name: str) -> str:
-    """Return the name of a field if the mapping knows it: any other name is data, and must not get into the log."""
-    generic = re.sub(r"\[\d+\]", "[]", name)
-    known = {row.target for row in tables.fields()} | {source for row in tables.fields() for source in row.sources}
-    return f"value of {generic}" if generic in known else "value of a field that the mapping does not know"
 
 
 def _part(profile: str, title: str, headers: tuple[str, ...], rows: list[Any]) -> None:
@@ -130,25 +116,16 @@ def _problems(profile: str, problems: list[PayloadRejectedError], body: bytes, s
     for number, problem in enumerate(problems, 1):
         with ui.element("div").classes("problem"):
             ui.label(problem.message).classes("problem-message")
-            put_lines(marked_payload.excerpt(body, problem.field), f"{profile}: where problem {number} is", show)
+            _put_lines(marked_payload.excerpt(body, problem.field), f"{profile}: where problem {number} is", show)
             help_text = ERROR_HELP.get(problem.code, "this is a fault of Sternpost; please report it")
             ui.label(f"help: {help_text}").classes("quiet")
 
 
-def put_lines(lines: list[marked_payload.Line], label: str, show: Show) -> None:
-    """Put the lines of a payload: up to `MOST_ROWS` of them around the first that is at fault."""
-    at = next((number for number, line in enumerate(lines) if line.at_fault), 0)
-    first = max(0, min(at - MOST_ROWS // 2, len(lines) - MOST_ROWS))
-    shown = lines[first : first + MOST_ROWS]
-    if not shown:
-        return
-    with ui.element("div").classes("code").props(f'tabindex=0 role=region aria-label="{label}"'):
-        if first:
-            ui.label(f"… {first:,} lines before").classes("quiet")
-        for line in shown:
-            _line(line, show)
-        if after := len(lines) - first - len(shown):
-            ui.label(f"… {after:,} lines after").classes("quiet")
+def _put_lines(lines: list[marked_payload.Line], label: str, show: Show) -> None:
+    if lines:
+        with ui.element("div").classes("code").props(f'tabindex=0 role=region aria-label="{label}"'):
+            for line in lines:
+                _line(line, show)
 
 
 def _line(line: marked_payload.Line, show: Show) -> None:

@@ -7,9 +7,9 @@ from nicegui import ui
 
 from processor.pipeline.records import DeadLetter
 from schemas.track_event import iso
-from sternpost.console.explanation import covering, put_lines
 from sternpost.console.masking import Masked
 from sternpost.console.page import PageView
+from sternpost.console.payload import payload
 from sternpost.console.table import Cell, table
 from sternpost.operations.dead_letters.opened import OpenedDeadLetter
 from sternpost.operations.printable import printable
@@ -41,7 +41,7 @@ def show_letter(view: PageView, opened: OpenedDeadLetter, close: Callable[[], ob
             ui.label(printable(str(opened.now["event"]))).classes("outcome")
     with ui.element("h3"):
         ui.label("Payload")
-    put_lines(opened.lines(), "The payload", covering(view, place))
+    payload(view, opened.payload, field=letter.field, record=place)
     with ui.element("h3"):
         ui.label("Record and headers")
     table("Record and headers of the dead letter", ("name", "value"), _facts(view, opened, place), whole=("name",))

@@ -35,3 +35,9 @@ class Masked:
         self._button.delete()
         with self.element:
             ui.label(printable(self._value)).classes("revealed")
+
+
+def hint(text: str) -> str:
+    """Describe a value in JSON without showing it: `text of 12`."""
+    kind = {'"': f"text of {len(text) - 2}", "{": "an object", "[": "a list", "n": "null", "t": "true or false"}
+    return (kind | {"f": kind["t"]}).get(text[:1], "a number")

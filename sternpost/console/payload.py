@@ -6,7 +6,7 @@ from functools import cache
 from nicegui import ui
 
 from schemas.mapping import tables
-from sternpost.console.masking import Masked
+from sternpost.console.masking import Masked, hint
 from sternpost.console.page import PageView
 from sternpost.console.text import Text
 from sternpost.operations import marked_payload
@@ -74,7 +74,7 @@ def _line(view: PageView, line: Line, record: str) -> None:
 
 def _covered(view: PageView, what: str, value: str, record: str) -> None:
     cut = value if len(value) <= CHARACTERS else f"{value[:CHARACTERS]}… ({len(value) - CHARACTERS:,} characters more)"
-    Masked(view, what, cut, record=record, hint=f"{len(value):,}" if len(value) > 40 else "")
+    Masked(view, what, cut, record=record, hint=hint(value))
 
 
 def what_of(path: str) -> str:

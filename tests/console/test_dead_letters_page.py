@@ -8,6 +8,8 @@ import pytest
 
 from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
+from sternpost.console.live_events import LiveEvents
+from sternpost.console.monitor import Monitor
 from sternpost.console.page import Console
 from sternpost.console.redrive_run import RedriveRun
 from sternpost.operations.changes_allowed import ChangesNotAllowedError
@@ -91,13 +93,13 @@ def test_a_letter_with_its_fault_marked_and_its_values_covered(
     tab.see("Dead letter 0:0")
     tab.see("a dead letter again")
     assert SECRET not in tab.page.content()
-    fault = tab.page.locator(".letter .code-fault")
+    fault = tab.page.locator(".letter .payload-fault")
     assert '"action_id": ' in fault.inner_text()
     assert "text of 5" in fault.inner_text()
     tab.check_accessibility()
     fault.get_by_role("button").click()
     tab.see('"seven"')
-    assert "value of data.action_id" in console.log
+    assert "data.action_id" in console.log
     assert not any(text in console.log for text in ("seven", SECRET, "onerror"))
     assert tab.page.evaluate("window.smuggled") is None
     assert tab.page.locator(".command").first.inner_text().endswith("dead-letters show 0:0")
@@ -198,7 +200,9 @@ def test_a_read_only_console_sends_nothing(settings: Settings, start_console: Co
     tab.see("This console is read-only")
     assert tab.page.get_by_role("button", name="Redrive", exact=True).is_disabled()
     tab.page.get_by_role("button", name="Redrive", exact=True).evaluate("e => { e.disabled = false; e.click(); }")
-    run = RedriveRun(Console(settings, None), Selection(), dry=False, even_if_failing=True)
+    run = RedriveRun(
+        Console(settings, None, Monitor(settings), LiveEvents(settings)), Selection(), dry=False, even_if_failing=True
+    )
     with pytest.raises(ChangesNotAllowedError):
         run._work(run._stop, lambda *_: None)
     assert not sent_back(settings)
@@ -224,11 +228,11 @@ def test_a_letter_of_1_mib(
         [{"value": body, "headers": WRONG_FIELD}, {"value": long, "headers": {"error_code": "malformed_json"}}],
     )
     tab = open_tab(start_console(settings), "/dead-letters?at=0:0")
-    tab.see("lines before")
-    assert tab.page.locator(".letter .code-line").count() <= 200
-    assert '"action_id": ' in tab.page.locator(".letter .code-fault").inner_text()
+    tab.see("lines before the fault")
+    assert tab.page.locator(".letter .payload-line").count() <= 200
+    assert '"action_id": ' in tab.page.locator(".letter .payload-fault").inner_text()
     tab.go("/dead-letters?at=1:0")
     tab.see("Dead letter 1:0")
-    tab.page.locator(".letter .code-fault").get_by_role("button").click()
-    tab.see("more characters")
+    tab.page.locator(".letter .payload-fault").get_by_role("button").click()
+    tab.see("characters more")
     tab.check_width()

@@ -14,6 +14,8 @@ from runtime.settings.model import Settings
 from schemas import record_headers
 from schemas.track_event import EventReader, load_schema
 from sternpost.cli.main import cli
+from sternpost.console.live_events import LiveEvents
+from sternpost.console.monitor import Monitor
 from sternpost.console.page import Console
 from sternpost.console.replay_run import ReplayRequest, ReplayRun, Target
 from sternpost.local import samples
@@ -93,11 +95,11 @@ def test_a_dry_run_shows_the_differences_field_by_field(
     assert "sentAt" in fields.inner_text()
     assert "context.traits.phone" in fields.inner_text()
     assert tab.page.locator(".page-head .command").inner_text().endswith("replay --from beginning --to end --dry-run")
-    phones = fields.get_by_role("button", name="Show the value of context.traits.phone")
+    phones = fields.get_by_role("button", name="Show the context.traits.phone")
     assert "+1555" not in fields.inner_text()
     phones.first.click()
     fields.get_by_text("+1555").first.wait_for()
-    assert "value of context.traits.phone" in console.log
+    assert "context.traits.phone" in console.log
     assert "+1555" not in console.log
     assert written(settings, settings.topics.events) == before
 
@@ -159,7 +161,11 @@ def test_a_read_only_console_writes_nothing(settings: Settings, start_console: C
     tab.see("This console is read-only")
     dry_run(tab)
     assert tab.page.get_by_role("button", name="Replay", exact=True).is_disabled()
-    run = ReplayRun(Console(settings, None), ReplayRequest("beginning", "end"), Target(None))
+    run = ReplayRun(
+        Console(settings, None, Monitor(settings), LiveEvents(settings)),
+        ReplayRequest("beginning", "end"),
+        Target(None),
+    )
     with pytest.raises(ChangesNotAllowedError):
         run._work(run._stop, lambda *_: None)
     assert not written(settings, settings.topics.events)

@@ -13,8 +13,8 @@ from runtime.errors import SternpostError
 from schemas.track_event import iso
 from sternpost.console import background
 from sternpost.console.background import Job
-from sternpost.console.explanation import hint, show_explanation
-from sternpost.console.masking import Masked
+from sternpost.console.explanation import show_explanation
+from sternpost.console.masking import Masked, hint
 from sternpost.console.page import Page, PageView
 from sternpost.console.payload import payload, what_of
 from sternpost.console.refresher import show_error
