@@ -5,12 +5,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
+
+from runtime.errors import DependencyError
 from sternpost.local import ports
 from sternpost.local.artifacts import Artifact, Cache, pinned
 from sternpost.local.process import Process
 from tests.sinks.environment import java
+
+T = TypeVar("T")
 
 START_S = 120.0
 PLUGINS = ("file", "converter", "to-json", "iceberg")
@@ -18,6 +23,26 @@ PLUGINS = ("file", "converter", "to-json", "iceberg")
 ARCHIVES = ("jdbc",)
 
 ARTIFACTS = pinned(Path(__file__).with_name("artifacts.txt"))
+
+
+def jars(name: str) -> list[Path]:
+    """Return the files of a component; skip the test if they cannot be had."""
+    return _fetched(lambda cache: cache.fetch(component(name)))
+
+
+def unpacked(name: str) -> Path:
+    """Return the folder of a component that is an archive; skip the test if it cannot be had."""
+    [archive] = component(name)
+    return _fetched(lambda cache: cache.unpack(archive))
+
+
+def _fetched(fetch: Callable[[Cache], T]) -> T:
+    try:
+        return fetch(Cache())
+    except DependencyError as error:
+        if "could not be downloaded" in str(error):
+            pytest.skip(str(error))
+        raise
 
 
 def component(name: str) -> list[Artifact]:
@@ -30,13 +55,11 @@ class Connect(Process):
     """A standalone worker; connectors are added by its REST API, as with a cluster of workers."""
 
     def __init__(self, bootstrap_servers: str, folder: Path) -> None:
-        cache = Cache()
         plugins = folder / "plugins"
         for name in PLUGINS:
-            _link(cache.fetch(component(name)), plugins / name)
+            _link(jars(name), plugins / name)
         for name in ARCHIVES:
-            [archive] = component(name)
-            _link([cache.unpack(archive)], plugins)
+            _link([unpacked(name)], plugins)
         self._url = f"http://{ports.HOST}:{(port := ports.choose(0, 'Connect', ''))}"
         worker = {
             "bootstrap.servers": bootstrap_servers,
@@ -50,7 +73,7 @@ class Connect(Process):
         }
         configuration = folder / "worker.properties"
         configuration.write_text("".join(f"{name}={value}\n" for name, value in worker.items()), "utf-8")
-        classpath = ":".join(map(str, cache.fetch(component("connect"))))
+        classpath = ":".join(map(str, jars("connect")))
         command = [*java(folder), "-cp", classpath, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         super().__init__(
             "Kafka Connect", [*command, "org.apache.kafka.connect.cli.ConnectStandalone", configuration], folder / "log"

@@ -4,10 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from sternpost.local.artifacts import Cache
 from tests.sinks.comparison import assert_same, present
 from tests.sinks.conftest import Configuration
-from tests.sinks.connect import component
+from tests.sinks.connect import jars
 from tests.sinks.environment import java, site_packages
 from tests.sinks.published import Published
 from tests.sinks.test_consumer import parsed
@@ -30,13 +29,15 @@ def test_every_event_is_in_the_files_once(published: Published, configuration: C
     (tmp_path / "plugins").mkdir()
 
     flink = site_packages() / "pyflink"
-    jars = [*flink.glob("lib/*.jar"), *flink.glob("opt/*.jar"), *Cache().fetch(component("flink"))]
+    classpath = [*flink.glob("lib/*.jar"), *flink.glob("opt/*.jar"), *jars("flink")]
     command = [
         *java(tmp_path, 1_024),
         *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED),
         "-cp",
-        ":".join(map(str, jars)),
+        ":".join(map(str, classpath)),
         "org.apache.flink.table.client.SqlClient",
+        "-hist",
+        str(tmp_path / "history"),
         "-f",
         str(script),
     ]
