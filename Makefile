@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit chaos console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
+.PHONY: setup demo test unit chaos kafka-versions console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
 
 setup: .venv/.installed
 
@@ -37,6 +37,10 @@ test-compiled: compile
 
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos --timeout=1200
+
+# Run the contract with Kafka on a broker of each version that docs/platforms.md names.
+kafka-versions: setup
+	$(BIN)/python -m tests.kafka_versions
 
 # Open the console's pages in a browser; installs Chromium on Debian as root.
 console-test: setup

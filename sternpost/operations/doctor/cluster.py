@@ -11,6 +11,9 @@ from sternpost.operations import described_configs, topics
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
 from sternpost.operations.severity import Severity
 
+OLDEST_KAFKA = [3, 0]
+"""The oldest version of `make kafka-versions`."""
+
 OLDEST_LIBRDKAFKA = (2, 13)
 """confluent-kafka 2.13 serves token callbacks without a poll; before 2.10, a commit during a rebalance could lose the
 assignment."""
@@ -110,6 +113,13 @@ def _version(configs: Configs, problem: str) -> Check:
     numbers = [int(part) for part in old.split("-")[0].split(".")[:2] if part.isdigit()]
     if numbers < [2, 5]:
         return fault("broker version", f"protocol {old}", "transactions of a consumer group need Kafka 2.5 or later")
+    if numbers < OLDEST_KAFKA:
+        oldest = ".".join(map(str, OLDEST_KAFKA))
+        return warning(
+            "broker version",
+            f"protocol {old}, older than any that Sternpost is tested on",
+            f"upgrade the brokers to Kafka {oldest} or later, and inter.broker.protocol.version with them",
+        )
     return ok("broker version", f"protocol {old}")
 
 

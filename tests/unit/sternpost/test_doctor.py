@@ -118,3 +118,21 @@ def test_a_wrong_property_of_the_registrys_client_ends_doctor_and_status(
     monkeypatch.setattr(snapshot, "_newest_schema_id", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"ssl\.certificate\.location"):
         snapshot.StatusCollector(settings)._schema()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "severity"),
+    [
+        ("2.4-IV1", Severity.FAULT),
+        ("2.8-IV1", Severity.WARNING),
+        ("3.0-IV1", Severity.OK),
+        ("3.9-IV0", Severity.OK),
+        (None, Severity.OK),
+    ],
+)
+def test_a_broker_that_is_older_than_what_is_tested(
+    monkeypatch: pytest.MonkeyPatch, protocol: str | None, severity: Severity
+) -> None:
+    config: dict[str, str | None] = {**TOLD, **({"inter.broker.protocol.version": protocol} if protocol else {})}
+    checks = examine(monkeypatch, Admin(brokers={1: config}))
+    assert {check.severity for check in checks if check.name == "broker version"} == {severity}

@@ -1,0 +1,1 @@
+"""The contract with Kafka, run on older brokers: `make kafka-versions`."""
