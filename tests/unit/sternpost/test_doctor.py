@@ -38,7 +38,9 @@ class Admin(FakeAdmin):
         return future(self.acls)
 
     def describe_topics(self, found: Any, **_: Any) -> Any:
-        return {topic: future(SimpleNamespace(authorized_operations=None)) for topic in self.topics}
+        unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        described = SimpleNamespace(authorized_operations=None)
+        return {name: future(described if name in self.topics else unknown) for name in found.topic_names}
 
 
 def examine(monkeypatch: pytest.MonkeyPatch, admin: Admin, role: acls.Role | None = None) -> list[Check]:
