@@ -126,6 +126,7 @@ def test_the_bill_of_materials_names_each_locked_package(images: Images) -> None
     }
     assert len(expected) > 30
     assert {name: version for name, version in found.items() if name != "sternpost"} == expected
+    assert found["sternpost"] == project_version()
     assert "sternpost" in found
 
 
