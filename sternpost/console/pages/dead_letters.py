@@ -8,10 +8,11 @@ from typing import Any
 
 from nicegui import events, ui
 
-from runtime.errors import CheckFailedError, SternpostError
+from runtime.errors import SternpostError
 from schemas.track_event import iso
 from sternpost.console import background
 from sternpost.console.letter import show_letter
+from sternpost.console.letter_filters import Filters, describe_group
 from sternpost.console.page import Page, PageView
 from sternpost.console.redrive_panel import RedrivePanel
 from sternpost.console.refresher import show_error
@@ -22,45 +23,12 @@ from sternpost.operations.dead_letters.opened import open_dead_letter
 from sternpost.operations.dead_letters.record import DeadLetterRecord, PartitionOffset
 from sternpost.operations.dead_letters.selection import Selection
 from sternpost.operations.printable import printable
-from sternpost.operations.requested_range import parse_time
 
 MOST_RECORDS = 100_000
 """Records that the page looks at, so that it takes seconds and some megabytes whatever the topic holds."""
 LIMIT_S = 120.0
 ROWS = 25
 _AT = re.compile(r"(\d{1,9}):(\d{1,18})")
-
-
-@dataclass
-class Filters:
-    """What the page is asked to show; times as people write them."""
-
-    since: str = "24h"
-    until: str = ""
-    group: GroupKey | None = None
-    redriven: bool = False
-
-    def selection(self) -> Selection:
-        """Return the selection that they mean now. Raises CheckFailedError for a time that is none."""
-        try:
-            since_ms, until_ms = (parse_time(text) if text else None for text in (self.since, self.until))
-        except ValueError as error:
-            raise CheckFailedError(str(error)) from None
-        found = Selection(since_ms=since_ms, until_ms=until_ms, redriven=self.redriven)
-        if self.group is None:
-            return found
-        code, source, where = self.group
-        return replace(found, codes=frozenset({code}), sources=frozenset({source}), fields=frozenset({where or ""}))
-
-    def options(self) -> list[str]:
-        """Return them as options of `sternpost dead-letters`."""
-        found = []
-        if self.group is not None:
-            code, source, where = self.group
-            found += ["--code", code, "--source", source, "--field", where or ""]
-        for name, text in (("--since", self.since), ("--until", self.until)):
-            found += [name, text] if text else []
-        return found
 
 
 @dataclass
@@ -118,7 +86,7 @@ class DeadLettersPage:
         self._chosen.clear()
         if group is not None:
             with self._chosen:
-                ui.label(_describe(group)).classes("tag")
+                ui.label(describe_group(group)).classes("tag")
                 ui.button("All kinds", icon="close", on_click=lambda: self._choose(None)).props("flat dense no-caps")
         await self._load()
 
@@ -283,7 +251,7 @@ class DeadLettersPage:
             options = [word for at in checked for word in ("--at", f"{at[0]}:{at[1]}")]
             return f"the {len(checked)} chosen above" if len(checked) > 1 else "the one chosen above", options
         group = self._state.filters.group
-        what = "all that failed" if group is None else f"all of {_describe(group)}"
+        what = "all that failed" if group is None else f"all of {describe_group(group)}"
         since, until = self._state.filters.since, self._state.filters.until
         return f"{what}{f' since {since}' if since else ''}{f' until {until}' if until else ''}", (
             self._state.filters.options()
@@ -293,11 +261,6 @@ class DeadLettersPage:
 def _link(text: str, clicked: Callable[[], object]) -> ui.button:
     """Put a button that looks like a link."""
     return ui.button(printable(text), on_click=clicked).props("flat dense no-caps").classes("link")
-
-
-def _describe(group: GroupKey) -> str:
-    where = f" in {group.field}" if group.field else ""
-    return printable(f"{group.code}{where} from {group.source}")
 
 
 def _second(ms: int) -> str:
