@@ -9,7 +9,8 @@ from runtime.kafka.range_consumer import Message, OffsetRange
 from runtime.settings.model import Settings
 
 WINDOW = 100_000
-"""Offsets of all partitions that are read before an older or younger window is."""
+"""Offsets of all partitions in the first window; each further one has twice as many, up to `LARGEST_WINDOW`."""
+LARGEST_WINDOW = 1_600_000
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -25,28 +26,30 @@ def search(
     stop: threading.Event,
     on_read: Callable[[int], None] = lambda _: None,
 ) -> Iterator[list[Message]]:
-    """Yield the records of the ranges that match, window by window; within one, each partition in order.
+    """Yield the records of the ranges that match, as they are found; within a window, each partition in order.
 
     `on_read` is told the number of further offsets. It ends early when asked to stop. Raises DependencyError.
     """
     for window in windows(ranges, newest_first=newest_first):
-        found: list[Message] = []
+        left = sum(part.offsets for part in window)
         for messages in range_consumer.read_ranges(settings, topic, window):
             if stop.is_set():
                 return
-            found += filter(matches, messages)
-        on_read(sum(part.offsets for part in window))
-        if found:
-            yield found
+            if found := list(filter(matches, messages)):
+                yield found
+            left -= len(messages)
+            on_read(len(messages))
+        on_read(left)  # offsets without a record: transaction markers
         if stop.is_set():
             return
 
 
 def windows(ranges: Iterable[OffsetRange], *, newest_first: bool) -> Iterator[list[OffsetRange]]:
-    """Cut ranges into windows of about `WINDOW` offsets, the same share of each partition."""
-    left = [part for part in ranges if part.offsets]
+    """Cut ranges into windows, with the same share of each partition."""
+    left, size = [part for part in ranges if part.offsets], WINDOW
     while left:
-        share = max(1, WINDOW // len(left))
+        share = max(1, size // len(left))
+        size = min(2 * size, LARGEST_WINDOW)
         if newest_first:
             yield [part._replace(start=max(part.start, part.end - share)) for part in left]
             left = [part._replace(end=max(part.start, part.end - share)) for part in left]

@@ -20,7 +20,9 @@ def test_windows_have_each_offset_once_and_in_order(given_ranges: list[OffsetRan
         edges = [part.start, *(found.end for found in own)]
         assert [found.start for found in own] == edges[:-1]
         assert edges[-1] == part.end
-    assert all(sum(part.offsets for part in window) <= search.WINDOW for window in windows)
+    sizes = [sum(part.offsets for part in window) for window in windows]
+    assert all(size <= search.WINDOW * 2**number for number, size in enumerate(sizes))
+    assert max(sizes, default=0) <= search.LARGEST_WINDOW
 
 
 @given(st.integers(0, 2**48 - 1), st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", min_size=16, max_size=16))
