@@ -1,5 +1,6 @@
 """How pages mark their shell blocks. tests/site/test_console.py runs them."""
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from tests.site.console_blocks import blocks, matches
 
+ROOT = Path(__file__).parents[3]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PAGE = textwrap.dedent("""\
     Text.
 
@@ -58,6 +61,15 @@ def test_a_pages_blocks_and_marks(tmp_path: Path) -> None:
     assert found[2].steps == [("echo 'a\nb' \\\n  | cat", ["a", "b"]), ("true", [])]
     assert found[3].steps == [("one\ntwo\n", [])]
     assert str(found[0]) == "page.md:4"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_block_that_no_test_can_run_says_why(page: Path) -> None:
+    for block in blocks(page):
+        if not block.reason:
+            assert not re.search(r"^\W*(kubectl|helm|docker|ssh|sternpost console)\b", block.content, re.MULTILINE), (
+                f"{block}: put `<!-- not run: REASON -->` before it (tests/site/console_blocks.py)"
+            )
 
 
 @pytest.mark.parametrize(
