@@ -75,7 +75,9 @@ def run(address: str, registry_url: str) -> tuple[int, str]:
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=600", *TESTS]
     command += [f"--deselect={test}" for test in DIFFERENT]
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False)
+    with tempfile.TemporaryDirectory(prefix="kafka-versions-") as folder:
+        command.append(f"--basetemp={folder}/tests")
+        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False)
     sys.stdout.write(done.stdout)
     return done.returncode, done.stdout.strip().splitlines()[-1]
 
