@@ -55,12 +55,16 @@ class Handle:
         self.settings = settings
         self.stopping = threading.Event()
         self.reasons: list[str] = []
+        self.kept: object = None
 
     def ready(self, ready: bool, reason: str = "") -> None:
         self.reasons.append("ready" if ready else reason)
 
     def beat(self) -> None:
         pass
+
+    def keep(self, value: object) -> None:
+        self.kept = value
 
 
 class Share:
