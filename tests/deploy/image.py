@@ -137,4 +137,5 @@ def remove(images: Images) -> None:
     """Give back the space: hundreds of megabytes."""
     outcome(tool("podman"), "rm", "--all", "--force", "--time=1", environment=images.environment)
     outcome(tool("podman"), "rmi", "--all", "--force", environment=images.environment, timeout_s=300)
+    outcome("umount", images.folder / "storage" / "overlay", environment=images.environment)
     shutil.rmtree(images.folder, ignore_errors=True)
