@@ -29,7 +29,7 @@ from runtime.errors import (
     ProcessorHaltedError,
     SternpostError,
 )
-from runtime.kafka.admin import ConsumerGroupState, KafkaAdmin
+from runtime.kafka.admin import ConsumerGroupState, KafkaAdmin, ResourceType
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.config import record_limits
 from runtime.kafka.errors import AUTHORIZATION_ERRORS, access_denied
@@ -257,12 +257,7 @@ class KafkaGroupConsumer:
         if code == KafkaError.UNRELEASED_INSTANCE_ID:
             return InstanceInUseError(error.str())
         if code in _UNSUPPORTED and self._brokers_assign:
-            return ConfigurationError(
-                f"Kafka at {self._settings.kafka.bootstrap_servers} does not have the group protocol consumer "
-                f"({error.str()})",
-                "set processor.group_protocol to classic; consumer takes Kafka 4.0 or later, with the feature "
-                "group.version at 1",
-            )
+            return no_group_protocol(self._settings, error.str())
         if code in AUTHORIZATION_ERRORS:
             return access_denied(self._settings, error, f"read {self._topic}")
         if error.fatal() or code == KafkaError._FATAL or code in _OUT_OF_RANGE:
@@ -363,6 +358,35 @@ class _UnassignedPartitions:
             if tp.topic == topic
         }
         return sorted({partition.id for partition in partitions} - taken)
+
+
+def check_group_protocol(settings: Settings) -> None:
+    """Raise ConfigurationError if brokers tell that they lack the group protocol `consumer` and it is set.
+
+    With brokers before Kafka 4.0, librdkafka waits to join for ever and says nothing.
+    """
+    if settings.processor.group_protocol is GroupProtocol.CLASSIC:
+        return
+    admin = KafkaAdmin(settings)
+    told, _ = admin.describe_configs(
+        ResourceType.BROKER, [str(broker) for broker in list(admin.metadata().brokers)[:1]]
+    )
+    for config in told.values():
+        offered = config.get("group.coordinator.rebalance.protocols")
+        before_4 = config.get("inter.broker.protocol.version")  # Kafka 4.0 took it away
+        if offered is not None and "consumer" not in offered.split(","):
+            raise no_group_protocol(settings, f"group.coordinator.rebalance.protocols is {offered}")
+        if offered is None and before_4 is not None:
+            raise no_group_protocol(settings, f"inter.broker.protocol.version is {before_4}")
+
+
+def no_group_protocol(settings: Settings, detail: str) -> ConfigurationError:
+    """Return the error for brokers without the group protocol `consumer`."""
+    return ConfigurationError(
+        f"Kafka at {settings.kafka.bootstrap_servers} does not have the group protocol consumer ({detail})",
+        "set processor.group_protocol to classic; consumer takes Kafka 4.0 or later, with the feature group.version "
+        "at 1",
+    )
 
 
 def _classic(processor: ProcessorSettings) -> dict[str, object]:

@@ -17,7 +17,7 @@ from processor.deduplication.rocksdb_options import RocksDBResources
 from processor.deduplication.state_restore import KafkaRestoreConsumer
 from processor.deduplication.state_store import NullStateStore, StateDirectory, StateError, unusable_folder
 from processor.gc_tuning import raise_gc_thresholds
-from processor.group_consumer import KafkaGroupConsumer
+from processor.group_consumer import KafkaGroupConsumer, check_group_protocol
 from processor.interfaces import OpenState
 from processor.pipeline import records
 from processor.pipeline.pipeline import BatchProcessor, build_pipeline
@@ -67,6 +67,7 @@ def run(settings: Settings) -> int:
     # librdkafka rejects wrong properties here rather than in each worker.
     check_client(settings, f"{processor.group_id}-check", processor.transaction_timeout_ms)
     check_topics(settings, [topics.raw, topics.events, topics.dead_letters])
+    check_group_protocol(settings)
     supervisor = Supervisor(
         "processor",
         run_worker,
