@@ -19,6 +19,8 @@ from tests.support.buried import BROKEN, GOOD, bury
 from tests.support.kafka import SettingsMaker, TopicMaker
 from tests.support.waiting import until
 
+LONG_MS = 300_000
+"""For thousands of letters, on a machine that is busy with others."""
 SECRET = "grace.hopper@example.com"
 WRONG_FIELD = {"error_code": "invalid_field", "error_field": "data.action_id"}
 
@@ -150,10 +152,10 @@ def test_only_the_chosen_letters_go_back(settings: Settings, start_console: Cons
 def test_a_redrive_that_is_stopped_goes_on_with_each_letter_once(
     settings: Settings, start_console: ConsoleStarter, open_tab: Tabs
 ) -> None:
-    letters = 20_000
+    letters = 6_000
     bury(settings, [{} for _ in range(letters)])
     tab = open_tab(start_console(settings, "--allow-changes"), "/dead-letters")
-    tab.see("20,000 dead letters")
+    tab.see("6,000 dead letters")
     dry_run(tab)
     press(tab, "Redrive")
     press(tab, "Stop")
@@ -163,7 +165,7 @@ def test_a_redrive_that_is_stopped_goes_on_with_each_letter_once(
     tab.check_accessibility()
     other = open_tab(tab.console, "/dead-letters")
     press(other, "Go on")
-    other.see(f"{letters - before.total():,} sent back to")
+    other.page.get_by_text(f"{letters - before.total():,} sent back to").wait_for(timeout=LONG_MS)
     tab.see("0 dead letters")
     assert sent_back(settings) == Counter(GOOD % (index, index) for index in range(letters))
 
@@ -171,17 +173,17 @@ def test_a_redrive_that_is_stopped_goes_on_with_each_letter_once(
 def test_a_console_that_is_killed_leaves_no_letter_out_and_sends_none_twice(
     settings: Settings, start_console: ConsoleStarter, open_tab: Tabs
 ) -> None:
-    letters = 30_000
+    letters = 12_000
     bury(settings, [{} for _ in range(letters)])
     console = start_console(settings, "--allow-changes")
     tab = open_tab(console, "/dead-letters")
-    tab.see("30,000 dead letters")
+    tab.see("12,000 dead letters")
     dry_run(tab)
     press(tab, "Redrive")
     until(lambda: any(there.end for there in range_consumer.readable_ranges(settings, settings.topics.raw)))
+    tab.page.close()  # it would complain that its server is gone
     console.process.kill()
     console.process.wait()
-    tab.complaints.clear()  # the browser misses its server
     _redrive_the_rest(start_console(settings, "--allow-changes"), open_tab)
     assert sent_back(settings) == Counter(GOOD % (index, index) for index in range(letters))
 
@@ -190,7 +192,7 @@ def _redrive_the_rest(console: RunningConsole, open_tab: Tabs) -> None:
     tab = open_tab(console, "/dead-letters")
     dry_run(tab)
     press(tab, "Redrive")
-    tab.see("sent back to")
+    tab.page.get_by_text("sent back to").first.wait_for(timeout=LONG_MS)
 
 
 def test_a_read_only_console_sends_nothing(settings: Settings, start_console: ConsoleStarter, open_tab: Tabs) -> None:
