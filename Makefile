@@ -25,7 +25,7 @@ demo: setup
 JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
 test: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term
+	COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term
 
 # The inner loop of a change: the unit tests, with few examples of each property and without coverage.
 unit: setup
