@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import sys
 import uuid
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_both_pods_of_the_chart_take_webhooks_to_events(
     state.mkdir()
     os.chown(state, 65532, 65532)
     for folder in (secret, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o055)  # not less than before: one of them is /tmp
     name, tag = images.tag.rsplit(":", 1)
     values = {"image": {"repository": name, "tag": tag, "pullPolicy": "Never"}, "settings": settings}
     found = manifests(tmp_path, values)
