@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from sternpost.operations.status import consumer_group
 from tests.chaos.pipeline import Service
 from tests.support.groups import set_session_timeout
 from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.share import Share
 from tests.support.waiting import until
 
 CLASSIC, CONSUMER = GroupProtocol
@@ -65,21 +65,6 @@ class Handle:
 
     def keep(self, value: object) -> None:
         self.kept = value
-
-
-class Share:
-    """What one member has."""
-
-    def __init__(self) -> None:
-        self.partitions: set[int] = set()
-
-    def assigned(self, positions: Mapping[int, int]) -> None:
-        self.partitions |= positions.keys()
-
-    def revoked(self, partitions: Sequence[int]) -> None:
-        self.partitions -= set(partitions)
-
-    lost = revoked
 
 
 def consumer_settings(make_topics: TopicMaker, make_settings: SettingsMaker, session_ms: int) -> Settings:

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 
 import pytest
 
 from processor.group_consumer import KafkaGroupConsumer
 from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.share import Share
 from tests.support.waiting import until
 
 MEMBER = """
@@ -33,21 +33,6 @@ consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked)
 while True:
     consumer.poll(0.2)
 """
-
-
-class Share:
-    """What one member has."""
-
-    def __init__(self) -> None:
-        self.partitions: set[int] = set()
-
-    def assigned(self, positions: Mapping[int, int]) -> None:
-        self.partitions |= positions.keys()
-
-    def revoked(self, partitions: Sequence[int]) -> None:
-        self.partitions -= set(partitions)
-
-    lost = revoked
 
 
 @pytest.mark.timeout(120)
