@@ -28,6 +28,10 @@ class Verdict(NamedTuple):
     unknown: list[str]
     out_of_order: list[str]
     altered: list[str]
+    vanished: list[str]
+    """A reader saw them while things broke, and they are not there any more."""
+    seen_wrong: list[str]
+    """What a reader saw while things broke, and must never see."""
 
     @property
     def good(self) -> bool:
@@ -37,10 +41,35 @@ class Verdict(NamedTuple):
         return ", ".join(f"{len(ids)} {what} {ids[:5]}" for what, ids in self._asdict().items() if ids) or "all is well"
 
 
-def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
+class Witness:
+    """What a reader may see while things break: each event once, and those of a person in order."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, tuple[int, int]] = {}
+        """Partition and offset of each event."""
+        self.faults: list[str] = []
+        self._last: dict[str, tuple[int, int]] = {}
+
+    def see(self, event_id: str, person: str, number: int, partition: int, offset: int) -> None:
+        """Note an event, the `number`th of a person. The reader itself may come to one place twice."""
+        before = self.places.setdefault(event_id, (partition, offset))
+        if before != (partition, offset):
+            self.faults.append(f"{event_id} at {before} and at {(partition, offset)}")
+            return
+        last_partition, last_number = self._last.get(person, (partition, -1))
+        if last_partition != partition or last_number > number:
+            self.faults.append(f"{event_id} at {(partition, offset)} after number {last_number} in {last_partition}")
+        self._last[person] = (partition, number)
+
+    def vanished(self, there: set[tuple[int, int]]) -> list[str]:
+        """Return the events that were seen and are at none of the places."""
+        return [f"{event_id} from {place}" for event_id, place in self.places.items() if place not in there]
+
+
+def judge(pipeline: Pipeline, acknowledged: list[Sent], witness: Witness) -> Verdict:
     """Reads both topics from their first record to their last, after the brokers removed what is too old, and compares.
 
-    The events occurred in 2020.
+    The events occurred in 2020. `witness` read the events while things broke.
     """
     await_check(pipeline.stack.bootstrap_servers, EVENTS_RETENTION_MS)
     sent = {one.event_id: one for one in acknowledged}
@@ -51,7 +80,9 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
     """Where each is, and the raw record it was made of: two of one were written twice, of two not told apart."""
     unknown, altered, out_of_order = [], [], []
     last: dict[str, tuple[int, int]] = {}
+    there: set[tuple[int, int]] = set()
     for message in read_all(pipeline, EVENTS):
+        there.add((message.partition(), message.offset()))  # type: ignore[arg-type]
         event = decode(message.value() or b"")
         event_id = event["messageId"]
         seen[event_id] += 1
@@ -86,7 +117,8 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent]) -> Verdict:
             altered.append(original.event_id)
     lost = [one for one in sent if not seen[one]]
     doubled = [f"{one} from {', '.join(origins[one])}" for one, times in seen.items() if times > 1]
-    return Verdict(lost, doubled, unknown, out_of_order, altered)
+    vanished = witness.vanished(there)
+    return Verdict(lost, doubled, unknown, out_of_order, altered, vanished, witness.faults)
 
 
 def place(message: Message) -> str:
@@ -146,11 +178,11 @@ def decoder(registry_url: str) -> Callable[[bytes], dict[str, Any]]:
 
 
 class Watch:
-    """Follows the events as a sink does, to tell which have come out."""
+    """Follows the events as a sink does, to tell which have come out, and what no sink must ever see."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._decode = decoder(pipeline.stack.registry_url)
-        self._seen: set[str] = set()
+        self.witness = Witness()
         self._more = threading.Condition()
         self._closing = False
         self._consumer = Consumer(
@@ -170,11 +202,8 @@ class Watch:
     def wait_for(self, event_ids: set[str], timeout_s: float) -> set[str]:
         """Those of the events that have not come out by then."""
         with self._more:
-            self._more.wait_for(lambda: event_ids <= self._seen, timeout_s)
-            return event_ids - self._seen
-
-    def count(self) -> int:
-        return len(self._seen)
+            self._more.wait_for(lambda: event_ids <= self.witness.places.keys(), timeout_s)
+            return event_ids - self.witness.places.keys()
 
     def close(self) -> None:
         self._closing = True
@@ -184,8 +213,11 @@ class Watch:
     def _follow(self) -> None:
         while not self._closing:
             messages = [message for message in self._consumer.consume(5000, 0.2) if message.error() is None]
-            if messages:
-                ids = {self._decode(message.value() or b"")["messageId"] for message in messages}
+            for message in messages:
+                event = self._decode(message.value() or b"")
+                person, number = event["properties"]["deliveryId"].split("/")
+                partition, offset = message.partition(), message.offset()
                 with self._more:
-                    self._seen |= ids
-                    self._more.notify_all()
+                    self.witness.see(event["messageId"], person, int(number), partition, offset)  # type: ignore[arg-type]
+            with self._more:
+                self._more.notify_all()

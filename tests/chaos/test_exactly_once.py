@@ -9,7 +9,8 @@
                               (each meets half of them; the default)
 
 A run takes each of its faults once, in a random order, while events flow. A fresh event must come out within RECOVERY_S
-after each. At the end each acknowledged event must be there exactly once, whole, and in the order of its person.
+after each. A reader that follows meanwhile must never see an event twice or out of order, nor one that is gone later.
+At the end each acknowledged event must be there exactly once, whole, and in the order of its person.
 """
 
 import os
@@ -76,6 +77,6 @@ def test_every_acknowledged_event_comes_out_exactly_once(
             watch.close()
         for processor in pipeline.processors:
             pipeline.stop_service(processor)
-        verdict = judge(pipeline, load.acknowledged)
+        verdict = judge(pipeline, load.acknowledged, watch.witness)
         say(f"restarted by the orchestrator: {len(pipeline.restarts)}; {verdict}")
         assert verdict.good, str(verdict)
