@@ -20,7 +20,7 @@ from runtime import metrics
 from runtime.errors import ConfigurationError, DependencyError
 from runtime.kafka.admin import cluster_metadata
 from runtime.kafka.clients import make_producer
-from runtime.kafka.errors import why_unreachable
+from runtime.kafka.errors import clocks_differ, why_unreachable
 from runtime.settings.model import Settings
 
 log = structlog.get_logger()
@@ -104,6 +104,8 @@ class Publisher:
         self._in_flight_bytes = 0
         self._poll_due = False
         self._last_success = self._last_failure = float("-inf")
+        self._latest_error: KafkaError | None = None
+        """Why the latest delivery failed; None if it was only late."""
         self._fatal: str | None = None
         self._replace_at = float("-inf")
         self._errors: dict[str, Counter] = {}
@@ -167,7 +169,7 @@ class Publisher:
     def expire(self, now: float) -> None:
         """Resolve deliveries that are late at `now`, the event loop's time. They still count as in flight."""
         for delivery in [d for d in self._in_flight if d.due <= now and not d.done.done()]:
-            self._last_failure = now
+            self._last_failure, self._latest_error = now, None
             self._count_error("deadline")
             delivery.done.set_result(PublishOutcome.LATE)
 
@@ -183,6 +185,9 @@ class Publisher:
         """Return whether Kafka would take a body now, and if not, why."""
         now = self._loop.time()
         if self._last_success < self._last_failure > now - FAILURE_MEMORY_S:
+            error = self._latest_error
+            if error is not None and error.code() == KafkaError.INVALID_TIMESTAMP:
+                return False, str(clocks_differ(self._settings, error))
             why = why_unreachable(self._settings)
             return False, f"Kafka does not acknowledge{f' ({why})' if why else ''}"
         try:
@@ -237,7 +242,7 @@ class Publisher:
             self._count_error("late")
 
     def _note_failure(self, delivery: _Delivery, error: KafkaError) -> None:
-        self._last_failure = self._loop.time()
+        self._last_failure, self._latest_error = self._loop.time(), error
         if not delivery.done.done():
             self._count_error(error.name())
             delivery.done.set_result(PublishOutcome.REFUSED)

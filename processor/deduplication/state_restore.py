@@ -135,7 +135,7 @@ class KafkaRestoreConsumer:
             low, high = reader.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=TIMEOUT_S)
             start = max(low, known_up_to)
             if start < position:
-                start = max(start, self._window_start(partition, position, high))
+                start = max(start, self._window_start(partition, position, low, high))
             reader.incremental_assign([TopicPartition(self._topic, partition, start)])
         except KafkaException as error:
             raise ClientUnusableError(error.args[0].name()) from error
@@ -178,10 +178,16 @@ class KafkaRestoreConsumer:
             self._consumer.close()
             self._consumer = None
 
-    def _window_start(self, partition: int, position: int, high: int) -> int:
-        """Return the first offset that a record at `position` or later could be a duplicate of."""
+    def _window_start(self, partition: int, position: int, low: int, high: int) -> int:
+        """Return the first offset that a record at `position` or later could be a duplicate of.
+
+        What comes next is dated no earlier than what is there. This machine's clock alone does not tell: if it is
+        ahead, the window would begin too late.
+        """
         now_ms = time.time_ns() // 1_000_000
         next_ms = self._timestamp(partition, position) if position < high else None
+        if next_ms is None:
+            next_ms = self._newest_timestamp(partition, low, high)
         oldest_ms = min(now_ms, next_ms or now_ms) - self._window_ms - DISORDER_MS
         if oldest_ms <= 0:
             return 0
@@ -190,6 +196,18 @@ class KafkaRestoreConsumer:
         if found.error is not None:
             raise KafkaException(found.error)
         return int(found.offset) if found.offset >= 0 else position
+
+    def _newest_timestamp(self, partition: int, low: int, high: int) -> int | None:
+        """Return the timestamp of one of the last records, in Unix milliseconds, or None if there is no record.
+
+        The very last offsets may be transaction markers or aborted records.
+        """
+        offset, back = high, 1
+        while offset > low:
+            offset, back = max(low, high - back), 10 * back
+            if (found := self._timestamp(partition, offset)) is not None:
+                return found
+        return None
 
     def _timestamp(self, partition: int, offset: int) -> int | None:
         """Return the timestamp of the first record from `offset` on, in Unix milliseconds, or None if there is none."""

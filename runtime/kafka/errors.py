@@ -79,11 +79,11 @@ RECORD_ERRORS = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_TIMESTAMP,
         KafkaError.INVALID_RECORD,
     }
 )
-"""What brokers say of a record that they will never take, however often it is sent."""
+"""What brokers say of a record that they will never take, however often it is sent. INVALID_TIMESTAMP is not among
+them: our records are dated by the clock, so the clock is at fault, and every record is refused (`clocks_differ`)."""
 
 FENCING_ERRORS = frozenset(
     {KafkaError._FATAL, KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
@@ -201,6 +201,8 @@ def request_error(settings: Settings, reason: KafkaError) -> KafkaRequestError:
     servers, name, detail = settings.kafka.bootstrap_servers, reason.name(), reason.str()
     if reason.code() in AUTHORIZATION_ERRORS:
         return access_denied(settings, reason)
+    if reason.code() == KafkaError.INVALID_TIMESTAMP:
+        return clocks_differ(settings, reason)
     failures = failures_of(servers)
     why = failures.reason() if reason.code() in CONNECTION_ERRORS | UNAVAILABLE_ERRORS else None
     if why is not None and failures.are_everywhere():
@@ -228,6 +230,21 @@ def access_denied(settings: Settings, reason: KafkaError, what: str = "do that")
     return KafkaRequestError(
         f"Kafka at {settings.kafka.bootstrap_servers} does not let this user {what} ({reason.str()})",
         "`sternpost acls` prints the rights that each role needs",
+        name=reason.name(),
+        detail=reason.str(),
+    )
+
+
+def clocks_differ(settings: Settings, reason: KafkaError) -> KafkaRequestError:
+    """Return the error for brokers that refuse a record because of its date, INVALID_TIMESTAMP.
+
+    By default they refuse what is dated more than an hour ahead of their own clock, since Kafka 4.0
+    (https://cwiki.apache.org/confluence/display/KAFKA/KIP-1030%3A+Change+constraints+and+default+values+for+various+configurations).
+    """
+    return KafkaRequestError(
+        f"Kafka at {settings.kafka.bootstrap_servers} refuses records that are dated now ({reason.name()}): this "
+        "machine's clock or a broker's is wrong, by more than message.timestamp.after.max.ms of the topic",
+        "synchronise the clocks of this machine and of the brokers (NTP); `sternpost doctor` compares them",
         name=reason.name(),
         detail=reason.str(),
     )

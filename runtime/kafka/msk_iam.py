@@ -51,7 +51,8 @@ class _Tokens:
         """Return a token, and when it ends, in Unix seconds. Raises TokenError."""
         with self._lock:
             now = time.time()
-            if now >= self._made_at + (1 - RENEW_SHARE) * (self._ends_at - self._made_at):
+            renew_at = self._made_at + (1 - RENEW_SHARE) * (self._ends_at - self._made_at)
+            if not self._made_at <= now < renew_at:  # before it was made: the clock was set back
                 self._token, ends_at_ms = _sign(self._region)
                 self._made_at, self._ends_at = now, ends_at_ms / 1000
             return self._token, self._ends_at

@@ -31,7 +31,7 @@ from runtime.errors import (
     TransactionAbortedError,
 )
 from runtime.kafka.clients import OnError, make_producer
-from runtime.kafka.errors import AUTHORIZATION_ERRORS, FENCING_ERRORS, RECORD_ERRORS, access_denied
+from runtime.kafka.errors import AUTHORIZATION_ERRORS, FENCING_ERRORS, RECORD_ERRORS, access_denied, clocks_differ
 from runtime.settings.model import Settings
 
 log = structlog.get_logger()
@@ -265,7 +265,7 @@ class TransactionalProducer:
                 self._called = None
 
     def _translated(self, what: str, error: KafkaException) -> Exception:
-        """Return the error to raise: abort the transaction, replace the producer, or a right that is missing."""
+        """Return the error to raise: abort the transaction, replace the producer, a missing right or a wrong clock."""
         reason: KafkaError = error.args[0]
         if what != "init":
             with contextlib.suppress(KafkaException):  # a producer that is broken raises here, too
@@ -274,6 +274,8 @@ class TransactionalProducer:
         for refusal in (reason, *refusals):
             if refusal.code() in AUTHORIZATION_ERRORS:
                 return access_denied(self._settings, refusal, f"write in transactions named {self._transactional_id}")
+            if refusal.code() == KafkaError.INVALID_TIMESTAMP:
+                return clocks_differ(self._settings, refusal)
         fault = next((one.name() for one in (reason, *refusals) if one.code() in RECORD_ERRORS), None)
         nearest = refusals[0] if refusals else reason
         if what != "init" and not reason.fatal() and (fault or reason.retriable() or reason.txn_requires_abort()):

@@ -274,7 +274,8 @@ class FakeRestoreConsumer:
 
     def start(self, partition: int, known_up_to: int, position: int) -> int:
         log, now_ms = self._kafka.raw[partition], time.time_ns() // 1_000_000
-        next_ms = next((record.timestamp_ms for record in log[position:] if record), now_ms)
+        dated = [record.timestamp_ms for record in filter(None, log)]
+        next_ms = next((record.timestamp_ms for record in log[position:] if record), dated[-1] if dated else now_ms)
         oldest_ms = min(now_ms, next_ms) - self._window_ms - DISORDER_MS
         within = (record.offset for record in log[:position] if record and record.timestamp_ms >= oldest_ms)
         first = min(position, max(0, known_up_to, next(within, position)))

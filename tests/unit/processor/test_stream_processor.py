@@ -549,7 +549,7 @@ class RefusingEvents(FakeTransactionSink):
     def write(self, records: Any, outcomes: Any) -> None:
         super().write(records, outcomes)
         if any(written.topic == "events" for written in self._kafka.open[self._id].records):
-            raise TransactionAbortedError("INVALID_TIMESTAMP", "INVALID_TIMESTAMP")
+            raise TransactionAbortedError("INVALID_RECORD", "INVALID_RECORD")
 
 
 def test_brokers_that_refuse_every_event_do_not_stop_it(kafka: FakeKafka) -> None:

@@ -116,7 +116,6 @@ def test_what_an_error_means(made: list[ScriptedProducer], reason: KafkaExceptio
     [
         (KafkaError.MSG_SIZE_TOO_LARGE, True),
         (KafkaError.RECORD_LIST_TOO_LARGE, True),
-        (KafkaError.INVALID_TIMESTAMP, True),
         (KafkaError.INVALID_RECORD, True),
         (KafkaError.NOT_ENOUGH_REPLICAS, False),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, False),
@@ -132,6 +131,16 @@ def test_which_refusals_are_one_records_fault(made: list[ScriptedProducer], code
     with pytest.raises(TransactionAbortedError) as aborted:
         sink.commit({0: 1}, None)
     assert aborted.value.record_fault == (KafkaError(code).name() if blames_a_record else None)
+
+
+def test_a_wrong_clock_is_no_records_fault(made: list[ScriptedProducer]) -> None:
+    """Else every event would become a dead letter, until the clock is right again."""
+    sink = KafkaTransactionSink(Settings(), "id")
+    sink.write([raw()], [EVENT])
+    made[0].reports = [KafkaError(KafkaError.INVALID_TIMESTAMP)]
+    ScriptedProducer.script = [("offsets", error(KafkaError._STATE, abort=True))]
+    with pytest.raises(KafkaRequestError, match=r"\(INVALID_TIMESTAMP\): this machine's clock or a broker's is wrong"):
+        sink.commit({0: 1}, None)
 
 
 @pytest.mark.parametrize("received_at", [None, b"1700000000000", b"no number"])
