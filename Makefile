@@ -36,7 +36,7 @@ test-compiled: compile
 	PURE_PYTHON=0 $(BIN)/python -m pytest tests/unit/schemas tests/unit/processor
 
 chaos: setup
-	$(BIN)/python -m pytest tests/chaos --timeout=1200
+	$(BIN)/python -m pytest tests/chaos tests/network --timeout=1200
 
 # Run the contract with Kafka on a broker of each version that docs/platforms.md names.
 kafka-versions: setup

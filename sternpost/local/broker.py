@@ -28,6 +28,7 @@ class Member:
     id: int
     port: int
     controller_port: int
+    host: str = ports.HOST
 
 
 class Broker(Process):
@@ -53,8 +54,8 @@ class Broker(Process):
         """
         classpath = ":".join(map(str, jars))
         self.id = member.id
-        self.address = f"{ports.HOST}:{member.port}"
-        self._port = member.port
+        self.address = f"{member.host}:{member.port}"
+        self._member = member
         self._folder = folder
         self._cluster_id = cluster_id
         self._checkpoint = checkpoint
@@ -75,7 +76,7 @@ class Broker(Process):
     def wait_ready(self) -> None:
         """Return once the broker answers requests. Raises DependencyError if it does not start."""
         # A broker opens its port only after the controller has registered it.
-        self.wait_until(lambda: ports.answers(self._port), _START_TIMEOUT_S)
+        self.wait_until(lambda: ports.answers(self._member.port, self._member.host), _START_TIMEOUT_S)
 
     def _format(self) -> None:
         data = self._folder / "data"
@@ -119,12 +120,12 @@ def server_properties(member: Member, cluster: Sequence[Member], data: Path) -> 
     """Return the contents of server.properties: as in production if that can be, but quick to start."""
     replicas = min(3, len(cluster))
     in_sync = 2 if replicas == 3 else 1
-    listeners = f"PLAINTEXT://{ports.HOST}:{member.port}"
+    listeners = f"PLAINTEXT://{member.host}:{member.port}"
     return {
         "process.roles": "broker,controller",
         "node.id": str(member.id),
-        "controller.quorum.voters": ",".join(f"{m.id}@{ports.HOST}:{m.controller_port}" for m in cluster),
-        "listeners": f"{listeners},CONTROLLER://{ports.HOST}:{member.controller_port}",
+        "controller.quorum.voters": ",".join(f"{m.id}@{m.host}:{m.controller_port}" for m in cluster),
+        "listeners": f"{listeners},CONTROLLER://{member.host}:{member.controller_port}",
         "advertised.listeners": listeners,
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",

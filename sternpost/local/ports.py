@@ -31,10 +31,10 @@ def choose(wanted: int, what: str, option: str) -> int:
     raise ConfigurationError(f"there is no free port on {HOST} for {what}: choose one with {option}")
 
 
-def answers(port: int) -> bool:
+def answers(port: int, host: str = HOST) -> bool:
     """Return whether something listens on the port."""
     try:
-        with socket.create_connection((HOST, port), timeout=1):
+        with socket.create_connection((host, port), timeout=1):
             return True
     except OSError:
         return False

@@ -20,21 +20,29 @@ class ApicurioRegistry(Process):
     """A registry process with `start`, `stop`, `kill`, `freeze` and `thaw`. Its data outlives each of them."""
 
     def __init__(
-        self, port: int, management_port: int, *, program: Path, flags: Sequence[str], folder: Path, log: Path
+        self,
+        port: int,
+        management_port: int,
+        *,
+        program: Path,
+        flags: Sequence[str],
+        folder: Path,
+        log: Path,
+        host: str = ports.HOST,
     ) -> None:
         """Describe the registry; `start` starts it.
 
         `program` is the folder of the unpacked distribution, `folder` that of the H2 database. `flags` are for the Java
         runtime.
         """
-        self.url = f"http://{ports.HOST}:{port}{_API}"
-        self._port = port
+        self.url = f"http://{host}:{port}{_API}"
+        self._address = host, port
         self._folder = folder
         settings = {
-            "quarkus.http.host": ports.HOST,
+            "quarkus.http.host": host,
             "quarkus.http.port": port,
             # A second port, for health and metrics, must be free as well.
-            "quarkus.management.host": ports.HOST,
+            "quarkus.management.host": host,
             "quarkus.management.port": management_port,
             "apicurio.datasource.url": f"jdbc:h2:file:{folder / 'registry'}",
             "apicurio.datasource.jdbc.initial-size": 2,
@@ -63,7 +71,7 @@ class ApicurioRegistry(Process):
         self.wait_until(self._answers, _START_TIMEOUT_S)
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(ports.HOST, self._port, timeout=5)
+        connection = http.client.HTTPConnection(*self._address, timeout=5)
         try:
             connection.request("GET", f"{_API}/subjects")
             return connection.getresponse().status == http.HTTPStatus.OK

@@ -124,7 +124,7 @@ def state_disk_full(pipeline: Pipeline, rng: random.Random) -> None:
 @fault
 def ingest_killed(pipeline: Pipeline, rng: random.Random) -> None:
     del rng
-    pipeline.ingest.signal_all(signal.SIGKILL)
+    pipeline.ingests[0].signal_all(signal.SIGKILL)
 
 
 @fault

@@ -5,6 +5,8 @@ import json
 import random
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,7 +39,7 @@ class Load:
 
     def __init__(self, pipeline: Pipeline, seed: int, count: int, rate: int, threads: int = 6) -> None:
         """`rate`: events a second, at most."""
-        self._port = pipeline.port
+        self._endpoints = pipeline.endpoints
         self._each = count // threads
         self._pause_s = threads / rate
         self._threads = [
@@ -45,8 +47,10 @@ class Load:
             for number in range(threads)
         ]
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self.acknowledged: list[Sent] = []
-        self.retries = 0
+        self.answers: Counter[int] = Counter()
+        """How often each status; 0 is none within TIMEOUT_S."""
         self.repeats = 0
 
     def __enter__(self) -> Self:
@@ -60,6 +64,10 @@ class Load:
         self.join()
 
     @property
+    def retries(self) -> int:
+        return self.answers.total() - self.answers[200]
+
+    @property
     def running(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 
@@ -70,7 +78,7 @@ class Load:
 
     def probe(self, name: str, rng: random.Random) -> set[str]:
         """Sends an event for each of so many new people that every partition has some; gives the ids."""
-        connection = _Connection(self._port)
+        connection = _Connection(self._endpoints, 0)
         probes = [event(f"{name}-{number}", f"{name}-{number}", 0, False, rng) for number in range(3 * PARTITIONS)]
         for one in probes:
             self._acknowledge(one, connection)
@@ -79,7 +87,7 @@ class Load:
         return {one.event_id for one in probes}
 
     def _send_all(self, thread: int, rng: random.Random) -> None:
-        connection = _Connection(self._port)
+        connection = _Connection(self._endpoints, thread)
         people = [f"person-{thread}-{number}" for number in range(50)]
         numbers = dict.fromkeys(people, 0)
         recent: list[Sent] = []
@@ -101,32 +109,40 @@ class Load:
 
     def _acknowledge(self, sent: Sent, connection: "_Connection") -> bool:
         while not self._stop.is_set():
-            if connection.post(sent.body) == 200:
+            status = connection.post(sent.body)
+            with self._lock:
+                self.answers[status] += 1
+            if status == 200:
                 return True
-            self.retries += 1
             self._stop.wait(RETRY_S)
         return False
 
 
 class _Connection:
-    """To ingest, made anew whenever it failed."""
+    """To one ingest, and to the next after any answer but 200, as a load balancer would."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, endpoints: Sequence[tuple[str, int]], number: int) -> None:
+        self._endpoints = endpoints
+        self._number = number
         self._connection: http.client.HTTPConnection | None = None
 
     def post(self, body: bytes) -> int:
-        """The answer's status; 0 where there is none."""
+        """The answer's status; 0 where there is none in time."""
+        begun = time.monotonic()
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
+            address, port = self._endpoints[self._number % len(self._endpoints)]
+            self._connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
         try:
             self._connection.request("POST", f"/v1/webhook?writeKey={WRITE_KEY}", body)
             answer = self._connection.getresponse()
             answer.read()
+            status = answer.status if time.monotonic() - begun < TIMEOUT_S else 0
         except (OSError, http.client.HTTPException):
+            status = 0
+        if status == 0 or (status != 200 and len(self._endpoints) > 1):
             self.close()
-            return 0
-        return answer.status
+            self._number += 1
+        return status
 
     def close(self) -> None:
         if self._connection is not None:

@@ -1,4 +1,4 @@
-"""Everything that runs: three brokers, a registry, ingest and processors, each of which can be hurt."""
+"""Everything that runs: three brokers, a registry, ingests and processors, each of which can be hurt."""
 
 import os
 import shutil
@@ -8,14 +8,15 @@ import sys
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from runtime.settings.model import GroupProtocol
-from sternpost.local import LocalStack
-from sternpost.local.ports import choose
+from sternpost.local import LocalStack, ports
+from sternpost.local.broker import Broker
 from sternpost.local.process import Process
+from sternpost.local.registry import ApicurioRegistry
 from tests.support.groups import set_session_timeout
 from tests.support.kafka import WRITE_KEY
 from tests.support.retention import CHECKED_EACH_SECOND
@@ -31,22 +32,56 @@ SESSION_S, TRANSACTION_S = 10, 6
 PARTITIONS = 6
 
 
+class Cluster(Protocol):
+    """Brokers and a registry, such as those of a LocalStack."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    @property
+    def brokers(self) -> Sequence[Broker]: ...
+
+    @property
+    def registry(self) -> ApicurioRegistry | None: ...
+
+    @property
+    def bootstrap_servers(self) -> str: ...
+
+    @property
+    def registry_url(self) -> str: ...
+
+
+class Host:
+    """What a service runs on: this machine."""
+
+    address = ports.HOST
+
+    @property
+    def enter(self) -> list[str]:
+        """What a command begins with to run there."""
+        return []
+
+
 class Service(Process):
     """`sternpost ingest` or `sternpost process`, with its workers."""
 
-    def __init__(self, name: str, command: str, env: Mapping[str, str], folder: Path) -> None:
-        self.admin_port = choose(0, name, "")
+    def __init__(self, name: str, command: str, env: Mapping[str, str], folder: Path, host: Host | None = None) -> None:
+        self.host = host or Host()
+        self.admin_port = ports.choose(0, name, "")
         section = "INGEST" if command == "ingest" else "PROCESSOR"
         ours = {
+            f"STERNPOST_{section}__ADMIN_HOST": self.host.address,
             f"STERNPOST_{section}__ADMIN_PORT": str(self.admin_port),
             "STERNPOST_LOG__FORMAT": "json",
             "PYTHONFAULTHANDLER": "1",
         }
-        super().__init__(name, [STERNPOST, command], folder / f"{name}.log", env={**os.environ, **env, **ours})
+        run = [*self.host.enter, str(STERNPOST), command]
+        super().__init__(name, run, folder / f"{name}.log", env={**os.environ, **env, **ours})
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{self.host.address}:{self.admin_port}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -63,29 +98,31 @@ class Service(Process):
 class Pipeline:
     """As it would run in production, with an orchestrator that starts again what ended by itself."""
 
-    def __init__(self, processors: int, protocol: GroupProtocol) -> None:
+    def __init__(self, processors: int, protocol: GroupProtocol, ingests: int = 1) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sternpost-chaos-"))
-        self.stack = LocalStack(brokers=3, broker_properties=CHECKED_EACH_SECOND)
-        self.count = processors
+        self.stack = self.new_stack()
         self.protocol = protocol
+        self.ingests: list[Service] = []
+        self.processors: list[Service] = []
+        self.endpoints: list[tuple[str, int]] = []
+        """Address and port of each ingest."""
         self.restarts: list[str] = []
         """What the orchestrator had to start again, with the exit code."""
+        self._counts = ingests, processors
         self._kept: set[Service] = set()
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._orchestrator = threading.Thread(target=self._orchestrate, daemon=True)
 
     def __enter__(self) -> Self:
+        ingests, processors = self._counts
         try:
             self.stack.start()
-            self._port = choose(0, "ingest", "")
             self.env = {
                 "STERNPOST_KAFKA__BOOTSTRAP_SERVERS": self.stack.bootstrap_servers,
                 "STERNPOST_SCHEMA_REGISTRY__URL": self.stack.registry_url,
                 "STERNPOST_TOPICS__PARTITIONS": str(PARTITIONS),
                 "STERNPOST_SOURCES": f'[{{"name": "chaos", "write_keys": ["{WRITE_KEY}"]}}]',
-                "STERNPOST_INGEST__HOST": "127.0.0.1",
-                "STERNPOST_INGEST__PORT": str(self._port),
                 "STERNPOST_INGEST__DRAIN_DELAY_MS": "0",
                 "STERNPOST_PROCESSOR__GROUP_PROTOCOL": self.protocol,
                 "STERNPOST_PROCESSOR__TRANSACTION_TIMEOUT_MS": str(TRANSACTION_S * 1000),
@@ -96,11 +133,11 @@ class Pipeline:
                 set_session_timeout(self.stack.bootstrap_servers, "sternpost", SESSION_S * 1000)
             for command in (["topics", "create"], ["schema", "register"]):
                 subprocess.run([STERNPOST, *command], env={**os.environ, **self.env}, check=True, capture_output=True)
-            self.ingest = Service("ingest", "ingest", self.env, self.folder)
-            self.processors = [self.new_processor(number) for number in range(self.count)]
-            for service in (self.ingest, *self.processors):
+            self.ingests = [self._new_ingest(number) for number in range(ingests)]
+            self.processors = [self.new_processor(number) for number in range(processors)]
+            for service in (*self.ingests, *self.processors):
                 self.start(service)
-            for service in (self.ingest, *self.processors):
+            for service in (*self.ingests, *self.processors):
                 service.wait_ready()
             self._orchestrator.start()
         except BaseException:
@@ -115,6 +152,22 @@ class Pipeline:
         if kind is None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def new_stack(self) -> Cluster:
+        """Describe brokers and registry."""
+        return LocalStack(brokers=3, broker_properties=CHECKED_EACH_SECOND)
+
+    def host(self, service: str) -> Host:
+        """Return what the service of that name runs on."""
+        del service
+        return Host()
+
+    def _new_ingest(self, number: int) -> Service:
+        name = f"ingest-{number}"
+        host, port = self.host(name), ports.choose(0, name, "")
+        self.endpoints.append((host.address, port))
+        own = {"STERNPOST_INGEST__HOST": host.address, "STERNPOST_INGEST__PORT": str(port)}
+        return Service(name, "ingest", {**self.env, **own}, self.folder, host)
+
     def new_processor(self, number: int) -> Service:
         name = f"processor-{number}"
         own = {
@@ -122,18 +175,10 @@ class Pipeline:
             "STERNPOST_PROCESSOR__STATE_DIR": str(self.state_dir(name)),
         }
         self.state_dir(name).mkdir(exist_ok=True)
-        return Service(name, "process", {**self.env, **own}, self.folder)
+        return Service(name, "process", {**self.env, **own}, self.folder, self.host(name))
 
     def state_dir(self, name: str) -> Path:
         return self.folder / f"state-{name}"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1/webhook?writeKey={WRITE_KEY}"
-
-    @property
-    def port(self) -> int:
-        return self._port
 
     def start(self, service: Service) -> None:
         """From now on the orchestrator keeps it going."""
@@ -157,7 +202,7 @@ class Pipeline:
         self._closing.set()
         if self._orchestrator.ident is not None:
             self._orchestrator.join()
-        for service in (self.ingest, *self.processors):
+        for service in (*self.ingests, *self.processors):
             service.signal_all(signal.SIGCONT)
             service.kill()
         self.stack.stop()

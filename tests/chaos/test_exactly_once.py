@@ -15,20 +15,13 @@ At the end each acknowledged event must be there exactly once, whole, and in the
 
 import os
 import random
-import sys
-import time
 
 import pytest
 
 from runtime.settings.model import GroupProtocol
+from tests.chaos.experiment import endure, say
 from tests.chaos.faults import FAULTS
-from tests.chaos.load import Load
-from tests.chaos.oracle import Watch, judge
 from tests.chaos.pipeline import Pipeline
-
-RECOVERY_S = 90.0
-"""Longest until a fresh event comes out: a session time-out, a transaction time-out, a restart and a catch-up, on a
-machine that has two cores for all of it."""
 
 SEED = int(os.environ.get("STERNPOST_CHAOS_SEED") or random.randrange(10_000))
 RUNS = int(os.environ.get("STERNPOST_CHAOS_RUNS") or 1)
@@ -39,44 +32,14 @@ PROTOCOL = os.environ.get("STERNPOST_CHAOS_PROTOCOL") or "split"
 PROTOCOLS = list(GroupProtocol) if PROTOCOL in ("split", "both") else [GroupProtocol(PROTOCOL)]
 
 
-def say(text: str) -> None:
-    sys.stdout.write(f"[chaos] {text}\n")  # whether it passes or not: a seed that fails must be known
-    sys.stdout.flush()
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
 def test_every_acknowledged_event_comes_out_exactly_once(
     seed: int, protocol: GroupProtocol, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    rng = random.Random(seed)
-    faults, events = rng.sample(CHOSEN, len(CHOSEN)), EVENTS
+    faults, events = random.Random(seed).sample(CHOSEN, len(CHOSEN)), EVENTS
     if PROTOCOL == "split":
         faults, events = faults[PROTOCOLS.index(protocol) :: 2], EVENTS // 2
     with capfd.disabled(), Pipeline(3, protocol) as pipeline:
         say(f"STERNPOST_CHAOS_SEED={seed}, {protocol}: {events} events; logs in {pipeline.folder}")
-        watch = Watch(pipeline)
-        try:
-            with Load(pipeline, seed, events, RATE) as load:
-                for number, name in enumerate(faults):
-                    begun = time.monotonic()
-                    FAULTS[name](pipeline, rng)
-                    healed = time.monotonic()
-                    missing = watch.wait_for(load.probe(f"probe-{number}", rng), RECOVERY_S)
-                    flow_s = time.monotonic() - healed
-                    sent = len(load.acknowledged)
-                    say(f"{name}: {healed - begun:.1f} s, fresh events {flow_s:.1f} s later; {sent} sent")
-                    assert not missing, f"{sorted(missing)} did not come out within {RECOVERY_S} s after {name}"
-                    for processor in pipeline.processors:
-                        pipeline.await_ready(processor)
-                load.join()
-                missing = watch.wait_for(load.probe("probe-last", rng), RECOVERY_S)
-                say(f"{len(load.acknowledged)} acknowledged, {load.retries} retries, {load.repeats} sent twice")
-                assert not missing
-        finally:
-            watch.close()
-        for processor in pipeline.processors:
-            pipeline.stop_service(processor)
-        verdict = judge(pipeline, load.acknowledged, watch.witness)
-        say(f"restarted by the orchestrator: {len(pipeline.restarts)}; {verdict}")
-        assert verdict.good, str(verdict)
+        endure(pipeline, {name: FAULTS[name] for name in faults}, seed, events, RATE)

@@ -1,0 +1,27 @@
+"""One run of the network's faults: `python -m tests.network.run SEED EVENTS RATE FAULT…`.
+
+It needs namespaces of its own: see hosts.py.
+"""
+
+import sys
+
+from runtime.settings.model import GroupProtocol
+from tests.chaos.experiment import endure, say
+from tests.network.faults import FAULTS
+from tests.network.site import Site
+
+ANSWERS = {200, 503}
+
+
+def main(seed: int, events: int, rate: int, faults: list[str]) -> None:
+    """Raise AssertionError if anything came out as it should not."""
+    protocol = list(GroupProtocol)[seed % 2]
+    with Site(protocol) as site:
+        say(f"STERNPOST_NETWORK_SEED={seed}, {protocol}: {events} events; logs in {site.folder}")
+        load = endure(site, {name: FAULTS[name] for name in faults}, seed, events, rate)
+        assert set(load.answers) <= ANSWERS, f"answers by status, 0 if none came in time: {load.answers}"
+        assert not site.restarts, f"a network's fault ended {site.restarts}"
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
