@@ -32,6 +32,7 @@ class Sent:
     """Counts the person's events."""
     body: bytes
     broken: bool
+    source: str = "chaos"
 
 
 class Load:
@@ -151,7 +152,7 @@ class _Connection:
 
 
 def event(event_id: str, person: str, number: int, broken: bool, rng: random.Random) -> Sent:
-    """The subject is what payloads are compared by."""
+    """A body that Python's own writer would write in another way, so that it shows if it was parsed on its way."""
     body = json.dumps(
         {
             "event_id": event_id,
@@ -162,8 +163,13 @@ def event(event_id: str, person: str, number: int, broken: bool, rng: random.Ran
                 "customer_id": person,
                 "identifiers": {"id": person, "email": f"{person}@example.com", "cio_id": f"cio-{person}"},
                 "delivery_id": f"{person}/{number}",
+                "campaign_id": 2**53 + 1 + number,
+                "trigger_event_id": f"trigger-{number}",
+                "headers": {"X-Number": str(number)},
+                "proxied": number % 2 == 0,
                 "subject": "".join(rng.choices("äöü☃ abcdefgh", k=rng.randint(1, 200))),
             },
-        }
+        },
+        separators=(" , ", ":"),
     ).encode()
     return Sent(event_id, person, number, body[:-1] + b"?" if broken else body, broken)

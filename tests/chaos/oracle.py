@@ -2,123 +2,48 @@
 
 import io
 import json
+import math
 import threading
 import urllib.error
 import urllib.request
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import fastavro
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.load import Sent
 from tests.chaos.pipeline import Pipeline
+from tests.chaos.verdict import DEAD_LETTERS, EVENTS, RAW, Record, Verdict, Witness, at, raw_of_dead_letter, weigh
 from tests.support.retention import await_check
 from tests.support.waiting import until
 
 EVENTS_RETENTION_MS = 7 * 86_400_000
-EVENTS, DEAD_LETTERS = "rudderstack.events", "customerio.dead-letters"
 
 
-class Verdict(NamedTuple):
-    lost: list[str]
-    doubled: list[str]
-    unknown: list[str]
-    out_of_order: list[str]
-    altered: list[str]
-    vanished: list[str]
-    """A reader saw them while things broke, and they are not there any more."""
-    seen_wrong: list[str]
-    """What a reader saw while things broke, and must never see."""
+def judge(pipeline: Pipeline, acknowledged: list[Sent], witness: Witness, window_ms: float = math.inf) -> Verdict:
+    """Read all topics from their first record to their last, after the brokers removed what is too old, and compare.
 
-    @property
-    def good(self) -> bool:
-        return not any(self)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{len(ids)} {what} {ids[:5]}" for what, ids in self._asdict().items() if ids) or "all is well"
-
-
-class Witness:
-    """What a reader may see while things break: each event once, and those of a person in order."""
-
-    def __init__(self) -> None:
-        self.places: dict[str, tuple[int, int]] = {}
-        """Partition and offset of each event."""
-        self.faults: list[str] = []
-        self._last: dict[str, tuple[int, int]] = {}
-
-    def see(self, event_id: str, person: str, number: int, partition: int, offset: int) -> None:
-        """Note an event, the `number`th of a person. The reader itself may come to one place twice."""
-        before = self.places.setdefault(event_id, (partition, offset))
-        if before != (partition, offset):
-            self.faults.append(f"{event_id} at {before} and at {(partition, offset)}")
-            return
-        last_partition, last_number = self._last.get(person, (partition, -1))
-        if last_partition != partition or last_number > number:
-            self.faults.append(f"{event_id} at {(partition, offset)} after number {last_number} in {last_partition}")
-        self._last[person] = (partition, number)
-
-    def vanished(self, there: set[tuple[int, int]]) -> list[str]:
-        """Return the events that were seen and are at none of the places."""
-        return [f"{event_id} from {place}" for event_id, place in self.places.items() if place not in there]
-
-
-def judge(pipeline: Pipeline, acknowledged: list[Sent], witness: Witness) -> Verdict:
-    """Reads both topics from their first record to their last, after the brokers removed what is too old, and compares.
-
-    The events occurred in 2020. `witness` read the events while things broke.
+    The events occurred in 2020. `witness` saw them while things broke; `window_ms` is the deduplication window.
     """
     await_check(pipeline.stack.bootstrap_servers, EVENTS_RETENTION_MS)
-    sent = {one.event_id: one for one in acknowledged}
-    by_body = {one.body: one for one in acknowledged if one.broken}
     decode = decoder(pipeline.stack.registry_url)
-    seen: Counter[str] = Counter()
-    origins: defaultdict[str, list[str]] = defaultdict(list)
-    """Where each is, and the raw record it was made of: two of one were written twice, of two not told apart."""
-    unknown, altered, out_of_order = [], [], []
-    last: dict[str, tuple[int, int]] = {}
-    there: set[tuple[int, int]] = set()
-    for message in read_all(pipeline, EVENTS):
-        there.add((message.partition(), message.offset()))  # type: ignore[arg-type]
-        event = decode(message.value() or b"")
-        event_id = event["messageId"]
-        seen[event_id] += 1
-        origins[event_id].append(f"{place(message)} of raw {event['context']['origin']}")
-        original = sent.get(event_id)
-        if original is None:
-            unknown.append(event_id)
-            continue
-        data = json.loads(original.body)["data"]
-        properties = event["properties"]
-        if (properties["emailSubject"], properties["deliveryId"], event["userId"], message.key()) != (
-            data["subject"],
-            data["delivery_id"],
-            original.person,
-            original.person.encode(),
-        ) or event["context"]["sourceId"] != "chaos":
-            altered.append(event_id)
-        partition: int = message.partition()  # type: ignore[assignment]
-        before = last.get(original.person, (partition, -1))
-        if before[0] != partition or before[1] >= original.number:
-            out_of_order.append(event_id)
-        last[original.person] = (partition, original.number)
-    for message in read_all(pipeline, DEAD_LETTERS):
-        original = by_body.get(message.value() or b"")
-        if original is None:
-            unknown.append(f"dead letter {message.partition()}@{message.offset()}")
-            continue
-        seen[original.event_id] += 1
-        found: dict[str, Any] = dict(message.headers() or [])
-        origins[original.event_id].append(f"{place(message)} of raw {found['raw_partition']}@{found['raw_offset']}")
-        if found.get("error_code") != b"malformed_json" or found.get("source") != b"chaos":
-            altered.append(original.event_id)
-    lost = [one for one in sent if not seen[one]]
-    doubled = [f"{one} from {', '.join(origins[one])}" for one, times in seen.items() if times > 1]
-    vanished = witness.vanished(there)
-    return Verdict(lost, doubled, unknown, out_of_order, altered, vanished, witness.faults)
+    raw, events, dead_letters = (map(_record, read_all(pipeline, topic)) for topic in (RAW, EVENTS, DEAD_LETTERS))
+    decoded = ((record, decode(record.value)) for record in events)
+    return weigh(acknowledged, raw, decoded, dead_letters, witness, window_ms)
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        str(message.topic()),
+        message.partition() or 0,
+        message.offset() or 0,
+        message.timestamp()[1],
+        message.key(),
+        message.value() or b"",
+        dict(message.headers() or []),  # type: ignore[arg-type]
+    )
 
 
 def place(message: Message) -> str:
@@ -178,7 +103,7 @@ def decoder(registry_url: str) -> Callable[[bytes], dict[str, Any]]:
 
 
 class Watch:
-    """Follows the events as a sink does, to tell which have come out, and what no sink must ever see."""
+    """Follows events and dead letters as sinks do, to tell which have come out, and what no sink must ever see."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._decode = decoder(pipeline.stack.registry_url)
@@ -194,8 +119,10 @@ class Watch:
                 "auto.offset.reset": "earliest",
             }
         )
-        partitions = self._consumer.list_topics(EVENTS, timeout=30).topics[EVENTS].partitions
-        self._consumer.assign([TopicPartition(EVENTS, partition, 0) for partition in partitions])
+        found = self._consumer.list_topics(timeout=30).topics
+        self._consumer.assign(
+            [TopicPartition(topic, one, 0) for topic in (EVENTS, DEAD_LETTERS) for one in found[topic].partitions]
+        )
         self._thread = threading.Thread(target=self._follow)
         self._thread.start()
 
@@ -212,12 +139,21 @@ class Watch:
 
     def _follow(self) -> None:
         while not self._closing:
-            messages = [message for message in self._consumer.consume(5000, 0.2) if message.error() is None]
-            for message in messages:
-                event = self._decode(message.value() or b"")
-                person, number = event["properties"]["deliveryId"].split("/")
-                partition, offset = message.partition(), message.offset()
-                with self._more:
-                    self.witness.see(event["messageId"], person, int(number), partition, offset)  # type: ignore[arg-type]
+            records = [_record(one) for one in self._consumer.consume(5000, 0.2) if one.error() is None]
+            for record in records:
+                try:
+                    self._see(record)
+                except Exception as error:
+                    self.witness.faults.append(f"{at(record.place)} cannot be read: {error!r}")
             with self._more:
                 self._more.notify_all()
+
+    def _see(self, record: Record) -> None:
+        if record.topic == DEAD_LETTERS:
+            with self._more:
+                self.witness.see_dead_letter(raw_of_dead_letter(record), record.place)
+            return
+        event = self._decode(record.value)
+        person, number = event["properties"]["deliveryId"].split("/")
+        with self._more:
+            self.witness.see_event(event["messageId"], person, int(number), record.place)
