@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit chaos kafka-versions console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
+.PHONY: setup demo test unit chaos soak kafka-versions console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
 
 setup: .venv/.installed
 
@@ -37,6 +37,17 @@ test-compiled: compile
 
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos tests/network --timeout=1200
+
+# Run everything for hours under load, bursts, faults and restarts, and draw what it took into build/soak.
+HOURS ?= 2
+soak: setup .venv/soak/.installed
+	$(BIN)/python -m tests.soak --hours $(HOURS); well=$$?; \
+	.venv/soak/bin/python -m tests.soak.curves build/soak build/soak/soak.svg && exit $$well
+
+.venv/soak/.installed: requirements/soak.txt | .venv/.installed
+	$(BIN)/python -m venv .venv/soak
+	.venv/soak/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/soak.txt
+	@touch $@
 
 # Run the contract with Kafka on a broker of each version that docs/platforms.md names.
 kafka-versions: setup
@@ -119,6 +130,7 @@ requirements: setup
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --all-extras --group dev pyproject.toml -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group deploy -c requirements/dev.txt -o requirements/deploy.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group site -c requirements/dev.txt -o requirements/site.txt
+	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group soak -c requirements/dev.txt -o requirements/soak.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group sinks pyproject.toml -o requirements/sinks.txt
 
 clean:

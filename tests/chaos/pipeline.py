@@ -98,9 +98,20 @@ class Service(Process):
 class Pipeline:
     """As it would run in production, with an orchestrator that starts again what ended by itself."""
 
-    def __init__(self, processors: int, protocol: GroupProtocol, ingests: int = 1) -> None:
+    def __init__(
+        self,
+        processors: int,
+        protocol: GroupProtocol,
+        ingests: int = 1,
+        *,
+        settings: Mapping[str, str] | None = None,
+        broker_properties: Mapping[str, str] = CHECKED_EACH_SECOND,
+    ) -> None:
+        """`settings` are environment variables, laid over those of all services and commands."""
         self.folder = Path(tempfile.mkdtemp(prefix="sternpost-chaos-"))
+        self.broker_properties = broker_properties
         self.stack = self.new_stack()
+        self._settings = settings or {}
         self.protocol = protocol
         self.ingests: list[Service] = []
         self.processors: list[Service] = []
@@ -131,6 +142,7 @@ class Pipeline:
                 self.env["STERNPOST_PROCESSOR__SESSION_TIMEOUT_MS"] = str(SESSION_S * 1000)
             else:
                 set_session_timeout(self.stack.bootstrap_servers, "sternpost", SESSION_S * 1000)
+            self.env |= self._settings
             for command in (["topics", "create"], ["schema", "register"]):
                 subprocess.run([STERNPOST, *command], env={**os.environ, **self.env}, check=True, capture_output=True)
             self.ingests = [self._new_ingest(number) for number in range(ingests)]
@@ -154,7 +166,7 @@ class Pipeline:
 
     def new_stack(self) -> Cluster:
         """Describe brokers and registry."""
-        return LocalStack(brokers=3, broker_properties=CHECKED_EACH_SECOND)
+        return LocalStack(brokers=3, broker_properties=self.broker_properties)
 
     def host(self, service: str) -> Host:
         """Return what the service of that name runs on."""

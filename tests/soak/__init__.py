@@ -1,0 +1,1 @@
+"""Hours under steady load with bursts, faults and rolling restarts, and whether anything grows meanwhile."""
