@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, DependencyError
 
 MEMORY = "/dev/shm"  # noqa: S108 (mkdtemp makes a folder of its own in it)
 """A file system in memory, which Linux has: files there need no disk, and a full disk does not harm them."""
@@ -43,4 +43,12 @@ def unusable(error: OSError) -> ConfigurationError:
     return ConfigurationError(
         f"no temporary folder can be made ({error.strerror or error}); set TMPDIR to a folder that exists, can be "
         "written to and has room"
+    )
+
+
+def refused(name: str, error: Exception) -> DependencyError:
+    """Return the error for the temporary folder `name` if its disk refuses reads or writes."""
+    return DependencyError(
+        f"the temporary folder {name} cannot be used ({error})",
+        "free space on its disk, or set TMPDIR to another folder",
     )

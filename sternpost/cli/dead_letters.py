@@ -1,5 +1,6 @@
 """`sternpost dead-letters`: look at payloads that could not become events, and send them back."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO
 
@@ -7,6 +8,7 @@ import click
 import orjson
 
 from processor.pipeline.records import DeadLetter
+from runtime import disk
 from runtime.settings.model import Settings
 from schemas.track_event import iso
 from sternpost.cli import parameters
@@ -144,9 +146,23 @@ def export(settings: Settings, selection: Selection, with_redriven: bool, output
     """
     if bodies and output.isatty():
         raise click.UsageError("a terminal would obey what is in the payloads; give --output FILE, or a pipe")
+    try:
+        number = _export(output, settings, replace(selection, redriven=with_redriven), bodies=bodies)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with suppress(OSError):
+            output.close()  # otherwise it fails once more when click closes it
+        remedy = "what is there is incomplete; free space on its disk, or give another --output"
+        raise disk.unwritable(output.name, error, remedy) from None
+    click.echo(f"{pluralize(number, 'dead letter')} exported", err=True)
+
+
+def _export(output: IO[bytes], settings: Settings, selection: Selection, *, bodies: bool) -> int:
+    """Write the selected letters and return their number. Raises OSError."""
     number = 0
     with Progress("read", transient=True) as progress:
-        for letter, message in read_selected(settings, replace(selection, redriven=with_redriven), progress.at):
+        for letter, message in read_selected(settings, selection, progress.at):
             if bodies:
                 # In JSON text a line break is only white space between tokens; other text stays malformed without it.
                 line = (message.value() or b"").replace(b"\r", b" ").replace(b"\n", b" ")
@@ -155,4 +171,4 @@ def export(settings: Settings, selection: Selection, with_redriven: bool, output
             output.write(line + b"\n")
             number += 1
     output.flush()
-    click.echo(f"{pluralize(number, 'dead letter')} exported", err=True)
+    return number

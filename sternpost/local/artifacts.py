@@ -22,6 +22,7 @@ from pathlib import Path
 
 import httpx2
 
+from runtime import disk
 from runtime.errors import DependencyError
 from sternpost.local.progress import Downloads
 
@@ -131,15 +132,13 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock")
             lock.acquire()
+            try:
+                yield
+            finally:
+                lock.release()
         except OSError as error:
-            raise DependencyError(
-                f"the cache folder {self.folder} cannot be written ({error.strerror}): "
-                "set XDG_CACHE_HOME to a folder that can"
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+            what = f"the cache folder {self.folder}"
+            raise disk.unwritable(what, error, "free space on its disk, or set XDG_CACHE_HOME to another") from error
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
@@ -192,6 +191,8 @@ class _Downloader:
             try:
                 return Path(fetcher.fetch(artifact.path.as_posix(), downloader=self._download))
             except (httpx2.HTTPError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in disk.REFUSALS:
+                    raise  # of the cache, and no fault of the repository
                 failure = error
             except ValueError as error:
                 raise DependencyError(

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime import disk
 from runtime.errors import DependencyError
 from sternpost.local import ports
 from sternpost.local.java import java
-from sternpost.local.process import Process
+from sternpost.local.process import ROOM, Process
 
 _HEAP_MB = 512
 _START_TIMEOUT_S = 60
@@ -66,11 +67,15 @@ class Broker(Process):
         super().__init__(f"Kafka broker {member.id}", [*command, "kafka.Kafka", str(self._configuration)], log)
 
     def start(self) -> None:
-        """Format the storage if it is new, and start the broker. `wait_ready` waits until it answers."""
-        (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
-        text = "".join(f"{key}={value}\n" for key, value in self._properties.items())
-        self._configuration.write_text(text, "utf-8")
-        self._format()
+        """Format the storage if it is new, and start the broker. `wait_ready` waits until it answers.
+
+        Raises DependencyError if its folder cannot be written.
+        """
+        with disk.writing(self._folder, ROOM):
+            (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
+            text = "".join(f"{key}={value}\n" for key, value in self._properties.items())
+            self._configuration.write_text(text, "utf-8")
+            self._format()
         super().start()
 
     def wait_ready(self) -> None:

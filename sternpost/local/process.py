@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
+from runtime import disk
 from runtime.errors import DependencyError
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
+ROOM = "free space on its disk, or choose a folder on another: --data-dir, or TMPDIR for a temporary one"
 _POLL_S = 0.02
 _WATCH_S = 0.25
 
@@ -56,11 +58,15 @@ class Process:
         return self._popen.poll() if self._popen else None
 
     def start(self) -> None:
-        """Start the process in its own session, so that Ctrl-C reaches only us and we stop processes in order."""
+        """Start the process in its own session, so that Ctrl-C reaches only us and we stop processes in order.
+
+        Raises DependencyError if its log cannot be written.
+        """
         if self.pid is not None:
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with disk.writing(self.log, ROOM):
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+        with disk.writing(self.log, ROOM), self.log.open("ab") as log:
             self._log_start = log.tell()
             launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(int(self._orphan_signal)), str(os.getpid())]
             self._popen = _spawner.submit(
@@ -144,6 +150,8 @@ class Process:
         hint = ""
         if "Address already in use" in output or "BindException" in output:
             hint = "\nOne of its ports is in use: choose another, or 0 for a free one"
+        elif "No space left on device" in output or disk.is_full(self.log.parent):
+            hint = f"\nThe disk of {self.log.parent} is full: {ROOM}"
         elif "insufficient memory" in output or "OutOfMemoryError" in output or "Could not reserve" in output:
             hint = "\nThe machine has too little free memory: stop other programs and try again"
         last = "\n".join(f"  | {line}" for line in output.splitlines()[-15:]) or "  | (nothing was written)"

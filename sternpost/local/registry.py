@@ -7,9 +7,10 @@ import http.client
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime import disk
 from sternpost.local import ports
 from sternpost.local.java import java
-from sternpost.local.process import Process
+from sternpost.local.process import ROOM, Process
 
 _HEAP_MB = 384
 _START_TIMEOUT_S = 90
@@ -62,8 +63,12 @@ class ApicurioRegistry(Process):
         super().__init__("Apicurio Registry", command, log, cwd=folder)
 
     def start(self) -> None:
-        """Start the registry. `wait_ready` waits until it answers."""
-        (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
+        """Start the registry. `wait_ready` waits until it answers.
+
+        Raises DependencyError if its folder cannot be written.
+        """
+        with disk.writing(self._folder, ROOM):
+            (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
         super().start()
 
     def wait_ready(self) -> None:

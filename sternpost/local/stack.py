@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self, TextIO
 
-from runtime import temporary
+from runtime import disk, temporary
 from runtime.errors import ConfigurationError
 from sternpost.local import ports
 from sternpost.local.artifacts import Cache
 from sternpost.local.broker import Broker, Member, new_id
 from sternpost.local.installation import install
+from sternpost.local.process import ROOM
 from sternpost.local.registry import ApicurioRegistry
 
 _STOP_TIMEOUT_S = 20
@@ -177,7 +178,8 @@ class LocalStack:
     def _cluster_id(self, folder: Path) -> str:
         """Return the cluster id of the data in `folder`, or a new one.
 
-        Raises ConfigurationError if the data is that of another number of brokers.
+        Raises ConfigurationError if the data is that of another number of brokers, and DependencyError if the id
+        cannot be kept.
         """
         file = folder / "cluster.json"
         if file.exists():
@@ -189,7 +191,8 @@ class LocalStack:
                 )
             return str(cluster["cluster_id"])
         cluster_id = new_id()
-        file.write_text(json.dumps({"cluster_id": cluster_id, "brokers": self._count}), "utf-8")
+        with disk.writing(file, ROOM):
+            file.write_text(json.dumps({"cluster_id": cluster_id, "brokers": self._count}), "utf-8")
         return cluster_id
 
 

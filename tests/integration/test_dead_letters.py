@@ -361,6 +361,13 @@ def test_of_two_at_once_the_later_goes_on(settings: Settings) -> None:
     assert raw(settings) == []
 
 
+def test_export_to_a_full_disk_names_the_file(settings: Settings) -> None:
+    bury(settings, [{"value": BROKEN}])
+    result = CliRunner().invoke(cli, [*options(settings), "dead-letters", "export", "--output", "/dev/full"])
+    assert isinstance(result.exception, DependencyError)
+    assert str(result.exception).startswith("/dev/full cannot be written (No space left on device); ")
+
+
 def test_export_feeds_the_mapping_on_the_command_line(settings: Settings, tmp_path: Path) -> None:
     bury(settings, [{"value": b'{\n"a":1}'}, {"value": BROKEN, "headers": {"error_code": "invalid_field"}}])
     file = tmp_path / "letters.jsonl"

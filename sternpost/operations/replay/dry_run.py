@@ -7,7 +7,8 @@ are compared record by record (`Difference`). Events are matched by the raw reco
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,11 +54,13 @@ class ExistingEvents:
         self._folder = temporary.folder("sternpost-replay-")
         options = Options(raw_mode=True)
         options.create_if_missing(True)
-        self._events = Rdict(self._folder.name, options)
+        with self._disk_errors():
+            self._events = Rdict(self._folder.name, options)
 
     def close(self) -> None:
         """Delete the temporary folder."""
-        self._events.close()
+        with suppress(Exception):  # it flushes, which a full disk refuses
+            self._events.close()
         self._folder.cleanup()
 
     def output_ranges(self) -> list[OffsetRange]:
@@ -111,7 +114,8 @@ class ExistingEvents:
 
     def event(self, partition: int, offset: int) -> bytes | None:
         """Return the event of a raw record in wire format; None if there is none."""
-        found: bytes | None = self._events.get(b"%d:%d" % (partition, offset))
+        with self._disk_errors():
+            found: bytes | None = self._events.get(b"%d:%d" % (partition, offset))
         return found and found[_TIMESTAMP.size :]
 
     def _raw_key(self, event: dict[str, Any]) -> bytes | None:
@@ -125,9 +129,18 @@ class ExistingEvents:
         return None
 
     def _keep(self, raw: bytes, written_ms: int, value: bytes) -> None:
-        before: bytes | None = self._events.get(raw)
-        if before is None or written_ms >= _TIMESTAMP.unpack_from(before)[0]:
-            self._events[raw] = _TIMESTAMP.pack(written_ms) + value
+        with self._disk_errors():
+            before: bytes | None = self._events.get(raw)
+            if before is None or written_ms >= _TIMESTAMP.unpack_from(before)[0]:
+                self._events[raw] = _TIMESTAMP.pack(written_ms) + value
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """Raise what RocksDB raises, which has no class of its own, as DependencyError."""
+        try:
+            yield
+        except Exception as error:
+            raise temporary.refused(self._folder.name, error) from None
 
 
 @dataclass

@@ -14,7 +14,6 @@ from processor.deduplication.state_store import DISORDER_MS, NullStateStore, Par
 from processor.pipeline.pipeline import BatchProcessor, build_pipeline
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord, identify, raw_records, source_of
 from runtime import temporary
-from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
 from runtime.kafka.config import record_limits
 from runtime.kafka.range_consumer import OffsetRange
@@ -184,7 +183,4 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
         try:
             yield
         except (StateError, OSError) as error:
-            raise DependencyError(
-                f"the temporary folder {self._folder.name} cannot be used ({error}); free space on its disk, or set "
-                "TMPDIR to another folder. Run the command again to resume"
-            ) from None
+            raise temporary.refused(self._folder.name, error) from None
