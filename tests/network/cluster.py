@@ -6,7 +6,9 @@ from typing import Any
 from sternpost.local.artifacts import Cache
 from sternpost.local.broker import Broker, Member, new_id
 from sternpost.local.installation import install
+from sternpost.local.ports import answers
 from sternpost.local.registry import ApicurioRegistry
+from tests.chaos.pipeline import START_S
 from tests.network.hosts import Network, Peer
 from tests.support.retention import CHECKED_EACH_SECOND
 
@@ -21,6 +23,9 @@ class BrokerOnHost(Broker):
         self.host = host
         self._command = [*host.enter, *self._command]
 
+    def wait_ready(self) -> None:
+        self.wait_until(lambda: answers(KAFKA_PORT, self.host.address), START_S)
+
 
 class RegistryOnHost(ApicurioRegistry):
     """A registry on a host."""
@@ -29,6 +34,9 @@ class RegistryOnHost(ApicurioRegistry):
         super().__init__(REGISTRY_PORT, MANAGEMENT_PORT, host=host.name, **named)
         self.host = host
         self._command = [*host.enter, *self._command]
+
+    def wait_ready(self) -> None:
+        self.wait_until(self._answers, START_S)
 
 
 class Cluster:

@@ -3,7 +3,7 @@
     STERNPOST_NETWORK_SEED=7   the seed: which faults, in which order, of which hosts, for how long; what is sent
     STERNPOST_NETWORK_RUNS=20  so many runs, with seeds from that one on
     STERNPOST_NETWORK_EVENTS   events of a run (30,000)
-    STERNPOST_NETWORK_RATE     events a second, at most (200)
+    STERNPOST_NETWORK_RATE     events a second, at most (100)
     STERNPOST_NETWORK_FAULTS   names of faults, separated by commas (a share of all: successive seeds meet all)
 
 Three brokers, the registry, two ingests and three processors have a host each: namespaces of the network, with an
@@ -27,7 +27,7 @@ from tests.network.hosts import TOOLS
 SEED = int(os.environ.get("STERNPOST_NETWORK_SEED") or random.randrange(10_000))
 RUNS = int(os.environ.get("STERNPOST_NETWORK_RUNS") or 1)
 EVENTS = os.environ.get("STERNPOST_NETWORK_EVENTS") or "30000"
-RATE = os.environ.get("STERNPOST_NETWORK_RATE") or "200"
+RATE = os.environ.get("STERNPOST_NETWORK_RATE") or "100"
 CHOSEN = os.environ.get("STERNPOST_NETWORK_FAULTS")
 SHARES = 3
 """A run takes one fault in so many, which keeps it to some five minutes."""
