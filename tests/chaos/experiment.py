@@ -24,9 +24,18 @@ P = TypeVar("P", bound=Pipeline)
 
 
 def endure(
-    pipeline: P, faults: Mapping[str, Callable[[P, random.Random], None]], seed: int, events: int, rate: int
+    pipeline: P,
+    faults: Mapping[str, Callable[[P, random.Random], None]],
+    seed: int,
+    events: int,
+    rate: int,
+    *,
+    to_the_last: bool = True,
 ) -> Load:
-    """Return the load, once all of it came out as it should. Raises AssertionError if anything did not."""
+    """Return the load, once all of it came out as it should. Raises AssertionError if anything did not.
+
+    `to_the_last`: all events, rather than those that are sent before the faults are over.
+    """
     rng = random.Random(seed)
     watch = Watch(pipeline)
     try:
@@ -42,7 +51,10 @@ def endure(
                 assert not missing, f"{sorted(missing)} did not come out within {RECOVERY_S} s after {name}"
                 for processor in pipeline.processors:
                     pipeline.await_ready(processor)
-            load.join()
+            if to_the_last:
+                load.join()
+            else:
+                load.end()
             missing = watch.wait_for(load.probe("probe-last", rng), RECOVERY_S)
             say(f"{len(load.acknowledged)} acknowledged, {load.retries} retries, {load.repeats} sent twice")
             assert not missing

@@ -48,6 +48,7 @@ class Load:
             for number in range(threads)
         ]
         self._stop = threading.Event()
+        self._enough = threading.Event()
         self._lock = threading.Lock()
         self.acknowledged: list[Sent] = []
         self.answers: Counter[int] = Counter()
@@ -61,6 +62,7 @@ class Load:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
+            self._enough.set()
             self._stop.set()
         self.join()
 
@@ -76,6 +78,11 @@ class Load:
         """Until all are acknowledged."""
         for thread in self._threads:
             thread.join()
+
+    def end(self) -> None:
+        """Until what was sent is acknowledged; no more is begun."""
+        self._enough.set()
+        self.join()
 
     def probe(self, name: str, rng: random.Random) -> set[str]:
         """Sends an event for each of so many new people that every partition has some; gives the ids."""
@@ -94,6 +101,9 @@ class Load:
         recent: list[Sent] = []
         due = time.monotonic()
         for count in range(self._each):
+            if self._enough.wait(max(0.0, due - time.monotonic())):
+                break
+            due += self._pause_s
             person = rng.choice(people)
             sent = event(f"{thread}-{count}", person, numbers[person], rng.random() < BROKEN_SHARE, rng)
             numbers[person] += 1
@@ -104,8 +114,6 @@ class Load:
             if rng.random() < REPEATED_SHARE:
                 self._acknowledge(rng.choice(recent), connection)
                 self.repeats += 1
-            due += self._pause_s
-            self._stop.wait(max(0.0, due - time.monotonic()))
         connection.close()
 
     def _acknowledge(self, sent: Sent, connection: "_Connection") -> bool:

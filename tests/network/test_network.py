@@ -2,7 +2,7 @@
 
     STERNPOST_NETWORK_SEED=7   the seed: which faults, in which order, of which hosts, for how long; what is sent
     STERNPOST_NETWORK_RUNS=20  so many runs, with seeds from that one on
-    STERNPOST_NETWORK_EVENTS   events of a run (30,000)
+    STERNPOST_NETWORK_EVENTS   events of a run, at most (30,000); it ends with the last fault
     STERNPOST_NETWORK_RATE     events a second, at most (100)
     STERNPOST_NETWORK_FAULTS   names of faults, separated by commas (a share of all: successive seeds meet all)
 
