@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit chaos soak kafka-versions console-test deploy-test sinks image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
+.PHONY: setup demo test unit chaos soak kafka-versions console-test deploy-test sinks fuzz image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
 
 setup: .venv/.installed
 
@@ -76,6 +76,17 @@ sinks: setup .venv/sinks/.installed
 	.venv/sinks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sinks.txt
 	@touch $@
 
+# Fuzz what reads bytes from outside, guided by coverage, each target for SECONDS of CPU. Needs CPython 3.11 to 3.13.
+SECONDS ?= 60
+
+fuzz: setup .venv/fuzz/.installed
+	.venv/fuzz/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGET)
+
+.venv/fuzz/.installed: requirements/fuzz.txt | .venv/.installed
+	$(PYTHON) -m venv .venv/fuzz
+	.venv/fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
 # Build the image and its -debug variant, with Docker's buildx or with buildah.
 image:
 	deploy/build-image
@@ -132,6 +143,7 @@ requirements: setup
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group site -c requirements/dev.txt -o requirements/site.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group soak -c requirements/dev.txt -o requirements/soak.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group sinks pyproject.toml -o requirements/sinks.txt
+	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group fuzz pyproject.toml -c requirements/dev.txt -o requirements/fuzz.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

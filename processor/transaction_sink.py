@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord, headers_of, received_at_ms
+from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord, headers_of, received_at_ms
 from runtime import metrics
 from runtime.kafka.group_offsets import TopicPartition
+from runtime.kafka.message_headers import Headers
 from runtime.kafka.transactional_producer import TransactionalProducer
 from runtime.settings.model import Settings
 from schemas import record_headers

@@ -1,4 +1,4 @@
-"""The names of record headers. Values are UTF-8 text, numbers in decimal."""
+"""The names of record headers, and how their numbers are read. Values are UTF-8 text, numbers in decimal."""
 
 # Raw records, and so dead letters
 SOURCE = "source"
@@ -25,3 +25,21 @@ REDRIVEN_OFFSET = "redriven_offset"  # of the letter, in the note's own partitio
 
 DEFAULT_SOURCE = "default"
 """The source of a raw record without our headers, which another program wrote."""
+
+LARGEST_ATTEMPT = 2**32 - 1
+"""Its 4 bytes are part of the key by which duplicates are found."""
+
+_MOST_DIGITS = 18
+
+
+def read_number(value: bytes | None, largest: int) -> int | None:
+    """Return a header's number, or None if the value is not 1 to 18 ASCII digits, or more than `largest`."""
+    if value is None or not value.isdigit() or len(value) > _MOST_DIGITS:
+        return None
+    number = int(value)
+    return number if number <= largest else None
+
+
+def read_attempt(value: bytes | None) -> int:
+    """Return the value of the header `attempt`; 0 if it is absent or not a number."""
+    return read_number(value, LARGEST_ATTEMPT) or 0

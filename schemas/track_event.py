@@ -15,6 +15,7 @@ from schemas.avro.wire_format import split
 
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST_MS, _LAST_MS = ((moment - _EPOCH) // _MILLISECOND for moment in (datetime.min, datetime.max))
 _VERSION = re.compile(r"track_event\.v([1-9][0-9]*)\.avsc")
 
 
@@ -76,8 +77,11 @@ def track_json(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def iso(ms: int) -> str:
-    """Return a time in RudderStack's form: ISO-8601 in UTC with milliseconds and Z."""
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"
+    """Return a time in RudderStack's form: ISO-8601 in UTC with milliseconds and Z.
+
+    One before the year 1 or after 9999, which a record of another program may have, becomes the first or last moment.
+    """
+    return (_EPOCH + timedelta(milliseconds=min(max(ms, _FIRST_MS), _LAST_MS))).isoformat(timespec="milliseconds") + "Z"
 
 
 def milliseconds(moment: datetime | int) -> int:

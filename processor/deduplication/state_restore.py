@@ -15,11 +15,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from processor.deduplication.deduplicator import Deduplicator
 from processor.deduplication.state_store import DISORDER_MS
 from processor.interfaces import RestoreConsumer
-from processor.pipeline.records import Headers, RawRecord, identify
+from processor.pipeline.records import RawRecord, identify
 from runtime import metrics
 from runtime.errors import ClientUnusableError
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.errors import TRANSIENT_ERRORS
+from runtime.kafka.message_headers import headers_of
 from runtime.settings.model import Settings
 
 log = structlog.get_logger()
@@ -160,8 +161,8 @@ class KafkaRestoreConsumer:
                 done.append(partition)
             elif error is None and partition in reading:
                 at_ms = message.timestamp()[1]
-                of_record: Headers = message.headers() or []  # type: ignore[assignment]
-                records.append(RawRecord(self._topic, partition, offset, at_ms, None, message.value(), of_record))
+                headers = headers_of(message)
+                records.append(RawRecord(self._topic, partition, offset, at_ms, None, message.value(), headers))
         return records, done
 
     def stop(self, partition: int) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple, final
 
+from runtime.kafka.message_headers import Headers
+from runtime.kafka.message_headers import headers_of as message_headers
 from schemas import record_headers
 from schemas.customerio.event_identity import identify as identify_body
 from schemas.customerio.lossless_json import MAX_S
 from schemas.error_codes import ErrorCode, Stage
-
-Headers = list[tuple[str, bytes | None]]
 
 _MAX_MS = MAX_S * 1000
 
@@ -83,7 +83,7 @@ def raw_records(topic: str, messages: Iterable[Any]) -> tuple[list[RawRecord], l
                 timestamp_ms,
                 message.key(),
                 message.value(),
-                message.headers() or [],
+                message_headers(message),
             )
         )
     return records, errors
@@ -143,13 +143,12 @@ def identify(record: RawRecord) -> RecordIdentity:
         plain = event_id.encode()
     if len(plain) > LONGEST_PLAIN:
         plain = hashlib.sha512(plain).digest() + b"\0"
-    received_at_ms = _number(received_at, _MAX_MS)
+    received_at_ms = record_headers.read_number(received_at, _MAX_MS)
     if received_at_ms is None:
         received_at_ms = min(max(record.timestamp_ms, 0), _MAX_MS)
     prefix, name_of_source = _prefix(source, attempt)
-    return RecordIdentity(
-        prefix + plain, name_of_source, event_id, received_at_ms, _number(request_timestamp, MAX_S), traceparent
-    )
+    request_timestamp_s = record_headers.read_number(request_timestamp, MAX_S)
+    return RecordIdentity(prefix + plain, name_of_source, event_id, received_at_ms, request_timestamp_s, traceparent)
 
 
 def received_at_ms(record: RawRecord) -> int:
@@ -159,7 +158,7 @@ def received_at_ms(record: RawRecord) -> int:
 
 def attempt_of(record: RawRecord) -> int:
     """Return how often the record was redriven; 0 if its header is absent or not a number. Never raises."""
-    return _attempt(dict(record.headers).get(record_headers.ATTEMPT))
+    return record_headers.read_attempt(dict(record.headers).get(record_headers.ATTEMPT))
 
 
 def source_of(record: RawRecord) -> str:
@@ -181,26 +180,11 @@ def _prefix(source: bytes | None, attempt: bytes | None) -> tuple[bytes, str]:
         named = bytes([len(source)]) + source
     else:
         named = bytes([HASHED_SOURCE]) + hashlib.sha512(source).digest()
-    return named + _attempt(attempt).to_bytes(4, "big"), _name(source)
+    return named + record_headers.read_attempt(attempt).to_bytes(4, "big"), _name(source)
 
 
 def _name(source: bytes | None) -> str:
     return (source or b"").decode("utf-8", "backslashreplace") or record_headers.DEFAULT_SOURCE
-
-
-def _attempt(text: bytes | None) -> int:
-    return _number(text, 2**32 - 1) or 0
-
-
-def _number(text: bytes | None, largest: int) -> int | None:
-    """Return the number, or None if the text is not a whole number from 0 to `largest`."""
-    if text is None:
-        return None
-    try:
-        number = int(text)
-    except ValueError:
-        return None
-    return number if 0 <= number <= largest else None
 
 
 @final

@@ -10,6 +10,7 @@
 | `group_offsets`                                  | a group's committed offsets, without joining it         |
 | `range_consumer`                                 | reads ranges of topics outside of any group             |
 | `transactional_producer`, `command_transactions` | transactions, for the processor and for commands        |
+| `message_headers`                                | the headers of a message that may come from anybody     |
 | `synchronous_producer`                           | one record at a time, for checks                        |
 | `errors`                                         | what errors mean, and after which a request is retried  |
 

@@ -13,9 +13,10 @@ from runtime.kafka import admin
 from runtime.kafka.admin import KafkaAdmin, cluster_metadata
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.errors import AUTHORIZATION_ERRORS, TRANSIENT_ERRORS, request_error
+from runtime.kafka.message_headers import headers_of
 from runtime.settings.model import Settings
 
-__all__ = ["Message"]
+__all__ = ["Message", "headers_of"]
 
 FROM_BEGINNING, FROM_END = admin.FROM_BEGINNING, admin.FROM_END
 
@@ -150,12 +151,6 @@ def first_messages(settings: Settings, topic: str, spans: Sequence[OffsetRange])
         for messages in read_ranges(settings, topic, spans, batch=100, first_only=True)
         for message in messages
     }
-
-
-def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
-    """Return the record's headers, in order."""
-    found: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]
-    return found
 
 
 def _partitions(settings: Settings, cluster: ClusterMetadata, topic: str) -> list[int]:

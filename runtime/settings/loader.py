@@ -40,11 +40,16 @@ def load(file: Path | None = None, overrides: Mapping[str, object] | None = None
 
     Raises ConfigurationError, naming each setting at fault, where its value came from, and an example.
     """
-    layers = _Layers(file, overrides or {})
     try:
+        layers = _Layers(file, overrides or {})
         settings = layers.settings()
     except ValidationError as error:
         raise ConfigurationError(_explain(error, layers)) from None
+    except RecursionError:
+        raise ConfigurationError(
+            f"{_file(file) or 'a variable or option'} nests tables or lists hundreds of levels deep, which no setting "
+            "needs; check what wrote it"
+        ) from None
     if faults := list(_property_faults(settings, layers)):
         raise ConfigurationError("\n".join(faults))
     return settings
@@ -234,10 +239,10 @@ def _file(file: Path | None) -> Path | None:
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file} is not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from None
+    except ValueError as error:  # a TOMLDecodeError, or Python's own for a number of thousands of digits
+        raise ConfigurationError(f"{file} is not valid TOML: {error}") from None
 
 
 def _refuse_unknown_variables() -> None:

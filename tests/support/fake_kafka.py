@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from processor.deduplication.state_store import DISORDER_MS
 from processor.interfaces import RebalanceListener
-from processor.pipeline.records import DeadLetter, Event, Headers, Outcome, RawRecord, identify
+from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord, identify
 from runtime.errors import ClientUnusableError, InstanceFencedError, ProcessorHaltedError, TransactionAbortedError
+from runtime.kafka.message_headers import Headers
 
 Fault = Callable[[str], str | None]
 """Asked before each step (`begin`, `write`, `commit`, `abort`, `committed`): None, or what goes wrong:

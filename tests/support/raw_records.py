@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from processor.pipeline.records import Headers, RawRecord
+from processor.pipeline.records import RawRecord
+from runtime.kafka.message_headers import Headers
 
 TOPIC = "raw"
 NOW_MS = 1_764_000_000_000

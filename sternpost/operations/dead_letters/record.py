@@ -2,12 +2,14 @@
 
 import base64
 import sys
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from runtime.kafka.range_consumer import Message, headers_of
 from schemas import record_headers
 from schemas.track_event import iso
 
+_LARGEST_PARTITION, _LARGEST_OFFSET = 2**31 - 1, 2**63 - 1
 PartitionOffset = tuple[int, int]
 """Partition and offset in the dead-letter topic, written `3:42`."""
 
@@ -68,7 +70,7 @@ def decoded_headers(message: Message) -> dict[str, str]:
 
 def parse_dead_letter(message: Message) -> DeadLetterRecord | None:
     """Return the dead letter; None if the record is not one."""
-    found = decoded_headers(message)
+    found, held = decoded_headers(message), dict(headers_of(message))
     if record_headers.ERROR_CODE not in found:
         return None
     failed_at_ms = message.timestamp()[1]
@@ -77,30 +79,30 @@ def parse_dead_letter(message: Message) -> DeadLetterRecord | None:
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         failed_at_ms=failed_at_ms,
-        received_at_ms=min(failed_at_ms, parse_number(found.get(record_headers.RECEIVED_AT), failed_at_ms)),
+        received_at_ms=min(failed_at_ms, _number(held, record_headers.RECEIVED_AT, failed_at_ms)),
         code=intern(found[record_headers.ERROR_CODE]),
         stage=intern(found.get(record_headers.ERROR_STAGE, "")),
         field=intern(field) if (field := found.get(record_headers.ERROR_FIELD)) else None,
         message=intern(found.get(record_headers.ERROR_MESSAGE, "")),
         source=intern(found.get(record_headers.SOURCE) or record_headers.DEFAULT_SOURCE),
         event_id=found.get(record_headers.EVENT_ID),
-        attempt=parse_number(found.get(record_headers.ATTEMPT), 0),
+        attempt=record_headers.read_attempt(held.get(record_headers.ATTEMPT)),
         raw_topic=intern(found.get(record_headers.RAW_TOPIC, "")),
-        raw_partition=parse_number(found.get(record_headers.RAW_PARTITION), -1),
-        raw_offset=parse_number(found.get(record_headers.RAW_OFFSET), -1),
+        raw_partition=_number(held, record_headers.RAW_PARTITION, -1, _LARGEST_PARTITION),
+        raw_offset=_number(held, record_headers.RAW_OFFSET, -1),
         size_bytes=len(message.value() or b""),
     )
 
 
 def parse_redrive_marker(message: Message) -> PartitionOffset | None:
     """Return where the dead letter is that was sent back; None if the record is not a redrive marker."""
-    offset = parse_number(decoded_headers(message).get(record_headers.REDRIVEN_OFFSET), -1)
+    offset = _number(dict(headers_of(message)), record_headers.REDRIVEN_OFFSET, -1)
     return None if offset < 0 else (message.partition() or 0, offset)
 
 
-def parse_number(text: str | None, default: int) -> int:
-    """Return a decimal number, zero or more and below 10^18; `default` for any other text."""
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else default
+def _number(headers: Mapping[str, bytes | None], name: str, default: int, largest: int = _LARGEST_OFFSET) -> int:
+    number = record_headers.read_number(headers.get(name), largest)
+    return default if number is None else number
 
 
 def as_json_with_payload(letter: DeadLetterRecord, message: Message) -> dict[str, Any]:

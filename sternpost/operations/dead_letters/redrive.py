@@ -12,15 +12,14 @@ from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.config import record_limits
+from runtime.kafka.message_headers import Headers, headers_of
 from runtime.kafka.range_consumer import Message
 from runtime.settings.model import Settings
 from schemas import record_headers
 from sternpost.operations.changes_allowed import ChangesAllowed, require
 from sternpost.operations.dead_letters.index import DeadLetterIndex
-from sternpost.operations.dead_letters.record import DeadLetterRecord, decoded_headers, parse_number
+from sternpost.operations.dead_letters.record import DeadLetterRecord
 from sternpost.operations.dead_letters.selection import OnProgress, Selection, find, ignore_progress, read
-
-Headers = list[tuple[str, bytes | None]]
 
 DEFAULT_MAX_ATTEMPTS = 5
 _NOT_RAW = frozenset(
@@ -211,8 +210,10 @@ def redriven_record(settings: Settings, letter: DeadLetterRecord, message: Messa
 
 def raw_headers(message: Message) -> Headers:
     """Return the headers of the raw record with `attempt` incremented."""
-    found = decoded_headers(message)
-    kept: Headers = [(name, value) for name, value in range_consumer.headers_of(message) if name not in _NOT_RAW]
-    if record_headers.RECEIVED_AT not in found:  # another program wrote the record; it was received before it failed
+    headers = headers_of(message)
+    held = dict(headers)
+    kept = [(name, value) for name, value in headers if name not in _NOT_RAW]
+    if record_headers.RECEIVED_AT not in held:  # another program wrote the record; it was received before it failed
         kept.append((record_headers.RECEIVED_AT, b"%d" % message.timestamp()[1]))
-    return [*kept, (record_headers.ATTEMPT, b"%d" % (parse_number(found.get(record_headers.ATTEMPT), 0) + 1))]
+    attempt = min(record_headers.read_attempt(held.get(record_headers.ATTEMPT)) + 1, record_headers.LARGEST_ATTEMPT)
+    return [*kept, (record_headers.ATTEMPT, b"%d" % attempt)]

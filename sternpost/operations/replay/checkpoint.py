@@ -8,6 +8,8 @@ from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
 from sternpost.operations.changes_allowed import ChangesAllowed, require
 
+_MOST_DIGITS = 18
+
 
 def replay_name(settings: Settings, target: str, *parts: str) -> str:
     """Return the name of a replay, which is the same for the same range (as it was written), filters and target.
@@ -40,9 +42,24 @@ class ReplayCheckpoint:
         Raises DependencyError.
         """
         found = self._group.committed(self._topic, partitions)
-        ranges = [OffsetRange(partition, at.offset, int(at.metadata or -1)) for partition, at in found.items()]
+        ranges = [OffsetRange(partition, at.offset, self._end(at)) for partition, at in found.items()]
         self._ends = {offset_range.partition: offset_range.end for offset_range in ranges}
         return ranges or None
+
+    def _end(self, committed: TopicPartition) -> int:
+        try:
+            metadata = committed.metadata or ""
+        except UnicodeDecodeError:  # the client decodes it only now
+            metadata = "?"
+        if metadata in ("", "-1"):
+            return -1
+        if not (metadata.isascii() and metadata.isdigit() and len(metadata) <= _MOST_DIGITS):
+            raise DependencyError(
+                f"the offsets of the group {self.name} were not committed by a replay: their metadata is not an offset",
+                f"if nothing else uses the group, delete it (kafka-consumer-groups --delete --group {self.name}), and "
+                "replay from the beginning",
+            )
+        return int(metadata)
 
     def begin(self, allowed: ChangesAllowed | None, ranges: list[OffsetRange]) -> None:
         """Commit the starts of the ranges, and mark other ranges of an earlier run as done.

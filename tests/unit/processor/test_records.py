@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.pipeline.records import LONGEST_PLAIN, RawRecord, identify
+from processor.pipeline.records import LONGEST_PLAIN, RawRecord, attempt_of, identify
 from schemas.record_headers import ATTEMPT, EVENT_ID, RECEIVED_AT, REQUEST_TIMESTAMP, SOURCE
 from tests.support.raw_records import NOW_MS, payload, raw
 
@@ -70,6 +70,17 @@ def test_without_headers_the_body_tells() -> None:
 def test_the_source_is_named_by_its_header(header: bytes | None, name: str) -> None:
     assert identify(raw(headers=[(SOURCE, header)])).source == name
     assert identify(raw(headers=[])).source == "default"
+
+
+@pytest.mark.parametrize(
+    "value", [b"1_0", b" 7 ", b"+7", b"-7", "٧".encode(), b"7.0", b"1" * 5_000, b"4294967296", b""]
+)
+def test_what_is_no_number_in_decimal_counts_as_absent(value: bytes) -> None:
+    record = raw(headers=[(EVENT_ID, b"1"), *((name, value) for name in (ATTEMPT, RECEIVED_AT, REQUEST_TIMESTAMP))])
+    if value != b"4294967296":
+        assert (identify(record).received_at_ms, identify(record).request_timestamp_s) == (NOW_MS, None)
+    assert attempt_of(record) == 0
+    assert identify(record).key == identify(raw(headers=[(EVENT_ID, b"1")])).key
 
 
 def test_without_an_event_id_anywhere_the_bytes_tell() -> None:

@@ -125,6 +125,13 @@ def test_a_missing_and_a_broken_file_are_named(tmp_path: Path) -> None:
     broken.write_text("[kafka\n")
     with pytest.raises(ConfigurationError, match=r"broken\.toml is not valid TOML"):
         load(broken)
+    broken.write_text("a = " + "9" * 5_000)
+    with pytest.raises(ConfigurationError, match=r"broken\.toml is not valid TOML"):
+        load(broken)
+    for deep in ("a = " + "[" * 50_000, "[kafka.properties]\n" + "a." * 5_000 + "a = 1"):
+        broken.write_text(deep)
+        with pytest.raises(ConfigurationError, match=r"broken\.toml nests tables or lists hundreds of levels deep"):
+            load(broken)
     broken.write_text('[kafak]\nbootstrap_servers = "x:1"\n')
     with pytest.raises(ConfigurationError, match="there is no setting kafak"):
         load(broken)

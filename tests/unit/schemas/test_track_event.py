@@ -7,7 +7,7 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, load_schema, track_json
+from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, iso, load_schema, track_json
 
 
 def test_versions_are_counted_from_one_and_the_newest_is_loaded() -> None:
@@ -23,6 +23,14 @@ def test_every_version_is_a_schema(file: Path) -> None:
     schema = json.loads(file.read_text("utf-8"))
     assert schema["namespace"] + "." + schema["name"] == "sternpost.events.TrackEvent"
     fastavro.parse_schema(schema)
+
+
+def test_any_time_that_a_record_may_have_is_written() -> None:
+    """The timestamp of a Kafka record is any 64-bit number."""
+    assert iso(0) == "1970-01-01T00:00:00.000Z"
+    assert iso(-1) == "1969-12-31T23:59:59.999Z"
+    assert iso(2**63 - 1) == "9999-12-31T23:59:59.999Z"
+    assert iso(-(2**63)) == "0001-01-01T00:00:00.000Z"
 
 
 def test_json_has_iso_times_and_nothing_null() -> None:

@@ -1,0 +1,58 @@
+"""What a schema registry, or something that is none, answers: an answer of ours, or one of our errors."""
+
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from runtime.errors import SternpostError
+from runtime.schema_registry import LARGEST_ID, Registry
+from runtime.settings.model import SchemaRegistrySettings
+from schemas.track_event import EventReader
+from tests.fuzz.taker import Taker, piece
+
+_SCHEMA = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
+_STATUSES = (200, 200, 404, 400, 401, 403, 409, 422, 204, 301)
+
+SEEDS = [
+    b"\x00" + piece(b'{"subject":"a-value","id":7,"version":1,"schema":"{}"}'),
+    b"\x00"
+    + piece(b'{"schema":"{\\"type\\":\\"record\\",\\"name\\":\\"A\\",\\"fields\\":[]}"}')
+    + b"\x00"
+    + piece(b"[1]"),
+    b"\x02" + piece(b'{"error_code":40401,"message":"no subject"}') + b"\x00" + piece(b'["a"]'),
+    b"\x00" + piece(b'{"compatibilityLevel":"FULL"}') + b"\x00" + piece(b'{"is_compatible":true}'),
+    b"\x07" + piece(b'{"error_code":42205,"message":["\\ud800"]}'),
+    b"\x00" + piece(b"<html>") + b"\x08" + piece(b"") + b"\x09" + piece(b"{}"),
+    b"\x00" + piece(b'{"id":1e400,"version":-1}') + b"\x00" + piece(b'{"schema":"[[[[[["}'),
+]
+WORDS = [b'"id":', b'"version":', b'"schema":', b'"error_code":', b"404", b"NaN", b"\\ud800", b"2147483648", b"null"]
+
+
+class _Answers(httpx.BaseTransport):
+    def __init__(self, taker: Taker) -> None:
+        self._taker = taker
+
+    def handle_request(self, _request: httpx.Request) -> httpx.Response:
+        status = _STATUSES[self._taker.number(len(_STATUSES))]
+        return httpx.Response(status, content=self._taker.piece())
+
+
+def check(data: bytes) -> None:
+    settings = SchemaRegistrySettings(url="http://registry", properties={"max.retries": 0})
+    with Registry(settings) as registry:
+        client: Any = registry._client
+        client._rest_client.session = httpx.Client(transport=_Answers(Taker(data)))
+        with suppress(SternpostError):
+            found = registry.lookup("a-value", _SCHEMA)
+            assert 0 <= found.id <= LARGEST_ID
+        with suppress(SternpostError):
+            assert isinstance(registry.compatibility("a-value"), str | None)
+        with suppress(SternpostError):
+            assert isinstance(registry.is_compatible("a-value", _SCHEMA), bool)
+        with suppress(SternpostError):
+            assert isinstance(registry.schema(7), dict)
+        with suppress(SternpostError, ValueError):
+            EventReader(registry.schema)(b"\0\0\0\0\1\2a")
+        with suppress(SternpostError):
+            registry.register("a-value", _SCHEMA)
