@@ -11,11 +11,14 @@ keep it, and count on it. docs/metrics.md is generated from the declarations.
 
 import atexit
 import bisect
+import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
@@ -26,6 +29,13 @@ from runtime import temporary
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own variable: if it is set before the import, a process counts in files of that folder."""
+
+_FILES = ("counter", "gauge_livesum", "histogram")
+"""How prometheus_client calls the files of a process, before its id."""
+
+_RESERVED_BYTES = 1 << 16
+"""The room that is taken for each of them at once. To count is to write into memory that is mapped from the file; if
+its disk has no room by then, the kernel ends the process (SIGBUS)."""
 
 Series = TypeVar("Series", Counter, Gauge, Histogram)
 
@@ -93,14 +103,44 @@ def enable_multiprocess() -> None:
     Call it before this process counts anything. Raises ConfigurationError if no folder can be written to.
     """
     global _shared_folder  # noqa: PLW0603
-    _shared_folder = os.environ[FOLDER_VARIABLE] = temporary.memory_folder("sternpost-metrics-")
+    _shared_folder = os.environ[FOLDER_VARIABLE] = _folder_with_room()
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # it was chosen on import
     atexit.register(remove_shared_folder)
     open_counters()
 
 
+def _folder_with_room() -> str:
+    for make in (temporary.memory_folder, temporary.lasting_folder):
+        folder = make("sternpost-metrics-")
+        try:
+            _reserve(folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            refused = error
+        else:
+            return folder
+    raise temporary.unusable(refused)
+
+
+def _reserve(folder: str) -> None:
+    """Make this process's files, and take room for them. Raises OSError."""
+    for name in _FILES:
+        with open(os.path.join(folder, f"{name}_{os.getpid()}.db"), "ab") as file:
+            if not file.tell():
+                file.write(bytes(_RESERVED_BYTES))
+
+
 def open_counters() -> None:
-    """Open this process's file of counters now: later there may be no descriptor left, which must be counted."""
+    """Open this process's file of counters now: later there may be no descriptor left, which must be counted.
+
+    Raises DependencyError if there is no room for this process's files.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder is not None:
+        try:
+            _reserve(folder)
+        except OSError as error:
+            raise temporary.refused(folder, error) from None
     LOG_LINES_DROPPED.labels()
 
 
@@ -110,9 +150,15 @@ def remove_shared_folder() -> None:
 
 
 def mark_process_dead(pid: int) -> None:
-    """Keep the counters of a process that ended, and drop its gauges."""
-    if _shared_folder is not None:
-        multiprocess.mark_process_dead(pid, _shared_folder)  # type: ignore[no-untyped-call]
+    """Keep the counters of a process that ended, and drop its gauges and the room that it did not use."""
+    if _shared_folder is None:
+        return
+    multiprocess.mark_process_dead(pid, _shared_folder)  # type: ignore[no-untyped-call]
+    for name in _FILES:
+        file = os.path.join(_shared_folder, f"{name}_{pid}.db")
+        with contextlib.suppress(OSError):
+            used = Path(file).read_bytes()[:4]
+            os.truncate(file, max(8, int.from_bytes(used, sys.byteorder)))
 
 
 def render() -> bytes:

@@ -122,12 +122,12 @@ def _run_worker(
     # Thousands of connections, and the state files of each partition, need more open files than the usual 1,024.
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
-    metrics.open_counters()
     worker = Worker(index, settings, kept, pipe, heartbeat)
     worker.watch()
     logs.configure(settings.log, service=service, worker=index)
     logs.take_over_streams()
     try:
+        metrics.open_counters()
         target(worker)
     except SternpostError as error:
         log.error("stopped", error=str(error))  # noqa: TRY400 (a message for people: no traceback)

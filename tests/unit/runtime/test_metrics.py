@@ -1,6 +1,7 @@
 """Metrics, also summed over processes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime import metrics
+from runtime.errors import DependencyError
+from tests.support.disks import small_disk
 
 SCRIPT = """
 import json, subprocess, sys
@@ -31,6 +34,7 @@ def work():
     metrics.flush()
 
 if sys.argv[1:] == ["work"]:
+    metrics.open_counters()
     work()
     print("worked", flush=True)
     sys.stdin.read()
@@ -58,6 +62,43 @@ def samples(text: str) -> dict[str, float]:
             labels = ",".join(f"{name}={value}" for name, value in sample.labels.items())
             found[f"{sample.name}{{{labels}}}"] = sample.value
     return found
+
+
+FULL = """
+import sys
+from runtime import metrics, temporary
+
+temporary.MEMORY = sys.argv[1]
+metrics.enable_multiprocess()
+metrics.LOG_LINES_DROPPED.labels().inc()
+print(metrics.render().decode())
+"""
+
+
+def count_on(disk: Path, temporary: Path) -> "subprocess.CompletedProcess[str]":
+    """Count with one disk for what is to be in memory, and one for temporary files."""
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    return subprocess.run(
+        [sys.executable, "-c", FULL, disk], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_memory_without_room_for_counters_is_not_used(tmp_path: Path) -> None:
+    """The kernel would end the process as soon as it counts."""
+    with small_disk(tmp_path / "memory", "64k") as memory:
+        ran = count_on(memory, tmp_path)
+        assert samples(ran.stdout)["sternpost_log_lines_dropped_total{}"] == 1, ran
+        assert list(memory.iterdir()) == []
+        ran = count_on(memory, memory)
+        assert ran.returncode == 1
+        assert "ConfigurationError: no temporary folder can be made (No space left on device)" in ran.stderr
+
+
+def test_a_worker_without_room_for_its_counters_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_disk(tmp_path / "memory", "64k") as memory:
+        monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(memory))
+        with pytest.raises(DependencyError, match=f"{memory} cannot be used .*No space left on device.*TMPDIR"):
+            metrics.open_counters()
 
 
 def test_processes_are_added_up_and_one_that_ended_keeps_its_counts(tmp_path: Path) -> None:
