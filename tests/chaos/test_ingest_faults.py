@@ -64,7 +64,7 @@ class Senders:
             body = b'{"event_id":"%d-%d"}' % (number, sent)
             sent += 1
             try:
-                answer = self._service.post(body)
+                answer = self._service.post(body, timeout_s=CUSTOMER_IO_TIMEOUT_S)
             except OSError as error:
                 self.faults.append(repr(error))
                 continue

@@ -94,7 +94,7 @@ def test_a_worker_that_died_gets_its_place_back_when_its_session_ends(
     thread = threading.Thread(target=processor_service.run_worker, args=(worker,))
     thread.start()
     try:
-        until(lambda: "ready" in worker.reasons, 60)
+        until(lambda: "ready" in worker.reasons)
         assert any("still count an earlier process as member test-0" in reason for reason in worker.reasons)
         [member] = consumer_group.describe(settings).members
         assert (member.instance_id, member.partitions) == ("test-0", [0, 1])
@@ -194,11 +194,11 @@ def test_the_members_of_a_group_change_their_protocol_one_by_one(
 
     members = {name: join(name, before) for name in shares}
     try:
-        until(all_taken, 60)
+        until(all_taken)
         for name in shares:
             members[name].close()
             members[name] = join(name, after)
-            until(all_taken, 60)
+            until(all_taken)
     finally:
         for member in members.values():
             member.close()

@@ -25,6 +25,7 @@ from tests.support.kafka import Kafka, TopicMaker
 
 OPEN = "writeKey=open-key"
 LIMIT = 20_000
+PATIENT_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +37,22 @@ def topic(kafka: Kafka) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def service(kafka: Kafka, topic: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    folder = tmp_path_factory.mktemp("ingest")
-    with endpoint(
-        folder,
-        kafka.bootstrap_servers,
-        topic,
-        max_body_bytes=LIMIT,
-        max_in_flight_bytes=5 * LIMIT,
-        body_timeout_ms=700,
-        header_timeout_ms=1500,
-    ) as running:
+    """It has the patience that a whole request needs on a slow machine."""
+    limits: dict[str, Any] = {"max_body_bytes": LIMIT, "max_in_flight_bytes": 5 * LIMIT, "body_timeout_ms": PATIENT_MS}
+    with endpoint(tmp_path_factory.mktemp("ingest"), kafka.bootstrap_servers, topic, **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(kafka: Kafka, topic: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """It has none, for requests that never become whole."""
+    limits: dict[str, Any] = {"body_timeout_ms": 500, "header_timeout_ms": 1_500}
+    with endpoint(tmp_path_factory.mktemp("impatient"), kafka.bootstrap_servers, topic, **limits) as running:
         yield running
 
 
 @pytest.fixture
-def written(kafka: Kafka, topic: str, service: Endpoint) -> "Written":
+def written(kafka: Kafka, topic: str) -> "Written":
     return Written(kafka.bootstrap_servers, topic)
 
 
@@ -243,8 +245,8 @@ def test_a_body_that_ends_early_is_408_and_not_written(service: Endpoint, writte
     assert written() == []
 
 
-def test_a_body_that_trickles_in_is_408(service: Endpoint, written: Written) -> None:
-    with service.connect() as connection:
+def test_a_body_that_trickles_in_is_408(impatient: Endpoint, written: Written) -> None:
+    with impatient.connect() as connection:
         connection.sendall(request(BODY, length=len(BODY) + 100))
         answer = answer_on(connection)
     assert answer is not None
@@ -252,11 +254,11 @@ def test_a_body_that_trickles_in_is_408(service: Endpoint, written: Written) -> 
     assert written() == []
 
 
-def test_headers_that_trickle_in_are_cut_off(service: Endpoint) -> None:
-    with service.connect() as connection:
+def test_headers_that_trickle_in_are_cut_off(impatient: Endpoint) -> None:
+    with impatient.connect() as connection:
         connection.sendall(b"POST /v1/webhook HTTP/1.1\r\nHost: x\r\n")
         assert connection.recv(100) == b""
-    with service.connect() as connection:
+    with impatient.connect() as connection:
         assert connection.recv(100) == b""
 
 
@@ -351,11 +353,11 @@ CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
     ],
 )
 def test_a_request_is_read_in_one_way_or_not_at_all(
-    service: Endpoint, written: Written, headers: list[str], body: bytes, status: int
+    service: Endpoint, impatient: Endpoint, written: Written, headers: list[str], body: bytes, status: int
 ) -> None:
     """What a proxy and we could read differently, or what would cost more than it should."""
     head = ["POST /v1/webhook?writeKey=open-key HTTP/1.1", "Host: test", *headers, "", ""]
-    answer = service.exchange("\r\n".join(head).encode("latin-1") + body)
+    answer = (impatient if status == 408 else service).exchange("\r\n".join(head).encode("latin-1") + body)
     assert answer is not None
     assert answer.status == status
     assert [record.value for record in written()] == ([b"hello"] if status == 200 else [])

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.endpoint import BODY, SIGNED, UNSIGNED, Answer, answer_on, endpoint, records, request
 from tests.support.kafka import Kafka, TopicMaker
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         while not self.refused:
             try:
-                connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+                connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
             except ConnectionRefusedError:
                 self.refused = True
                 return
@@ -128,10 +129,9 @@ def test_sigterm_under_load_answers_everything_and_resets_nothing(kafka: Kafka, 
         for client in clients:
             client.start()
         service.wait_until(lambda: sum(len(client.answers) for client in clients) > 500)
-        service.signal(signal.SIGTERM)
-        assert service.process.wait(30) == 0
+        assert service.stop() == 0
         for client in clients:
-            client.join(20)
+            client.join(PATIENCE_S)
         assert [line for client in clients for line in client.broken] == []
     answers = [answer for client in clients for answer in client.answers]
     assert {answer.status for answer in answers} == {200}
@@ -149,18 +149,17 @@ def test_a_request_in_hand_at_sigterm_gets_its_answer(kafka: Kafka, topic: str, 
         answer = answer_on(connection)
         assert answer is not None
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert service.process.wait(30) == 0
+        assert service.process.wait(PATIENCE_S) == 0
 
 
 def test_readiness_goes_before_accepting_ends(kafka: Kafka, topic: str, tmp_path: Path) -> None:
-    with endpoint(tmp_path, kafka.bootstrap_servers, topic, drain_delay_ms=1500) as service:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, drain_delay_ms=60_000) as service:
         service.signal(signal.SIGTERM)
         service.logged("draining")
         assert service.admin("/readyz")[0] == 503
         assert service.admin("/healthz")[0] == 200
         answer = service.post()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert service.process.wait(30) == 0
 
 
 def test_a_missing_topic_or_source_stops_the_start_with_advice(kafka: Kafka, tmp_path: Path) -> None:
@@ -175,7 +174,7 @@ def test_a_missing_topic_or_source_stops_the_start_with_advice(kafka: Kafka, tmp
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
 
     none = start()
@@ -203,7 +202,7 @@ def test_a_connection_cap_makes_the_rest_wait(kafka: Kafka, topic: str, tmp_path
             with pytest.raises(TimeoutError):
                 answer_on(waiting)
             held[0].close()
-            waiting.settimeout(10)
+            waiting.settimeout(PATIENCE_S)
             assert (answer := answer_on(waiting)) is not None
             assert answer.status == 200
         for connection in held:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.disks import fill, small_disk
 from tests.support.service import SERVICES, Service, Starter
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -97,7 +97,7 @@ def test_a_terminal_that_is_closed(start: Starter, name: str) -> None:
     reading = threading.Thread(target=_read, args=(main, shown, closing))
     reading.start()
     service.works()
-    assert shown.wait(30)
+    assert shown.wait(PATIENCE_S)
     closing.set()
     reading.join()  # which closes it, and the kernel sends SIGHUP to the session
     service.works()

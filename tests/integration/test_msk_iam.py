@@ -116,7 +116,7 @@ def test_commands_and_services_sign_in(address: str, kafka: Kafka, tmp_path: Pat
         log = tmp_path / f"{service}.log"
         with log.open("w") as output, subprocess.Popen([*PROGRAM, *given, service], stdout=output, stderr=output) as it:
             try:
-                until(partial(_is_ready, given, section), 60)
+                until(partial(_is_ready, given, section))
             finally:
                 it.terminate()
         assert it.returncode == 0, log.read_text()
@@ -145,7 +145,7 @@ def test_idle_clients_outlive_their_tokens(address: str, monkeypatch: pytest.Mon
         for client in (producer, consumer):
             cluster_metadata(settings, client)
         assert admin.metadata().brokers
-        until(lambda: len(signed) >= 4 and time.time() > signed[0] + 2 * LIFE_S, 60)
+        until(lambda: len(signed) >= 4 and time.time() > signed[0] + 2 * LIFE_S)
         assert admin.metadata().brokers
         for client in (producer, consumer):
             assert cluster_metadata(settings, client).brokers

@@ -36,6 +36,7 @@ from sternpost.operations.acls import Role
 from sternpost.operations.changes_allowed import ChangesAllowed
 from tests.support.kafka import Kafka
 from tests.support.secured import ADMIN, SecuredBroker, basic, certificates, secured_broker, secured_registry
+from tests.support.waiting import PATIENCE_S
 
 REPLAYED = "replayed.events"
 PREFIX = f"secured-{os.getpid()}"
@@ -107,7 +108,7 @@ class Secured:
         ):
             try:
                 address = f"http://127.0.0.1:{self.admin_ports[role.value]}/readyz"
-                deadline = time.monotonic() + 120
+                deadline = time.monotonic() + PATIENCE_S
                 while not _answers(address):
                     assert process.poll() is None, path.read_text()
                     assert time.monotonic() < deadline, path.read_text()
@@ -115,7 +116,7 @@ class Secured:
                 yield
             finally:
                 process.send_signal(signal.SIGTERM)
-                process.wait(30)
+                process.wait(PATIENCE_S)
 
 
 def _answers(address: str) -> bool:
@@ -157,7 +158,7 @@ def test_the_whole_way_each_role_with_its_own_rights(provisioned: Secured) -> No
         (secured.folder / "broken").write_bytes(b'{"event_id":\n')
         run(Role.INGEST, "send", "--count", "20")
         run(Role.INGEST, "send", str(secured.folder / "broken"))
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while (status := json.loads(run(Role.VIEWER, "status", "--interval-s", "0.1", "--json")))["lag"]["records"]:
             assert time.monotonic() < deadline, status
         assert status["group"]["state"] == "stable"
@@ -229,7 +230,7 @@ def test_a_role_may_not_read_peoples_data_that_is_not_its_business(provisioned: 
         | {"group.id": "sternpost", "logger": None}
     )
     consumer.assign([TopicPartition("customerio.raw", 0, 0)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     found = None
     while time.monotonic() < deadline and found is None:
         message = consumer.poll(0.2)

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple, cast
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.kafka import SIGNING_KEY, WRITE_KEY
+from tests.support.waiting import PATIENCE_S
 
 SIGNED = {"name": "signed", "write_keys": [WRITE_KEY, "second-write-key"], "signing_keys": ["older-key", SIGNING_KEY]}
 UNSIGNED = {"name": "unsigned", "write_keys": ["open-key"], "signing_keys": []}
 BODY = b'{"event_id":"01E4C4CT6YDC7Y5M7FE1GWWPQJ","data":{"identifiers":{"cio_id":"d9c106000001"}}}'
-READY_TIMEOUT_S = 120.0
 CUSTOMER_IO_TIMEOUT_S = 4.0
 STATUSES = {200, 401, 404, 405, 408, 413, 503}
 """All statuses that the endpoint itself may return."""
@@ -102,7 +102,7 @@ class Endpoint:
         if wait:
             self.wait_until(lambda: self.admin("/readyz")[0] == 200)
 
-    def stop(self, timeout_s: float = 30) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """Ask it to stop, and return its exit code."""
         self.signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
@@ -114,7 +114,7 @@ class Endpoint:
         """Kill it; its workers end with it."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
 
     def log(self) -> list[dict[str, Any]]:
         lines = self.log_file.read_bytes().splitlines()
@@ -129,7 +129,7 @@ class Endpoint:
         self.wait_until(lambda: len(found()) >= count)
         return found()[count - 1]
 
-    def wait_until(self, condition: "Any", timeout_s: float = READY_TIMEOUT_S) -> None:
+    def wait_until(self, condition: "Any", timeout_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + timeout_s
         while True:
             with contextlib.suppress(ConnectionError):
@@ -142,7 +142,7 @@ class Endpoint:
             time.sleep(0.02)
 
     def admin(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=PATIENCE_S)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -165,16 +165,17 @@ class Endpoint:
         query: str = f"writeKey={WRITE_KEY}",
         path: str = "/v1/webhook",
         method: str = "POST",
+        timeout_s: float = PATIENCE_S,
     ) -> Answer:
-        """Send one request on its own connection with Customer.io's timeout, signed unless `headers` are given."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=CUSTOMER_IO_TIMEOUT_S)
+        """Send one request on its own connection, signed unless `headers` are given."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
             connection.request(method, f"{path}?{query}", body, dict(signature(body) if headers is None else headers))
             return read_answer(connection.getresponse())
         finally:
             connection.close()
 
-    def connect(self, timeout_s: float = 10) -> socket.socket:
+    def connect(self, timeout_s: float = PATIENCE_S) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
 
     def exchange(self, request: bytes, *, half_close: bool = False) -> Answer | None:

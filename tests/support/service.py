@@ -12,7 +12,7 @@ from typing import Any
 
 from sternpost.local import ports
 from tests.support.kafka import WRITE_KEY
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 PROGRAM = str(Path(sys.executable).with_name("sternpost"))
 DROPPED = "sternpost_log_lines_dropped_total"
@@ -39,7 +39,7 @@ class Service:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=PATIENCE_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -60,12 +60,12 @@ class Service:
         if self.name == "ingest":
             for _ in range(8):  # both workers
                 url = f"http://127.0.0.1:{self.port}/v1/webhook?writeKey={WRITE_KEY}"
-                with urllib.request.urlopen(url, b"{}", timeout=10) as answer:
+                with urllib.request.urlopen(url, b"{}", timeout=PATIENCE_S) as answer:
                     assert answer.status == 200
 
     def end(self) -> int:
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_S)
 
 
 def _flat(sections: "dict[str, Any]") -> Iterator[tuple[str, Any]]:
