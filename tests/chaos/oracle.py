@@ -114,6 +114,7 @@ class Watch:
             {
                 "bootstrap.servers": pipeline.stack.bootstrap_servers,
                 "group.id": "watch",
+                "socket.timeout.ms": 10_000,  # it must notice silent connections sooner than those it watches
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",

@@ -20,7 +20,8 @@ def main(seed: int, events: int, rate: int, faults: list[str]) -> None:
         say(f"STERNPOST_NETWORK_SEED={seed}, {protocol}: {events} events; logs in {site.folder}")
         load = endure(site, {name: FAULTS[name] for name in faults}, seed, events, rate, to_the_last=False)
         assert set(load.answers) <= ANSWERS, f"answers by status, 0 if none came in time: {load.answers}"
-        assert not site.restarts, f"a network's fault ended {site.restarts}"
+        ended = [one for one in site.restarts if not one.endswith(": -9")]  # two of the faults kill a processor
+        assert not ended, f"a network's fault ended {ended}"
 
 
 if __name__ == "__main__":
