@@ -9,8 +9,6 @@ https://cwiki.apache.org/confluence/display/KAFKA/KIP-848%3A+The+Next+Generation
 """
 
 import re
-import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from processor.assignment_check import UnassignedPartitions, UntoldPartitions
 from processor.interfaces import RebalanceListener
 from processor.pipeline.records import RawRecord, raw_records
 from runtime import metrics
@@ -27,9 +26,8 @@ from runtime.errors import (
     InstanceFencedError,
     InstanceInUseError,
     ProcessorHaltedError,
-    SternpostError,
 )
-from runtime.kafka.admin import ConsumerGroupState, KafkaAdmin, ResourceType
+from runtime.kafka.admin import KafkaAdmin, ResourceType
 from runtime.kafka.clients import make_consumer
 from runtime.kafka.config import record_limits
 from runtime.kafka.errors import AUTHORIZATION_ERRORS, access_denied
@@ -56,10 +54,6 @@ TIMEOUT_S = 30.0
 
 LAG_TIMEOUT_S = 0.5
 """The longest time to wait for the end of one partition when measuring lag."""
-
-CHECK_DELAY_S = 5.0
-"""When to look for partitions without a member. Longer than the second step of a rebalance takes: members learn of it
-within a heartbeat interval, 3 s at most."""
 
 _UNSUPPORTED = frozenset({KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE})
 _FATAL_CAUSES = {
@@ -112,7 +106,8 @@ class KafkaGroupConsumer:
                 "queued.max.messages.kbytes": max(16_384, 2 * processor.batch_max_bytes // 1024),
             },
         )
-        self._unassigned = None if self._brokers_assign else _UnassignedPartitions(settings)
+        self._unassigned = None if self._brokers_assign else UnassignedPartitions(settings)
+        self._untold = UntoldPartitions(settings, instance_id) if self._brokers_assign else None
         self._as_pattern = False
         self._outside = self._consumer.consumer_group_metadata()
         """This member's identity while it is not in the group."""
@@ -121,11 +116,7 @@ class KafkaGroupConsumer:
     def poll(self, timeout_s: float, may_wait: Callable[[], bool]) -> list[RawRecord]:
         """Return the next batch, and let the group rebalance if a partition has no member."""
         with _translate_errors():
-            if self._unassigned is not None and (partitions := self._unassigned.take_result()):
-                log.warning("partitions without a member: making the group rebalance", partitions=partitions)
-                self._as_pattern = not self._as_pattern
-                self._subscribe()
-                self._unassigned.schedule_check()
+            self._check_assignment()
             joined = not self.is_member and self._has_joined()
             self._buffered = []
             messages = self._consumer.consume(1, timeout_s)
@@ -140,6 +131,18 @@ class KafkaGroupConsumer:
                 size += self._take(messages)
         records, self._buffered = self._buffered, []
         return records
+
+    def _check_assignment(self) -> None:
+        """See to it that somebody reads each partition. Raises ClientUnusableError if it takes a new consumer."""
+        if self._unassigned is not None and (partitions := self._unassigned.take()):
+            log.warning("partitions without a member: making the group rebalance", partitions=partitions)
+            self._as_pattern = not self._as_pattern
+            self._subscribe()
+            self._unassigned.schedule()
+        if self._untold is not None and (
+            partitions := self._untold.take([tp.partition for tp in self._consumer.assignment()])
+        ):
+            raise ClientUnusableError(f"this member was not told that partitions {partitions} are its own")
 
     def _take(self, messages: list[Message]) -> int:
         """Add what was fetched to the batch, and return its bytes. Raises what an error in it means."""
@@ -271,7 +274,7 @@ class KafkaGroupConsumer:
         self.is_member = True
         self._listener.assigned(positions)
         if self._unassigned is not None:
-            self._unassigned.schedule_check()
+            self._unassigned.schedule()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._listener.revoked(self._drop_buffered(partitions))
@@ -303,61 +306,6 @@ class KafkaGroupConsumer:
         gone = [tp.partition for tp in partitions]
         self._buffered = [record for record in self._buffered if record.partition not in gone]
         return gone
-
-
-class _UnassignedPartitions:
-    """Finds partitions that no member of the group has, in the background. For one thread.
-
-    A cooperative rebalance moves a partition in two steps: the old member gives it up, and then makes the group
-    rebalance again. A static member that ends in between and comes back gets its old assignment without a rebalance
-    (KIP-345). It does not know that a second rebalance is due, and the partition has no member until the group changes
-    for another reason. So each member looks for such partitions some time after it received its assignment.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        """Check the processor's group and the raw topic."""
-        self._settings = settings
-        self._due: float | None = None
-        self._check: threading.Thread | None = None
-        self._found: list[int] | None = None
-
-    def schedule_check(self) -> None:
-        """Schedule a check: the group has just rebalanced, or this member came back to it."""
-        self._due = time.monotonic() + CHECK_DELAY_S
-        self._check = None
-
-    def take_result(self) -> list[int]:
-        """Return the partitions without a member once the check has ended, and an empty list at all other times."""
-        if self._due is not None and time.monotonic() >= self._due:
-            self._due = None
-            self._found, self._check = None, threading.Thread(target=self._run, name="unassigned", daemon=True)
-            self._check.start()
-        if self._check is None or self._check.is_alive():
-            return []
-        self._check = None
-        if self._found is None:
-            self.schedule_check()
-        return self._found or []
-
-    def _run(self) -> None:
-        try:
-            self._found = self._find()
-        except SternpostError as error:
-            log.warning("cannot check whether every partition has a member", reason=str(error))
-
-    def _find(self) -> list[int]:
-        group, topic = self._settings.processor.group_id, self._settings.topics.raw
-        admin = KafkaAdmin(self._settings)
-        partitions, group_members = admin.describe_topic(topic).partitions, admin.describe_group(group)
-        if group_members.state is not ConsumerGroupState.STABLE:
-            return []  # a rebalance is under way, and another check follows it
-        taken = {
-            tp.partition
-            for member in group_members.members
-            for tp in member.assignment.topic_partitions
-            if tp.topic == topic
-        }
-        return sorted({partition.id for partition in partitions} - taken)
 
 
 def check_group_protocol(settings: Settings) -> None:

@@ -9,6 +9,11 @@ from runtime.settings.model import Settings
 HEADROOM_BYTES = 65_536
 """Room for headers, framing and what the broker adds to a batch."""
 
+CONSUMER_REQUEST_MS = 30_000
+"""How long a consumer waits for an answer, and thus how long it hangs on a connection that went silent without a word.
+As Java's clients do (https://kafka.apache.org/documentation/#consumerconfigs_request.timeout.ms); librdkafka's 60 s
+kept partitions unread for a minute."""
+
 RAW_EXPANSION = 2
 """A raw record holds a body as its value, and two different parts of it as its key (a person's id) and as its
 `event_id` header: no byte of a body more than twice."""
@@ -80,7 +85,7 @@ def consumer_config(
         "receive.message.max.bytes": fetch + 1_048_576,
         **(fixed or {}),
     }
-    return _merged(settings, "consumer", ours, defaults or {})
+    return _merged(settings, "consumer", ours, {"socket.timeout.ms": CONSUMER_REQUEST_MS, **(defaults or {})})
 
 
 def _merged(settings: Settings, client: str, fixed: Properties, defaults: Properties) -> dict[str, Any]:

@@ -1,11 +1,15 @@
-"""A member that ends between giving a partition up and telling the group so, and comes back."""
+"""Partitions that nobody reads: of a member that ended while it gave one up, or that was not told of one."""
 
 import subprocess
 import sys
 
 import pytest
+from confluent_kafka import TopicPartition
 
+from processor import assignment_check
 from processor.group_consumer import KafkaGroupConsumer
+from runtime.errors import ClientUnusableError
+from runtime.settings.model import GroupProtocol
 from tests.support.kafka import SettingsMaker, TopicMaker
 from tests.support.share import Share
 from tests.support.waiting import until
@@ -71,3 +75,31 @@ def test_no_partition_stays_without_a_member(make_topics: TopicMaker, make_setti
     finally:
         for source in sources:
             source.close()
+
+
+@pytest.mark.timeout(120)
+def test_a_member_that_was_not_told_of_a_partition_begins_anew(
+    make_topics: TopicMaker, make_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it forgets the partition, as if the brokers' only answer that names it had been lost."""
+    monkeypatch.setattr(assignment_check, "CHECK_INTERVAL_S", 1.0)
+    settings = make_settings(make_topics(partitions=2), processor={"group_protocol": GroupProtocol.CONSUMER})
+    share = Share()
+    source = KafkaGroupConsumer(settings, "a", share)
+
+    def joined() -> bool:
+        source.poll(0.1, lambda: False)
+        return sorted(share.partitions) == [0, 1]
+
+    try:
+        until(joined)
+        source._consumer.incremental_unassign([TopicPartition(settings.topics.raw, 1)])
+        with pytest.raises(ClientUnusableError, match=r"partitions \[1\] are its own"):
+            until(lambda: source.poll(0.1, lambda: False))
+    finally:
+        source.close()
+    source = KafkaGroupConsumer(settings, "a", share := Share())
+    try:
+        until(joined)
+    finally:
+        source.close()

@@ -84,6 +84,10 @@ def test_a_property_reaches_the_clients_that_it_is_for() -> None:
     assert {config["socket.timeout.ms"] for config in (producer, consumer, admin)} == {"11000"}
 
 
+def test_a_consumer_gives_a_silent_connection_up_as_soon_as_javas_does() -> None:
+    assert consumer_config(load())["socket.timeout.ms"] == 30_000
+
+
 def test_properties_of_a_service_are_its_own() -> None:
     settings = load(
         None, {"kafka.properties": {"linger.ms": 1}, "processor.kafka_properties": {"queue.buffering.max.ms": 2}}
