@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit chaos soak kafka-versions console-test deploy-test sinks fuzz image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
+.PHONY: setup demo test unit chaos mutations soak kafka-versions console-test deploy-test sinks fuzz image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
 
 setup: .venv/.installed
 
@@ -48,6 +48,10 @@ soak: setup .venv/soak/.installed
 	$(BIN)/python -m venv .venv/soak
 	.venv/soak/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/soak.txt
 	@touch $@
+
+# Break copies of the product on purpose, and see that the judge of the fault tests finds each fault.
+mutations: setup
+	$(BIN)/python -m tests.mutations
 
 # Run the contract with Kafka on a broker of each version that docs/platforms.md names.
 kafka-versions: setup

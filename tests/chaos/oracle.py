@@ -15,11 +15,12 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.load import Sent
 from tests.chaos.pipeline import Pipeline
-from tests.chaos.verdict import DEAD_LETTERS, EVENTS, RAW, Record, Verdict, Witness, at, raw_of_dead_letter, weigh
+from tests.chaos.verdict import Record, Topics, Verdict, Witness, at, raw_of_dead_letter, weigh
 from tests.support.retention import await_check
 from tests.support.waiting import until
 
 EVENTS_RETENTION_MS = 7 * 86_400_000
+TOPICS = Topics()
 
 
 def judge(pipeline: Pipeline, acknowledged: list[Sent], witness: Witness, window_ms: float = math.inf) -> Verdict:
@@ -28,10 +29,16 @@ def judge(pipeline: Pipeline, acknowledged: list[Sent], witness: Witness, window
     The events occurred in 2020. `witness` saw them while things broke; `window_ms` is the deduplication window.
     """
     await_check(pipeline.stack.bootstrap_servers, EVENTS_RETENTION_MS)
+    return weigh(acknowledged, *read_topics(pipeline), witness, window_ms)
+
+
+def read_topics(
+    pipeline: Pipeline, topics: Topics = TOPICS
+) -> tuple[Iterator[Record], Iterator[tuple[Record, dict[str, Any]]], Iterator[Record]]:
+    """The raw records, the events with what they say, and the dead letters, as they are read."""
     decode = decoder(pipeline.stack.registry_url)
-    raw, events, dead_letters = (map(_record, read_all(pipeline, topic)) for topic in (RAW, EVENTS, DEAD_LETTERS))
-    decoded = ((record, decode(record.value)) for record in events)
-    return weigh(acknowledged, raw, decoded, dead_letters, witness, window_ms)
+    raw, events, dead_letters = (map(_record, read_all(pipeline, topic)) for topic in topics)
+    return raw, ((record, decode(record.value)) for record in events), dead_letters
 
 
 def _record(message: Message) -> Record:
@@ -105,7 +112,8 @@ def decoder(registry_url: str) -> Callable[[bytes], dict[str, Any]]:
 class Watch:
     """Follows events and dead letters as sinks do, to tell which have come out, and what no sink must ever see."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, topics: Topics = TOPICS) -> None:
+        self._topics = topics
         self._decode = decoder(pipeline.stack.registry_url)
         self.witness = Witness()
         self._more = threading.Condition()
@@ -122,7 +130,7 @@ class Watch:
         )
         found = self._consumer.list_topics(timeout=30).topics
         self._consumer.assign(
-            [TopicPartition(topic, one, 0) for topic in (EVENTS, DEAD_LETTERS) for one in found[topic].partitions]
+            [TopicPartition(topic, one, 0) for topic in topics[1:] for one in found[topic].partitions]
         )
         self._thread = threading.Thread(target=self._follow)
         self._thread.start()
@@ -150,7 +158,7 @@ class Watch:
                 self._more.notify_all()
 
     def _see(self, record: Record) -> None:
-        if record.topic == DEAD_LETTERS:
+        if record.topic == self._topics.dead_letters:
             with self._more:
                 self.witness.see_dead_letter(raw_of_dead_letter(record), record.place)
             return

@@ -143,8 +143,7 @@ class Pipeline:
             else:
                 set_session_timeout(self.stack.bootstrap_servers, "sternpost", SESSION_S * 1000)
             self.env |= self._settings
-            for command in (["topics", "create"], ["schema", "register"]):
-                subprocess.run([STERNPOST, *command], env={**os.environ, **self.env}, check=True, capture_output=True)
+            self.prepare()
             self.ingests = [self._new_ingest(number) for number in range(ingests)]
             self.processors = [self.new_processor(number) for number in range(processors)]
             for service in (*self.ingests, *self.processors):
@@ -156,6 +155,11 @@ class Pipeline:
             self.stop()
             raise
         return self
+
+    def prepare(self) -> None:
+        """Make the topics, and register the schema."""
+        for command in (["topics", "create"], ["schema", "register"]):
+            subprocess.run([STERNPOST, *command], env={**os.environ, **self.env}, check=True, capture_output=True)
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:

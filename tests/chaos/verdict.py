@@ -20,7 +20,16 @@ from typing import Any, NamedTuple
 
 from tests.chaos.load import Sent
 
-RAW, EVENTS, DEAD_LETTERS = "customerio.raw", "rudderstack.events", "customerio.dead-letters"
+
+class Topics(NamedTuple):
+    """Their names."""
+
+    raw: str = "customerio.raw"
+    events: str = "rudderstack.events"
+    dead_letters: str = "customerio.dead-letters"
+
+
+RAW, EVENTS, DEAD_LETTERS = Topics()
 
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -260,7 +269,7 @@ class _Trial:
         repeats: defaultdict[Place, list[_Account]] = defaultdict(list)
         for account in self._accounts.values():
             if account.first is not None and account.outcomes:
-                repeats[RAW, account.record.partition, account.first].append(account)
+                repeats[account.record.topic, account.record.partition, account.first].append(account)
         for place, account in self._accounts.items():
             if account.first is not None:
                 continue

@@ -1,0 +1,91 @@
+"""Try the judge: `python -m tests.mutations [NAME…]`.
+
+Every scenario runs once with the product as it is, and must be judged good; then once for each of its mutations, and
+must be judged bad, unless the mutation says what makes up for it. Prints a line for each run, as rows of the table in
+docs/reliability.md. Exits with 1 if one was judged otherwise. With names, only those mutations run, and the scenarios
+that they need.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import AbstractContextManager, ExitStack
+
+from sternpost.local import LocalStack
+from tests.chaos.verdict import Verdict
+from tests.mutations.catalogue import BREAKPOINTS, MUTATIONS, Mutation
+from tests.mutations.edits import Edit
+from tests.mutations.run import DidNotComeAboutError, Run, Scenario, SharedStack
+from tests.support.kafka import Kafka
+from tests.support.kafka import running as running_kafka
+from tests.support.retention import CHECKED_EACH_SECOND
+
+
+class Stacks:
+    """What scenarios run on, made when it is first needed: brokers of their own for those that hurt any."""
+
+    def __init__(self, exits: ExitStack) -> None:
+        self._exits = exits
+        self._stacks: dict[int, SharedStack] = {}
+
+    def of(self, brokers: int) -> SharedStack:
+        if brokers not in self._stacks:
+            running: AbstractContextManager[LocalStack | Kafka] = running_kafka()
+            if brokers:
+                running = LocalStack(brokers=brokers, broker_properties=CHECKED_EACH_SECOND)
+            self._stacks[brokers] = SharedStack(self._exits.enter_context(running))
+        return self._stacks[brokers]
+
+
+def tried(stacks: Stacks, scenario: Scenario, edits: tuple[Edit, ...]) -> Verdict | None:
+    """Return the judgement; None if the scenario did not get to where its fault is."""
+    try:
+        with Run(scenario, (*BREAKPOINTS, *edits), stacks.of(scenario.brokers)) as run:
+            return run.verdict()
+    except DidNotComeAboutError as error:
+        say(f"    {error}")
+        return None
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def report(what: str, scenario: Scenario, verdict: Verdict | None, survives: str, begun: float) -> bool:
+    """Print the row, and return whether it is as it should be."""
+    said = "the scenario did not come about" if verdict is None else str(verdict)
+    as_expected = verdict is not None and verdict.good == bool(survives)
+    judged = ("" if as_expected else "**not as it should be**: ") + said + (f" ({survives})" if survives else "")
+    name = scenario.play.__name__.strip("_").replace("_", " ")
+    say(f"| {what} | {name} | {judged} | {time.monotonic() - begun:.0f} s |")
+    return as_expected
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__.splitlines()[0])
+    known = [mutation.name for mutation in MUTATIONS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    names = parser.parse_args().names
+    if unknown := set(names) - set(known):
+        parser.error(f"no such mutation: {', '.join(sorted(unknown))}")
+    chosen: list[Mutation] = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
+    controlled: set[Scenario] = set()
+    good = True
+    with ExitStack() as exits:
+        stacks = Stacks(exits)
+        for mutation in chosen:
+            scenario = mutation.scenario
+            if scenario not in controlled:
+                controlled.add(scenario)
+                begun = time.monotonic()
+                good &= report("none", scenario, tried(stacks, scenario, ()), "nothing is broken", begun)
+            begun = time.monotonic()
+            verdict = tried(stacks, scenario, mutation.edits)
+            good &= report(f"`{mutation.name}`: {mutation.what}", scenario, verdict, mutation.survives, begun)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

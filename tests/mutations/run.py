@@ -1,0 +1,368 @@
+"""One run: ingest and processors from a copy of the product, on brokers that runs share, and what a scenario can do."""
+
+import http.client
+import os
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from zlib import crc32
+
+from click.testing import CliRunner
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from runtime.settings.model import GroupProtocol
+from sternpost.cli.main import cli
+from sternpost.local import LocalStack
+from tests.chaos.load import BROKEN_SHARE, REPEATED_SHARE, TIMEOUT_S, Load, Sent, event
+from tests.chaos.oracle import Watch, read_topics
+from tests.chaos.pipeline import PARTITIONS, Pipeline, Service
+from tests.chaos.verdict import Topics, Verdict, Witness, raw_parts_of, weigh
+from tests.mutations import breakpoints
+from tests.mutations.edits import Edit, copy_tree
+from tests.support.kafka import WRITE_KEY, Kafka
+from tests.support.waiting import until
+
+PATIENCE_S = 180.0
+"""For something that must come about, on a machine that does much else."""
+
+DRAIN_S = 60.0
+"""For a mutated processor to come to the end of the raw topic, which it may never do."""
+
+BATCH_RECORDS = 50
+
+
+class DidNotComeAboutError(Exception):
+    """The scenario did not get to where its fault is: the run says nothing."""
+
+
+class Scenario(NamedTuple):
+    """How a run goes, and with what."""
+
+    play: "Callable[[Run], None]"
+    processors: int = 2
+    ingests: int = 0
+    """Where none takes part, the scenario writes the raw topic itself."""
+    brokers: int = 0
+    """How many of its own it has, to hurt them; 0: it hurts none, and has whatever Kafka the tests have."""
+    window_s: int = 86_400
+    repeats: bool = False
+    """Whether one event is rightly there more than once: then what the reader saw meanwhile says nothing."""
+    long_transactions: bool = False
+    """Whether brokers keep a frozen processor's transaction and membership for as long as a scenario may take."""
+
+
+class SharedStack:
+    """A running Kafka and registry that outlive the runs on them."""
+
+    def __init__(self, stack: LocalStack | Kafka) -> None:
+        self._stack = stack
+
+    def start(self) -> None:
+        """It runs."""
+
+    def stop(self) -> None:
+        """It goes on for the next run."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stack, name)
+
+
+class _Pipeline(Pipeline):
+    """With settings of its own for the processors, which may be let go."""
+
+    def __init__(self, scenario: Scenario, stack: SharedStack) -> None:
+        self._scenario = scenario
+        self._shared = stack
+        super().__init__(scenario.processors, GroupProtocol.CLASSIC, scenario.ingests)
+
+    def new_stack(self) -> SharedStack:
+        return self._shared
+
+    def prepare(self) -> None:
+        """In this process, which is quicker: what commands do is not what is mutated."""
+        for command in (["topics", "create"], ["schema", "register"]):
+            result = CliRunner(env=self.env).invoke(cli, command)
+            assert result.exit_code == 0, result.output
+
+    def new_processor(self, number: int) -> Service:
+        if self._scenario.long_transactions:
+            self.env["STERNPOST_PROCESSOR__TRANSACTION_TIMEOUT_MS"] = "240000"
+            self.env["STERNPOST_PROCESSOR__SESSION_TIMEOUT_MS"] = "270000"
+        return super().new_processor(number)
+
+    def let_go(self, service: Service) -> None:
+        """No longer start it again if it ends."""
+        with self._lock:
+            self._kept.discard(service)
+
+
+class Run:
+    """A pipeline of a copy, its load and its reader, as scenarios use them."""
+
+    def __init__(self, scenario: Scenario, edits: Iterable[Edit], stack: SharedStack, seed: int = 1) -> None:
+        """Copy the product with the edits. Raises StaleEditError."""
+        self.rng = random.Random(seed)
+        self._scenario = scenario
+        self._seed = seed
+        self._folder = Path(tempfile.mkdtemp(prefix="sternpost-mutation-"))
+        self._breakpoints = self._folder / "breakpoints"
+        self._breakpoints.mkdir()
+        self._copy = self._folder / "copy"
+        copy_tree(self._copy, edits)
+        name = uuid.uuid4().hex[:8]
+        self.topics = Topics(f"raw-{name}", f"events-{name}", f"dead-letters-{name}")
+        self.stack = stack
+        self.acknowledged: list[Sent] = []
+        self.pipeline = _Pipeline(scenario, stack)
+        self._exits = ExitStack()
+        self._load: Load | None = None
+        self._group = f"sternpost-{name}"
+        servers = stack.bootstrap_servers
+        self._readers = {
+            isolation: Consumer({"bootstrap.servers": servers, "group.id": "ends", "isolation.level": isolation})
+            for isolation in ("read_committed", "read_uncommitted")
+        }
+        self._admin = AdminClient({"bootstrap.servers": servers})
+        self._producer = Producer(
+            {"bootstrap.servers": servers, "partitioner": "murmur2_random", "enable.idempotence": True}
+        )
+
+    def __enter__(self) -> Self:
+        copies = str(max(self._scenario.brokers, 1))
+        self._exits.enter_context(
+            _Environment(
+                {
+                    "PYTHONPATH": str(self._copy),
+                    "PURE_PYTHON": "1",
+                    "PYTHONDONTWRITEBYTECODE": "",
+                    "PYTHONPYCACHEPREFIX": "",
+                    breakpoints.FOLDER: str(self._breakpoints),
+                    "STERNPOST_TOPICS__RAW": self.topics.raw,
+                    "STERNPOST_TOPICS__EVENTS": self.topics.events,
+                    "STERNPOST_TOPICS__DEAD_LETTERS": self.topics.dead_letters,
+                    "STERNPOST_TOPICS__REPLICATION_FACTOR": copies,
+                    "STERNPOST_TOPICS__MIN_INSYNC_REPLICAS": "2" if copies == "3" else "1",
+                    "STERNPOST_PROCESSOR__GROUP_ID": self._group,
+                    "STERNPOST_PROCESSOR__BATCH_MAX_RECORDS": str(BATCH_RECORDS),
+                    "STERNPOST_PROCESSOR__DEDUP_WINDOW_S": str(self._scenario.window_s),
+                }
+            )
+        )
+        try:
+            self._exits.enter_context(self.pipeline)
+            self._watch = Watch(self.pipeline, self.topics)
+        except BaseException:
+            self._exits.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.close()
+        for reader in self._readers.values():
+            reader.close()
+        self._exits.close()
+        for deleted in self._admin.delete_topics(list(self.topics)).values():
+            deleted.exception(60)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def verdict(self) -> Verdict:
+        """Play the scenario, let the processors end in order, and judge. Raises DidNotComeAboutError."""
+        self._scenario.play(self)
+        self.drained(DRAIN_S)
+        for processor in self.pipeline.processors:
+            self.pipeline.let_go(processor)
+            processor.signal_all(signal.SIGCONT)
+            processor.stop(60)
+        self._watch.close()
+        assert (self._breakpoints / breakpoints.IMPORTED).exists(), "the copy is not what ran"
+        acknowledged = [*self.acknowledged, *(self._load.acknowledged if self._load else ())]
+        window_ms = 1000 * self._scenario.window_s
+        witness = Witness() if self._scenario.repeats else self._watch.witness
+        return weigh(acknowledged, *read_topics(self.pipeline, self.topics), witness, window_ms)
+
+    def load(self, count: int, rate: int = 100) -> Load:
+        """Send so many webhooks to ingest, in a `with` block."""
+        self._load = Load(self.pipeline, self._seed, count, rate)
+        return self._load
+
+    @contextmanager
+    def flow(self, at_least: int, rate: int = 100) -> Iterator[None]:
+        """Write to the raw topic as ingest does, while a `with` block lasts."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._write_all, args=(at_least, rate, stop))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def write_some(self, at_least: int) -> None:
+        """Write so many events to the raw topic, and wait until they are processed."""
+        self._write_all(at_least, 0, None)
+        self.drained()
+
+    def more(self) -> None:
+        """Write an event for each of some new people, so that every partition has some."""
+        for number in range(3 * PARTITIONS):
+            self.write(event(f"late-{number}", f"late-{number}", 0, False, self.rng))
+
+    def _write_all(self, at_least: int, rate: int, stop: threading.Event | None) -> None:
+        """Some events are broken, some are repeated; a person's follow one another."""
+        numbers: Counter[str] = Counter()
+        count = 0
+        while count < at_least or (stop is not None and not stop.wait(1 / rate)):
+            if stop is not None and count < at_least:
+                stop.wait(1 / rate)
+            person = f"person-{self.rng.randrange(100)}"
+            sent = event(f"flow-{count}", person, numbers[person], self.rng.random() < BROKEN_SHARE, self.rng)
+            numbers[person] += 1
+            count += 1
+            self._produce(sent)
+            if self.rng.random() < REPEATED_SHARE:
+                self._produce(self.rng.choice(self.acknowledged[-200:] or [sent]))
+            self.acknowledged.append(sent)
+        assert self._producer.flush(PATIENCE_S) == 0
+
+    def drained(self, patience_s: float = PATIENCE_S) -> bool:
+        """Wait until the group has come to the end of the raw topic, and return whether it has."""
+        deadline = time.monotonic() + patience_s
+        while self._behind() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return not self._behind()
+
+    def arm(self, name: str, action: str) -> None:
+        """Have a breakpoint do something the next time a processor reaches it."""
+        for suffix in (breakpoints.TAKEN, breakpoints.RELEASED):
+            (self._breakpoints / name).with_suffix(suffix).unlink(missing_ok=True)
+        prepared = self._breakpoints / f"{name}.prepared"
+        prepared.write_text(action)
+        prepared.rename(self._breakpoints / name)
+
+    def await_taken(self, name: str) -> None:
+        """Wait until a processor has reached it. Raises DidNotComeAboutError."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not (self._breakpoints / name).with_suffix(breakpoints.TAKEN).exists():
+            if time.monotonic() > deadline:
+                raise DidNotComeAboutError(f"no processor came to {name}")
+            time.sleep(0.02)
+
+    def await_log(self, service: Service, text: str) -> None:
+        """Wait until a service has logged it. Raises DidNotComeAboutError."""
+        deadline = time.monotonic() + PATIENCE_S
+        while text not in service.output():
+            if time.monotonic() > deadline:
+                raise DidNotComeAboutError(f"{service.name} did not log {text}")
+            time.sleep(0.1)
+
+    def await_progress(self, patience_s: float) -> None:
+        """Wait until the group has come further in any partition, or the time is over."""
+        before, deadline = self._behind(), time.monotonic() + patience_s
+        while self._behind() == before and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def release(self, name: str) -> None:
+        """Have a held thread go on."""
+        (self._breakpoints / name).with_suffix(breakpoints.RELEASED).touch()
+
+    def thaw(self) -> None:
+        """Have whatever is frozen go on."""
+        for processor in self.pipeline.processors:
+            processor.signal_all(signal.SIGCONT)
+
+    def await_no_open_transaction(self) -> None:
+        """Wait until the brokers have ended every transaction in the events topic."""
+        until(lambda: self._ends("read_committed") == self._ends("read_uncommitted"), PATIENCE_S)
+
+    def set_min_insync_replicas(self, topic: str, count: int) -> None:
+        """Change the topic."""
+        entry = ConfigEntry("min.insync.replicas", str(count), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for done in self._admin.incremental_alter_configs([resource]).values():
+            done.result(60)
+
+    def write(self, sent: Sent, timestamp_ms: int = 0, attempt: int = 0) -> None:
+        """Write a body to the raw topic as ingest would, or as a redrive would, dated as given (0: now)."""
+        self._produce(sent, timestamp_ms, attempt)
+        assert self._producer.flush(PATIENCE_S) == 0
+        self.acknowledged.append(sent)
+
+    def write_again(self) -> None:
+        """Write each body to the raw topic once more."""
+        for sent in self.acknowledged:
+            self._produce(sent)
+        assert self._producer.flush(PATIENCE_S) == 0
+
+    def _produce(self, sent: Sent, timestamp_ms: int = 0, attempt: int = 0) -> None:
+        parts = raw_parts_of(sent)
+        key = parts.pop("key")
+        headers = [*parts.items(), *([("attempt", str(attempt).encode())] if attempt else [])]
+        partition = -1 if key else crc32(sent.body) % PARTITIONS
+        self._producer.produce(self.topics.raw, sent.body, key, partition, headers=headers, timestamp=timestamp_ms)
+
+    def try_once(self, bodies: list[Sent]) -> list[Sent]:
+        """Post each body once, all at the same time, and return those that were acknowledged."""
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            statuses = pool.map(lambda one: post_once(self.pipeline.endpoints[0], one.body), bodies)
+            return [one for one, status in zip(bodies, statuses, strict=True) if status == 200]
+
+    def leader(self, partition: int) -> int:
+        """Return the index of the broker that leads a partition of the raw topic."""
+        found = self._admin.list_topics(self.topics.raw, timeout=30).topics[self.topics.raw].partitions[partition]
+        return next(n for n, broker in enumerate(self.stack.brokers) if broker.id == found.leader)
+
+    def _behind(self) -> set[int]:
+        """Return the partitions of the raw topic with records that the group has not processed."""
+        asked = [TopicPartition(self.topics.raw, partition) for partition in range(PARTITIONS)]
+        of_group = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self._group, asked)])
+        committed = {one.partition: one.offset for one in of_group[self._group].result(60).topic_partitions}
+        ends = self._ends_of(self.topics.raw)
+        return {partition for partition, end in ends.items() if end and committed[partition] < end}
+
+    def _ends(self, isolation: str) -> dict[int, int]:
+        return self._ends_of(self.topics.events, isolation)
+
+    def _ends_of(self, topic: str, isolation: str = "read_committed") -> dict[int, int]:
+        reader = self._readers[isolation]
+        return {
+            partition: reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=60)[1]
+            for partition in range(PARTITIONS)
+        }
+
+
+def post_once(endpoint: tuple[str, int], body: bytes) -> int:
+    """Return the status; 0 if there is no answer in time."""
+    connection = http.client.HTTPConnection(*endpoint, timeout=TIMEOUT_S)
+    try:
+        connection.request("POST", f"/v1/webhook?writeKey={WRITE_KEY}", body)
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+class _Environment:
+    """Environment variables, while a `with` block lasts; what starts meanwhile inherits them."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._before = dict(os.environ)
+
+    def __enter__(self) -> None:
+        os.environ.update(self._variables)
+
+    def __exit__(self, *_: object) -> None:
+        os.environ.clear()
+        os.environ.update(self._before)

@@ -1,0 +1,158 @@
+"""How runs go: each scenario is the smallest one that brings out what its mutations break."""
+
+import dataclasses
+import time
+
+from tests.chaos.load import Sent, event
+from tests.chaos.pipeline import PARTITIONS
+from tests.mutations.breakpoints import FREEZE, HOLD, KILL, NOTE
+from tests.mutations.run import DidNotComeAboutError, Run, Scenario
+
+WINDOW_S = 60
+AWAY_S = 6.0
+"""Longer than a body may wait in ingest for its acknowledgement."""
+
+GIVEN_UP_S = 45.0
+"""For the second processor to process what it should not have got; without a mutation it does not."""
+
+
+def _all_goes_well(run: Run) -> None:
+    with run.load(300):
+        pass
+
+
+def _killed_at_each_step(run: Run) -> None:
+    with run.flow(300):
+        for step in ("processed", "written", "committed"):
+            run.arm(step, KILL)
+            run.await_taken(step)
+
+
+def _frozen_in_a_transaction(run: Run) -> None:
+    """Until the brokers have ended the transaction and the membership: then it goes on where it was."""
+    run.write_some(300)
+    run.arm("written", FREEZE)
+    run.more()
+    run.await_taken("written")
+    run.await_no_open_transaction()
+    run.thaw()
+
+
+def _frozen_until_another_takes_over(run: Run) -> None:
+    """With a batch in hand and no transaction open; the other one has processed all when it goes on."""
+    run.write_some(300)
+    run.arm("processed", FREEZE)
+    run.more()
+    run.await_taken("processed")
+    if not run.drained():
+        raise DidNotComeAboutError("the other processor did not take over")
+    run.thaw()
+
+
+def _replaced_while_frozen(run: Run) -> None:
+    """In a transaction, by a process of its own name, as an orchestrator would that cannot reach its machine."""
+    run.write_some(300)
+    run.arm("written", FREEZE)
+    run.more()
+    run.await_taken("written")
+    (frozen,) = run.pipeline.processors
+    run.pipeline.let_go(frozen)
+    replacement = run.pipeline.new_processor(0)
+    run.pipeline.processors.append(replacement)
+    run.pipeline.start(replacement)
+    if not run.drained():
+        raise DidNotComeAboutError("the replacement did not go on")
+    run.thaw()
+
+
+def _given_up_while_it_commits(run: Run) -> None:
+    """A processor has records of every partition in a transaction in flight when a second one gets some partitions."""
+    run.write_some(300)
+    (first,) = run.pipeline.processors
+    run.pipeline.stop_service(first)
+    run.more()  # so that one fetch, and one batch, has all of them
+    run.arm("written", HOLD)
+    run.pipeline.start(first)
+    run.await_taken("written")
+    second = run.pipeline.new_processor(1)
+    run.pipeline.processors.append(second)
+    run.pipeline.start(second)
+    run.await_log(first, '"revoked"')
+    run.await_progress(GIVEN_UP_S)
+    run.release("written")
+
+
+def _repeated_to_another(run: Run) -> None:
+    """A processor leaves for good, and what it has processed is sent again."""
+    run.write_some(300)
+    run.pipeline.stop_service(run.pipeline.processors[0])
+    run.write_again()
+
+
+def _too_few_replicas(run: Run) -> None:
+    """For longer than a transaction may take: it is aborted, and more waits behind it."""
+    with run.flow(300):
+        run.arm("aborting", NOTE)
+        run.set_min_insync_replicas(run.topics.events, 2)
+        run.await_taken("aborting")
+        run.set_min_insync_replicas(run.topics.events, 1)
+
+
+def _ingest_without_its_broker(run: Run) -> None:
+    (broker,) = run.stack.brokers
+    with run.load(600):
+        broker.kill()
+        time.sleep(AWAY_S)  # that it is away so long is the fault itself
+        broker.start()
+        broker.wait_ready()
+
+
+def _the_leader_lost(run: Run) -> None:
+    """A leader has records that the others, frozen, do not have. It is lost, and one of them leads."""
+    run.write_some(60)
+    leader = run.stack.brokers[run.leader(0)]
+    others = [broker for broker in run.stack.brokers if broker is not leader]
+    for broker in others:
+        broker.freeze()
+    bodies = [event(f"lone-{n}", f"lone-{n}", 0, False, run.rng) for n in range(10 * PARTITIONS)]
+    run.acknowledged += run.try_once(bodies)
+    leader.kill()
+    for broker in others:
+        broker.thaw()
+    run.more()
+    leader.start()
+    leader.wait_ready()
+
+
+def _written_by_another_program(run: Run) -> None:
+    """Repeats at the edges of the window, and identities that differ in one part, dated as Kafka lets a writer do."""
+    begun = time.time_ns() // 1_000_000 - 20 * 60_000
+    window_ms = 1000 * WINDOW_S
+
+    def body(event_id: str, person: str, number: int = 0) -> Sent:
+        return event(event_id, person, number, False, run.rng)
+
+    renewed, expired, returned = body("renewed", "a"), body("expired", "b"), body("returned", "c")
+    for at_ms in (0, window_ms - 1, 2 * window_ms - 2):
+        run.write(renewed, begun + at_ms)
+    for at_ms in (0, window_ms, 2 * window_ms + 1):
+        run.write(expired, begun + at_ms)
+    for attempt in (0, 1, 2):
+        run.write(returned, begun, attempt)
+    for number, source in enumerate(("chaos", "other")):
+        run.write(dataclasses.replace(body("shared", "d", number), source=source), begun)
+    for number, last in enumerate("xyz"):
+        run.write(body("long" * 16 + last, "e", number), begun)
+
+
+all_goes_well = Scenario(_all_goes_well, processors=1, ingests=1)
+killed_at_each_step = Scenario(_killed_at_each_step, processors=1)
+frozen_in_a_transaction = Scenario(_frozen_in_a_transaction, processors=1)
+frozen_until_another_takes_over = Scenario(_frozen_until_another_takes_over)
+replaced_while_frozen = Scenario(_replaced_while_frozen, processors=1, long_transactions=True)
+given_up_while_it_commits = Scenario(_given_up_while_it_commits, processors=1, long_transactions=True)
+repeated_to_another = Scenario(_repeated_to_another)
+too_few_replicas = Scenario(_too_few_replicas, processors=1)
+ingest_without_its_broker = Scenario(_ingest_without_its_broker, processors=1, ingests=1, brokers=1)
+the_leader_lost = Scenario(_the_leader_lost, processors=1, ingests=1, brokers=3)
+written_by_another_program = Scenario(_written_by_another_program, processors=1, window_s=WINDOW_S, repeats=True)
