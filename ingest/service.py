@@ -20,6 +20,7 @@ from ingest.connections import Connections
 from ingest.graceful_shutdown import accept_queue_length, drain_accept_queue
 from ingest.publisher import Publisher, new_producer
 from ingest.server import Server, listen
+from ingest.silent_connections import SilentConnections
 from ingest.webhook import Webhook
 from runtime import logs, metrics
 from runtime.errors import ConfigurationError, DependencyError
@@ -97,6 +98,10 @@ class _Service:
         provider = tracing.make_provider()
         traced = tracing.TracingMiddleware(webhook, provider) if provider else None
         self._connections = Connections(settings.ingest.max_connections, warn=self._worker.index == 0)
+        ingest = settings.ingest
+        # A request may be under way for the last two of these times, and silent meanwhile.
+        silent_ms = ingest.header_timeout_ms + ingest.body_timeout_ms + ingest.produce_deadline_ms
+        self._silent = SilentConnections(self._listener, silent_ms / 1000)
         server = Server(traced or webhook, self._listener, settings.ingest, self._connections.limit)
         if self._worker.index == 0 and (expiry := _certificate_expiry(settings.ingest)) is not None:
             metrics.INGEST_CERTIFICATE_EXPIRY.labels().set(expiry.timestamp())
@@ -148,6 +153,7 @@ class _Service:
             self._publisher.run_maintenance()
             metrics.flush()
             self._webhook.expire_reads(now)
+            self._silent.close_some(now)
             if now >= next_file_check or self._reload_now:
                 next_file_check = now + FILE_CHECK_S
                 version = _version(self._file)
