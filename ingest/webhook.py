@@ -9,6 +9,7 @@ signature missing, malformed or expired             401   before the body is rea
 body over the limit, by Content-Length or as read   413
 body truncated or too slow                          408
 too many bytes of bodies being received             503
+too many bytes of large bodies being examined       503
 signature not made by a key of the source           401
 too many bodies wait for acknowledgement            503
 no acknowledgement by the deadline                  503   it may still come: a retry is deduplicated by event id
@@ -33,6 +34,7 @@ from urllib.parse import unquote
 
 import structlog
 
+from ingest.examination import LARGE_BYTES, LargeBodyExaminer, examine
 from ingest.publisher import Headers as RecordHeaders
 from ingest.publisher import Publisher, PublishOutcome, TooManyInFlightError
 from ingest.request_body import (
@@ -48,7 +50,7 @@ from runtime import metrics
 from runtime.settings.model import Settings
 from schemas import record_headers as record
 from schemas.customerio import signature
-from schemas.customerio.event_identity import identify
+from schemas.customerio.event_identity import Identity
 
 if TYPE_CHECKING:
     from granian._granian import RSGIHeaders as RequestHeaders
@@ -119,6 +121,7 @@ class Webhook:
         self._responses = Responses(ingest.retry_after_s)
         self._sources = self._make_sources(settings)
         self._body_reader = BodyReader(ingest.max_body_bytes, ingest.body_timeout_ms / 1000, ingest.max_in_flight_bytes)
+        self._large_bodies = LargeBodyExaminer(ingest.max_in_flight_bytes)
         self._response_to = {
             PublishOutcome.WRITTEN: self._responses.ok,
             PublishOutcome.LATE: self._responses.late,
@@ -206,6 +209,11 @@ class Webhook:
             if (coding := header("content-encoding")) is not None and coding.strip().lower() in ("gzip", "x-gzip"):
                 unpacked = gunzip(received, self._limit)
                 body = received if unpacked is None else unpacked
+            timestamp, given = header(signature.TIMESTAMP_HEADER), header(signature.SIGNATURE_HEADER)
+            if len(received) <= LARGE_BYTES >= len(body):
+                identity = examine(source, timestamp, given, received, body)
+            else:
+                identity = await self._large_bodies.examine(source, timestamp, given, received, body)
         except BodyTooLargeError:
             return responses.too_large
         except IncompleteBodyError:
@@ -214,39 +222,27 @@ class Webhook:
             return responses.too_slow
         except ReceiveBufferFullError:
             return responses.busy
-        timestamp = header(signature.TIMESTAMP_HEADER)
-        if source.signers and not self._is_signed(
-            source, timestamp, header(signature.SIGNATURE_HEADER), received, body
-        ):
+        if identity is None:
             source.count_signature_failure("mismatch")
             return responses.bad_signature
         self._body_bytes.observe(len(body))
         try:
             trace = span or header("traceparent")
-            written = self._publish(source, body, timestamp, header("content-type"), trace, begun)
+            written = self._publish(source, identity, body, timestamp, header("content-type"), trace, begun)
         except TooManyInFlightError:
             return responses.busy
         return self._response_to[await written]
 
-    def _is_signed(self, source: Source, timestamp: str, given: str, received: bytes, body: bytes) -> bool:
-        """Return whether the signature is valid for the body as received or as decompressed.
-
-        A sender's middleware may compress after signing. Nobody can sign either form without a signing key.
-        """
-        return signature.is_valid(source.signers, timestamp, given, received) or (
-            body is not received and signature.is_valid(source.signers, timestamp, given, body)
-        )
-
     def _publish(
         self,
         source: Source,
+        identity: Identity,
         body: bytes,
         timestamp: str | None,
         content_type: str | None,
         trace: str | None,
         begun: float,
     ) -> "asyncio.Future[PublishOutcome]":
-        identity = identify(body)
         headers: RecordHeaders = [
             (record.SOURCE, source.name_bytes),
             (record.EVENT_ID, identity.event_id.encode()),

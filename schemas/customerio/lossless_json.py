@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from itertools import accumulate
 from typing import Any, NoReturn, TypeVar
 
 import orjson
@@ -53,7 +54,10 @@ _ISO = re.compile(
 
 # An unterminated string extends to the end of the text, so that each character is scanned once.
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEP = [1 if byte in b"[{" else -1 for byte in range(256)]
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 # The standard library's parser counts nesting levels as Python calls, and 1000 calls are allowed by default.
@@ -86,7 +90,7 @@ def read(body: bytes) -> Any:
     duplicate names the last one counts. Raises PayloadRejectedError `malformed_json`.
     """
     try:
-        return orjson.loads(body)
+        return orjson.loads(body.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
         if "depth limit" in error.msg:
             raise _too_deep() from None
@@ -110,15 +114,14 @@ def read_exactly(body: bytes) -> Any:
         tree = json.loads(text, parse_float=_fraction, parse_int=_integer, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise _malformed(f"{_lower(error.msg)} (line {error.lineno}, column {error.colno})") from None
-    return _without_surrogates(tree)
+    return _without_surrogates(tree) if _SURROGATE.search(text) else tree
 
 
 def _depth(text: str) -> int:
-    deepest = depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0  # deep or not, it is not too deep
+    brackets = _STRING.sub("", text).encode().translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
 def _without_surrogates(tree: Any) -> Any:
@@ -131,7 +134,7 @@ def _without_surrogates(tree: Any) -> Any:
             if type(value) is str:
                 if not is_unicode(value):
                     node[at] = LoneSurrogateText()
-            elif type(value) in (dict, list):
+            elif value and type(value) in (dict, list):
                 waiting.append(value)
     return root[0]
 
