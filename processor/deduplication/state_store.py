@@ -24,8 +24,9 @@ import shutil
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import structlog
 from rocksdict import Rdict, WriteBatch, WriteOptions
@@ -349,14 +350,14 @@ class _DirectoryLock:
         self.folder = folder
         self._spare = spare
         self._path = folder.with_name(folder.name + ".lock")
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
 
     @property
     def partition(self) -> str:
         return self.folder.name.partition(".")[0]
 
     def take(self) -> bool:
-        file = self._path.open("a+", encoding="utf-8")
+        file = FileIO(self._path, "a+")  # not buffered: on a full disk, closing would fail to write once more
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -374,11 +375,13 @@ class _DirectoryLock:
             return None
 
     def identify(self, identity: object) -> None:
+        """Note whose the folder is from now on. On a full disk, what is noted already stays."""
         assert self._file is not None  # noqa: S101
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(json.dumps(identity))
-        self._file.flush()
+        if self.identity() == identity:
+            os.utime(self._path)
+            return
+        self._file.truncate(0)
+        self._file.write(json.dumps(identity).encode())
 
     def written_s(self) -> float:
         """Return when the state was last written, in Unix seconds: now, if another process is changing its files."""

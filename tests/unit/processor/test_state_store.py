@@ -15,6 +15,7 @@ from processor.deduplication.deduplicator import SeenEntry
 from processor.deduplication.rocksdb_options import RocksDBResources
 from processor.deduplication.state_store import DISORDER_MS, KEPT, PartitionState, StateCorruptError, StateDirectory
 from runtime.errors import DependencyError, ProcessorHaltedError
+from tests.support.disks import fill, small_disk
 
 WINDOW_MS = 1000
 SPAN_MS = WINDOW_MS + 2 * DISORDER_MS
@@ -270,6 +271,26 @@ def test_a_record_dated_far_ahead_does_not_begin_an_endless_segment(tmp_path: Pa
     state.close()
 
 
+@pytest.mark.parametrize(("before_h", "after_h"), [(3, 3), (-3, -3), (0, 3), (3, 0), (0, -3), (-3, 0), (30, -3)])
+def test_what_is_remembered_goes_by_the_records_dates_and_not_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before_h: int, after_h: int
+) -> None:
+    """Whether the clock is off all the time, or jumps half-way. Twelve hours, with a key every ten minutes."""
+    step_ms, steps = 600_000, 72
+    begun_ms = time.time_ns() // 1_000_000
+    hour_ms, now = 3_600_000, begun_ms
+    off = {False: before_h, True: after_h}
+    monkeypatch.setattr(time, "time_ns", lambda: (now + off[now - begun_ms >= 6 * hour_ms] * hour_ms) * 1_000_000)
+    state = opened(tmp_path)
+    for step in range(steps):
+        now = begun_ms + step * step_ms
+        state.write({b"\1%d" % step: (step, now)}, step + 1, now)
+        recent = range(max(0, step - (DISORDER_MS + WINDOW_MS) // step_ms), step + 1)
+        assert [seen and seen[0] for seen in state.get([b"\1%d" % one for one in recent])] == list(recent)
+    assert len(list(tmp_path.iterdir())) == KEPT, "what is too old was dropped"
+    state.close()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_what_the_system_refuses_is_no_corruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refuse(*_: object) -> None:
@@ -291,6 +312,29 @@ def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DependencyError, match=r"processor\.state_dir"):
         folder(tmp_path / "file" / "state")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_disk_that_is_full_or_read_only_is_said_so(tmp_path: Path, read_only: bool) -> None:
+    with small_disk(tmp_path / "disk", "64k", read_only=read_only) as disk:
+        if not read_only:
+            fill(disk)
+        with pytest.raises(DependencyError, match=r"processor\.state_dir"):
+            folder(disk / "state").open(0, 0)
+
+
+def test_a_disk_that_became_full_costs_no_state(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        state = folder(disk).open(0, 10)
+        state.write(entries("a"), 1, 0)
+        state.close()
+        filler = fill(disk)
+        with pytest.raises(DependencyError, match=r"processor\.state_dir"):
+            folder(disk).open(0, 10)
+        filler.unlink()
+        state = folder(disk).open(0, 10)
+        assert (state.next_offset, state.get([b"\1a"])) == (1, [(0, 0)])
+        state.close()
 
 
 FEW_FILES = """
