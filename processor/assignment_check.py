@@ -18,7 +18,7 @@ CHECK_DELAY_S = 5.0
 """When to look for partitions without a member. Longer than the second step of a rebalance takes: members learn of it
 within a heartbeat interval, 3 s at most."""
 
-CHECK_INTERVAL_S = 30.0
+CHECK_INTERVAL_S = 60.0
 """How often to look if nothing tells of a change."""
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class _BackgroundCheck(ABC):
 
     def _assigned(self, admin: KafkaAdmin, instance_id: str | None = None) -> set[int] | None:
         """Return the partitions of all members, or of one, as brokers have it; None while they rebalance."""
-        group = admin.describe_group(self._settings.processor.group_id)
+        group = admin.describe_group(self._settings.processor.group_id, once=True)
         if group.state is not ConsumerGroupState.STABLE:
             return None
         return {

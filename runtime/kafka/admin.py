@@ -132,15 +132,19 @@ class KafkaAdmin:
                 told[name] = {key: str(entry.value) for key, entry in entries.items() if entry.value is not None}
         return told, refused
 
-    def describe_group(self, group: str) -> ConsumerGroupDescription:
-        """Return the group's state and members."""
+    def describe_group(self, group: str, *, once: bool = False) -> ConsumerGroupDescription:
+        """Return the group's state and members; `once` does not ask again if there is no answer.
+
+        A request that gets none may abort the process (https://github.com/confluentinc/librdkafka/issues/4605).
+        """
+
+        def ask(wait_s: int) -> "dict[str, Future[ConsumerGroupDescription]]":
+            return self.ask(lambda client: client.describe_consumer_groups([group], request_timeout=wait_s))
+
         try:
-            found: ConsumerGroupDescription = gather_with_retry(
-                lambda wait_s: self.ask(lambda client: client.describe_consumer_groups([group], request_timeout=wait_s))
-            )[group]
+            return ask(TIMEOUT_S)[group].result() if once else gather_with_retry(ask)[group]
         except KafkaException as error:
             raise unreachable(self._settings, error) from None
-        return found
 
     def offsets(self, topic: str, wanted: Mapping[int, int], *, stable: bool = True) -> dict[int, int]:
         """Return an offset for each partition, by what `wanted` has for it.

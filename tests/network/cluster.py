@@ -14,6 +14,9 @@ from tests.support.retention import CHECKED_EACH_SECOND
 
 KAFKA_PORT, CONTROLLER_PORT, REGISTRY_PORT, MANAGEMENT_PORT = 9092, 9093, 8080, 9000
 
+NOTICED_SOON = dict.fromkeys(("request.timeout.ms", "replica.socket.timeout.ms"), "10000")
+"""Brokers give up one another's silent connections sooner than those that the tests are about: not after 30 s."""
+
 
 class BrokerOnHost(Broker):
     """A broker on a host."""
@@ -58,7 +61,7 @@ class Cluster:
                 checkpoint=installed.checkpoint,
                 folder=folder / member.host,
                 log=folder / f"{member.host}.log",
-                properties=CHECKED_EACH_SECOND,
+                properties={**CHECKED_EACH_SECOND, **NOTICED_SOON},
             )
             for member in members
         ]

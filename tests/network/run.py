@@ -11,6 +11,9 @@ from tests.network.faults import FAULTS
 from tests.network.site import Site
 
 ANSWERS = {200, 503}
+KNOWN_CRASH = "eonce->refcnt > 0' failed"
+"""https://github.com/confluentinc/librdkafka/issues/4605: a member asks about its group, and the coordinator goes away.
+The worker is started again."""
 
 
 def main(seed: int, events: int, rate: int, faults: list[str]) -> None:
@@ -22,6 +25,10 @@ def main(seed: int, events: int, rate: int, faults: list[str]) -> None:
         assert set(load.answers) <= ANSWERS, f"answers by status, 0 if none came in time: {load.answers}"
         ended = [one for one in site.restarts if not one.endswith(": -9")]  # two of the faults kill a processor
         assert not ended, f"a network's fault ended {ended}"
+        logs = [service.log.read_text("utf-8") for service in (*site.ingests, *site.processors)]
+        crashes, known = (sum(log.count(text) for log in logs) for text in ("Fatal Python error", KNOWN_CRASH))
+        say(f"workers that crashed: {crashes}, {known} of them for a known reason")
+        assert crashes == known, f"logs in {site.folder}"
 
 
 if __name__ == "__main__":
