@@ -9,6 +9,7 @@ A client that does not take its answers cannot send either, once the buffers bet
 
 import os
 import socket
+import stat
 import struct
 
 AT_ONCE = 50
@@ -47,12 +48,25 @@ class SilentConnections:
     def _look_at(self, descriptor: int) -> None:
         try:
             # A duplicate: meanwhile, the server may close this one and open another with its number.
-            with socket.fromfd(descriptor, self._family, socket.SOCK_STREAM) as connection:
-                address = connection.getsockname()
-                if isinstance(address, tuple) and address[1] == self._port and self._is_silent(connection):
-                    connection.shutdown(socket.SHUT_RDWR)
-        except OSError:  # closed, or no connection
+            duplicate = os.dup(descriptor)
+        except OSError:  # closed already, or no descriptor is left
             return
+        try:
+            if stat.S_ISSOCK(os.fstat(duplicate).st_mode):
+                self._close_if_silent(duplicate)
+        finally:
+            os.close(duplicate)
+
+    def _close_if_silent(self, descriptor: int) -> None:
+        connection = socket.socket(self._family, socket.SOCK_STREAM, fileno=descriptor)
+        try:
+            address = connection.getsockname()
+            if isinstance(address, tuple) and address[1] == self._port and self._is_silent(connection):
+                connection.shutdown(socket.SHUT_RDWR)
+        except OSError:  # a socket of another kind, or no longer connected
+            pass
+        finally:
+            connection.detach()
 
     def _is_silent(self, connection: socket.socket) -> bool:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
