@@ -16,12 +16,16 @@ from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, running
 # run what is compiled.
 os.environ.setdefault("PURE_PYTHON", "1")
 
-# The speed of the machine is not what these tests test: benchmarks measure that.
-hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("any machine"), max_examples=5)
-hypothesis.settings.load_profile("any machine")
+# How many examples of each property: few while one writes, many where no one waits for them. None has a time limit: the
+# speed of the machine is not what these tests test, benchmarks measure that.
+for profile, max_examples in {"quick": 5, "usual": 25, "thorough": 100}.items():
+    hypothesis.settings.register_profile(
+        profile,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        max_examples=max_examples,
+    )
+hypothesis.settings.load_profile("usual")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background, by `nohup` or a script's `&`: what tests start would ignore Ctrl-C as well.

@@ -19,7 +19,7 @@ def render() -> str:
     """Return the page."""
     lines = [INTRODUCTION]
     for names, command in commands((), cli):
-        context = click.Context(command, info_name=" ".join(("sternpost", *names)))
+        context = click.Context(command, info_name=" ".join(("sternpost", *names)), **cli.context_settings)
         usage = " ".join(command.collect_usage_pieces(context))
         lines += [f"{'###' if names[1:] else '##'} {context.info_name}", "", f"`{context.info_name} {usage}`", ""]
         lines += [_text(command), ""]

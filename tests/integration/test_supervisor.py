@@ -31,7 +31,7 @@ class Service:
             [sys.executable, "-m", "tests.support.supervised"],
             env={**os.environ, "SUPERVISED_FOLDER": str(folder), **environment},
             stderr=self.log,
-            cwd=Path(__file__).parents[3],
+            cwd=Path(__file__).parents[2],
         )
 
     def lines(self) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ try:
 except ValueError:
     log.exception("crashed")
 """
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def lines(stderr: bytes) -> list[dict[str, Any]]:
