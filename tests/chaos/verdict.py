@@ -147,16 +147,19 @@ def weigh(
     dead_letters: Iterable[Record],
     witness: Witness,
     window_ms: float = math.inf,
+    pending: Mapping[int, int] | None = None,
 ) -> Verdict:
     """Compare the topics, each partition in its order, with what was acknowledged and what the witness saw.
 
-    Events come with their decoded values. `window_ms` is the deduplication window.
+    Events come with their decoded values. `window_ms` is the deduplication window. `pending` is the offset in each
+    partition of the raw topic from which on records may still become something; without it none is.
     """
-    return _Trial(list(acknowledged), window_ms).verdict(raw, events, dead_letters, witness)
+    return _Trial(list(acknowledged), window_ms, pending or {}).verdict(raw, events, dead_letters, witness)
 
 
 class _Trial:
-    def __init__(self, acknowledged: list[Sent], window_ms: float) -> None:
+    def __init__(self, acknowledged: list[Sent], window_ms: float, pending: Mapping[int, int]) -> None:
+        self._pending = pending
         self._sent = acknowledged
         self._by_body = {one.body: one for one in acknowledged}
         self._window_ms = window_ms
@@ -278,7 +281,8 @@ class _Trial:
                 (repeat,) = repeats[place]
                 self._blame(Fault.NOT_THE_FIRST, str(account), f"{wrong[0]} is of {at(repeat.record.place)}")
             elif not account.outcomes and not wrong:
-                self._blame(Fault.LOST, str(account), "nothing was made of it")
+                if place[2] < self._pending.get(place[1], math.inf):
+                    self._blame(Fault.LOST, str(account), "nothing was made of it")
             elif len(outcomes := account.outcomes + wrong) > 1:
                 self._blame(Fault.DOUBLED, str(account), f"became {', '.join(outcomes)}")
 

@@ -155,7 +155,13 @@ MUTATIONS = (
     ),
     Mutation(
         "random-id",
-        "each start takes a transactional id of its own, so that it fences nobody",
+        "each start takes a transactional id of its own, so that it neither ends nor fences what was before",
+        scenarios.killed_in_a_transaction,
+        (_RANDOM_ID,),
+    ),
+    Mutation(
+        "random-id-replaced",
+        "the same",
         scenarios.replaced_while_frozen,
         (_RANDOM_ID,),
         survives="the group refuses offsets of a former member (KIP-447)",
@@ -188,7 +194,7 @@ MUTATIONS = (
     Mutation(
         "goes-on",
         "after an abort, reading goes on from where it was",
-        scenarios.too_few_replicas,
+        scenarios.batches_refused,
         (
             Edit(
                 LOOP,
@@ -200,7 +206,7 @@ MUTATIONS = (
     Mutation(
         "wrong-order",
         "the next batch is committed although the one before failed",
-        scenarios.too_few_replicas,
+        scenarios.batches_refused,
         (
             Edit(
                 LOOP,
@@ -286,7 +292,7 @@ MUTATIONS = (
     Mutation(
         "early-answer",
         "ingest answers 200 before the brokers acknowledge",
-        scenarios.ingest_without_its_broker,
+        scenarios.bodies_refused,
         (
             Edit(
                 "ingest/publisher.py",
@@ -327,10 +333,10 @@ MUTATIONS = (
         (
             Edit(
                 "ingest/webhook.py",
-                "        identity = identify(body)\n",
-                "        identity = identify(body)\n"
+                "        headers: RecordHeaders = [\n",
                 "        if identity.person is not None:\n"
-                "            body = __import__('json').dumps(__import__('json').loads(body)).encode()\n",
+                "            body = __import__('json').dumps(__import__('json').loads(body)).encode()\n"
+                "        headers: RecordHeaders = [\n",
             ),
         ),
     ),

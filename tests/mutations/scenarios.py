@@ -9,8 +9,7 @@ from tests.mutations.breakpoints import FREEZE, HOLD, KILL, NOTE
 from tests.mutations.run import DidNotComeAboutError, Run, Scenario
 
 WINDOW_S = 60
-AWAY_S = 6.0
-"""Longer than a body may wait in ingest for its acknowledgement."""
+REFUSED_S = 5.0
 
 GIVEN_UP_S = 45.0
 """For the second processor to process what it should not have got; without a mutation it does not."""
@@ -22,10 +21,18 @@ def _all_goes_well(run: Run) -> None:
 
 
 def _killed_at_each_step(run: Run) -> None:
-    with run.flow(300):
+    with run.flow(rate=50):
         for step in ("processed", "written", "committed"):
             run.arm(step, KILL)
             run.await_taken(step)
+
+
+def _killed_in_a_transaction(run: Run) -> None:
+    """One that brokers would leave open for long: until it ends, no reader comes past its events."""
+    run.write_some(100)
+    run.arm("written", KILL)
+    run.more()
+    run.await_taken("written")
 
 
 def _frozen_in_a_transaction(run: Run) -> None:
@@ -89,22 +96,21 @@ def _repeated_to_another(run: Run) -> None:
     run.write_again()
 
 
-def _too_few_replicas(run: Run) -> None:
-    """For longer than a transaction may take: it is aborted, and more waits behind it."""
-    with run.flow(300):
-        run.arm("aborting", NOTE)
-        run.set_min_insync_replicas(run.topics.events, 2)
+def _batches_refused(run: Run) -> None:
+    """A transaction is aborted, and more waits behind it: brokers take single events, but not so many in one batch."""
+    run.set_largest_batch(run.topics.events, 1_500)
+    run.arm("aborting", NOTE)
+    with run.flow(at_once=1_000):
         run.await_taken("aborting")
-        run.set_min_insync_replicas(run.topics.events, 1)
+        run.set_largest_batch(run.topics.events, 1 << 20)
 
 
-def _ingest_without_its_broker(run: Run) -> None:
-    (broker,) = run.stack.brokers
-    with run.load(600):
-        broker.kill()
-        time.sleep(AWAY_S)  # that it is away so long is the fault itself
-        broker.start()
-        broker.wait_ready()
+def _bodies_refused(run: Run) -> None:
+    """At first brokers take nothing into the raw topic; senders try again."""
+    run.set_largest_batch(run.topics.raw, 100)
+    with run.load(300):
+        time.sleep(REFUSED_S)  # that it lasts is the fault itself
+        run.set_largest_batch(run.topics.raw, 1 << 20)
 
 
 def _the_leader_lost(run: Run) -> None:
@@ -147,12 +153,13 @@ def _written_by_another_program(run: Run) -> None:
 
 all_goes_well = Scenario(_all_goes_well, processors=1, ingests=1)
 killed_at_each_step = Scenario(_killed_at_each_step, processors=1)
+killed_in_a_transaction = Scenario(_killed_in_a_transaction, processors=1, long_transactions=True)
 frozen_in_a_transaction = Scenario(_frozen_in_a_transaction, processors=1)
 frozen_until_another_takes_over = Scenario(_frozen_until_another_takes_over)
 replaced_while_frozen = Scenario(_replaced_while_frozen, processors=1, long_transactions=True)
 given_up_while_it_commits = Scenario(_given_up_while_it_commits, processors=1, long_transactions=True)
 repeated_to_another = Scenario(_repeated_to_another)
-too_few_replicas = Scenario(_too_few_replicas, processors=1)
-ingest_without_its_broker = Scenario(_ingest_without_its_broker, processors=1, ingests=1, brokers=1)
+batches_refused = Scenario(_batches_refused, processors=1)
+bodies_refused = Scenario(_bodies_refused, processors=1, ingests=1)
 the_leader_lost = Scenario(_the_leader_lost, processors=1, ingests=1, brokers=3)
 written_by_another_program = Scenario(_written_by_another_program, processors=1, window_s=WINDOW_S, repeats=True)
