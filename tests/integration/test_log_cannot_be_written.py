@@ -15,7 +15,6 @@ from typing import IO, Any
 
 import pytest
 
-from tests.support.disks import fill, small_disk
 from tests.support.service import SERVICES, Service, Starter
 from tests.support.waiting import PATIENCE_S, until
 
@@ -27,20 +26,6 @@ def test_a_full_disk(start: Starter, name: str) -> None:
     service.works()
     until(lambda: service.dropped() >= 1)
     assert service.end() == 0
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_file_on_a_full_disk_which_has_room_again(start: Starter, name: str, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "64k") as disk:
-        filler = fill(disk)
-        with (disk / "log").open("ab") as file:
-            service = start(name, stdout=file, stderr=file)
-        service.works()
-        until(lambda: service.dropped() >= 1)
-        filler.unlink()
-        assert service.end() == 0
-        events = [json.loads(line)["event"] for line in (disk / "log").read_bytes().splitlines()]
-        assert "log lines were dropped" in events
 
 
 @pytest.mark.parametrize("name", SERVICES)

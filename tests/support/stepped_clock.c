@@ -1,4 +1,4 @@
-/* A wall clock that is off by what a file says, for the program that preloads this library (preloaded.py).
+/* A wall clock that is off by what a file says, for the program that preloads this library (wrong_clock.py).
  *
  * The file holds one signed 64-bit integer: nanoseconds to add to CLOCK_REALTIME. It is mapped, so that a change is
  * seen at once and costs nothing. Monotonic clocks stay as they are, as they do when somebody sets a machine's clock.
@@ -29,7 +29,7 @@ static const volatile int64_t *ahead = &none;
 static int (*read_clock)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void map(void) {
-    const char *path = getenv("DIAL");
+    const char *path = getenv("STEPPED_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     read_clock = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     if (file < 0) return;

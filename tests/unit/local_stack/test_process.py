@@ -12,6 +12,7 @@ import pytest
 
 from runtime.errors import DependencyError
 from sternpost.local.process import Process
+from tests.support.disks import fill, small_disk
 
 FOR_EVER = "import sys, time; print('started', flush=True)\nwhile True: time.sleep(60)"
 DEAF = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('started', flush=True)\n\
@@ -82,6 +83,17 @@ def test_its_end_before_it_was_ready_is_an_error_with_its_last_words(tmp_path: P
     assert "One of its ports is in use" in message
     assert str(tmp_path / "child.log") in message
     assert "  | java.net.BindException: Address already in use" in message
+
+
+def test_a_full_disk_is_named_even_if_the_last_words_did_not_fit(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk)
+        process = child(disk, "raise SystemExit(3)")
+        process.start()
+        with pytest.raises(
+            DependencyError, match=f"exit code 3 .*\nThe disk of {disk} is full: free space on its disk"
+        ):
+            process.wait_until(lambda: False, 30)
 
 
 def test_one_that_is_never_ready_is_an_error_that_says_why(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from runtime.log_stream import MOST_BYTES, LogStream
+from tests.support import disks
+from tests.support.disks import small_disk
 from tests.support.waiting import PATIENCE_S, until
 
 LINE = "x" * 99
@@ -90,6 +93,22 @@ def test_a_line_that_cannot_be_written_is_dropped_and_counted(pipe: tuple[int, i
     stream.write("one\ntwo\n")
     stream.drain(PATIENCE_S)
     assert stream.dropped == 2
+
+
+def test_a_file_on_a_full_disk_has_what_is_logged_once_there_is_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk, (disk / "log").open("wb", buffering=0) as file:
+        filler = disks.fill(disk)
+        told: list[int] = []
+        stream = LogStream(file.fileno(), told.append)
+        stream.write("one\ntwo\n")
+        stream.drain(PATIENCE_S)
+        assert (stream.dropped, told) == (2, [])
+        filler.unlink()
+        stream.write("three\n")
+        until(lambda: told)
+        stream.drain(PATIENCE_S)
+        assert told == [2]
+        assert (disk / "log").read_bytes() == b"three\n"
 
 
 def test_whoever_logs_does_not_wait_for_a_reader_and_memory_is_bounded(pipe: tuple[int, int]) -> None:
