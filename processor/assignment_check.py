@@ -98,9 +98,9 @@ class UnassignedPartitions(_BackgroundCheck):
 class UntoldPartitions(_BackgroundCheck):
     """In `consumer`, partitions that are this member's, and it does not know.
 
-    Brokers name a new partition to its member once, in the answer to a heartbeat. If that answer is lost, as it is if
-    the group's coordinator is cut off just then, librdkafka does not ask again: the brokers take the partition for
-    read, and nobody reads it until the group changes for another reason.
+    Brokers name a new partition to its member in an answer to a heartbeat, and then take it for read. It was seen that
+    the member did not hear of one, as the group's coordinator was cut off from the other brokers during a rebalance:
+    the group was at rest, and nobody read that partition until the group would change for another reason.
     """
 
     def __init__(self, settings: Settings, instance_id: str) -> None:

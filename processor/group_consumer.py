@@ -142,7 +142,9 @@ class KafkaGroupConsumer:
         if self._untold is not None and (
             partitions := self._untold.take([tp.partition for tp in self._consumer.assignment()])
         ):
-            raise ClientUnusableError(f"this member was not told that partitions {partitions} are its own")
+            raise ClientUnusableError(
+                f"brokers count partitions {partitions} as this member's, and it does not read them"
+            )
 
     def _take(self, messages: list[Message]) -> int:
         """Add what was fetched to the batch, and return its bytes. Raises what an error in it means."""

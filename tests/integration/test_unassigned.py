@@ -1,4 +1,4 @@
-"""Partitions that nobody reads: of a member that ended while it gave one up, or that was not told of one."""
+"""Partitions that nobody reads: of a member that ended while it gave one up, or that does not know of one."""
 
 import subprocess
 import sys
@@ -78,10 +78,10 @@ def test_no_partition_stays_without_a_member(make_topics: TopicMaker, make_setti
 
 
 @pytest.mark.timeout(120)
-def test_a_member_that_was_not_told_of_a_partition_begins_anew(
+def test_a_member_that_does_not_know_of_a_partition_begins_anew(
     make_topics: TopicMaker, make_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here it forgets the partition, as if the brokers' only answer that names it had been lost."""
+    """Here it is made to forget the partition."""
     monkeypatch.setattr(assignment_check, "CHECK_INTERVAL_S", 1.0)
     settings = make_settings(make_topics(partitions=2), processor={"group_protocol": GroupProtocol.CONSUMER})
     share = Share()
@@ -94,7 +94,7 @@ def test_a_member_that_was_not_told_of_a_partition_begins_anew(
     try:
         until(joined)
         source._consumer.incremental_unassign([TopicPartition(settings.topics.raw, 1)])
-        with pytest.raises(ClientUnusableError, match=r"partitions \[1\] are its own"):
+        with pytest.raises(ClientUnusableError, match=r"partitions \[1\] as this member"):
             until(lambda: source.poll(0.1, lambda: False))
     finally:
         source.close()
