@@ -43,7 +43,8 @@ FORMAT = 1
 """The format of the files on disk; state of another format is rebuilt."""
 
 DISORDER_MS: Final = 3_600_000
-"""How far the timestamps of one partition may run backwards. Brokers allow a timestamp to be this far ahead of their
+"""How far the timestamps of one partition may run backwards, and how much earlier than a raw record its event may be
+dated: the clocks of ingest, processor and brokers date them. Brokers allow a timestamp to be this far ahead of their
 clock by default, which is far more than clocks differ:
 https://cwiki.apache.org/confluence/display/KAFKA/KIP-937%3A+Improve+Message+Timestamp+Validation."""
 

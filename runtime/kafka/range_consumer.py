@@ -21,6 +21,10 @@ __all__ = ["Message", "headers_of"]
 FROM_BEGINNING, FROM_END = admin.FROM_BEGINNING, admin.FROM_END
 
 POLL_S = 0.2
+
+SILENCE_S = 120.0
+"""How long brokers may give nothing of what they have. A restart, a new leader or a quota's delay takes less."""
+
 BATCH = 5_000
 
 READER_GROUP = "sternpost-reader"
@@ -55,7 +59,8 @@ def read(
 
     `start` is FROM_BEGINNING or FROM_END. Without `follow` it ends with the last record that was committed when the
     reader came there; with it, after `idle_s` seconds without a record, or never. It also ends within `POLL_S` seconds
-    when asked to stop. Raises DependencyError if no broker answers or the topic is missing.
+    when asked to stop. Raises DependencyError if no broker answers, the topic is missing, or, without `follow`, nothing
+    comes for `SILENCE_S` seconds.
     """
     with make_consumer(settings, {"group.id": READER_GROUP, "enable.partition.eof": not follow}) as consumer:
         partitions = _partitions(settings, cluster_metadata(settings, consumer, topic), topic)
@@ -68,18 +73,30 @@ def read(
                 if follow and idle_s is not None and time.monotonic() - last > idle_s:
                     return
             elif (error := message.error()) is None:
-                last = time.monotonic()
                 yield message
+                last = time.monotonic()
             elif error.code() == KafkaError._PARTITION_EOF:
                 unfinished.discard(message.partition() or 0)
+                last = time.monotonic()
             else:
                 _raise_unless_transient(settings, error)
+            if not follow:
+                _raise_if_silent(settings, topic, last)
 
 
 def _raise_unless_transient(settings: Settings, error: KafkaError) -> None:
     """Raise KafkaRequestError for an error among a consumer's messages, unless the client goes on by itself."""
     if error.code() not in TRANSIENT_ERRORS:
         raise request_error(settings, error)
+
+
+def _raise_if_silent(settings: Settings, topic: str, since: float) -> None:
+    """Raise DependencyError if brokers have given nothing for too long, `since` a time of the monotonic clock."""
+    if time.monotonic() - since > SILENCE_S:
+        raise DependencyError(
+            f"Kafka at {settings.kafka.bootstrap_servers} gave nothing of {topic} for {SILENCE_S:g} s, and there is "
+            "more to read; check the brokers, and run this again"
+        )
 
 
 def readable_ranges(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> list[OffsetRange]:
@@ -112,13 +129,15 @@ def read_ranges(
     """Yield the committed records of the ranges, at most `batch` at a time, each partition in order.
 
     With `first_only`, yield the first record of each range. A range may end anywhere up to the last stable offset.
-    Records that retention removed meanwhile are skipped. Raises DependencyError if the brokers refuse to go on.
+    Records that retention removed meanwhile are skipped. Raises DependencyError if the brokers refuse to go on, or give
+    nothing for `SILENCE_S` seconds.
     """
     ends = {span.partition: span.end for span in spans if span.offsets}
     if not ends:
         return
     with make_consumer(settings, {"group.id": READER_GROUP, "enable.partition.eof": True}) as consumer:
         consumer.assign([TopicPartition(topic, span.partition, span.start) for span in spans if span.offsets])
+        last = time.monotonic()
         while ends:
             within = []
             for message in _fetched(consumer, batch):
@@ -126,6 +145,7 @@ def read_ranges(
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     _raise_unless_transient(settings, error)
                     continue
+                last = time.monotonic()
                 if error is None and partition in ends:
                     offset = message.offset() or 0
                     if offset < ends[partition]:
@@ -136,6 +156,8 @@ def read_ranges(
                     consumer.pause([TopicPartition(topic, partition)])
             if within:
                 yield within
+                last = time.monotonic()
+            _raise_if_silent(settings, topic, last)
 
 
 def _fetched(consumer: Consumer, batch: int) -> list[Message]:

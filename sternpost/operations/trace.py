@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from processor.deduplication.state_store import DISORDER_MS
 from processor.pipeline.records import RawRecord, attempt_of, identify, raw_records
 from runtime.errors import CheckFailedError, DependencyError, SchemaNotFoundError
 from runtime.kafka import range_consumer
@@ -24,8 +25,6 @@ from sternpost.operations.raw_record import read_raw_record
 from sternpost.operations.search import search, since, time_in, without
 from sternpost.operations.status.consumer_group import processor_offsets
 
-CLOCK_DIFFERENCE_MS = 3_600_000
-"""How much earlier than its raw record an event may be dated: see `replay.dry_run`."""
 SOON_MS = 60_000
 """Clocks rarely differ by more: this is tried first."""
 
@@ -188,7 +187,7 @@ class _Tracer:
         """Return the place of one of the records, and what was not searched."""
         topic, made_ms = self._settings.topics.raw, time_in(self._id)
         likely: list[OffsetRange] = []
-        if made_ms is not None and made_ms < time.time() * 1000 + CLOCK_DIFFERENCE_MS:
+        if made_ms is not None and made_ms < time.time() * 1000 + DISORDER_MS:
             likely = since(self._settings, topic, made_ms - SOON_MS, readable)
         self._expect([*readable])
         for ranges, newest_first in ((likely, False), (without(readable, likely), True)):
@@ -259,7 +258,7 @@ class _Tracer:
     def _look_for_letters(self, earliest_ms: int, wanted: Iterable[Place]) -> None:
         topics = self._settings.topics
         readable = range_consumer.readable_ranges(self._settings, topics.dead_letters)
-        ranges = since(self._settings, topics.dead_letters, earliest_ms - CLOCK_DIFFERENCE_MS, readable)
+        ranges = since(self._settings, topics.dead_letters, earliest_ms - DISORDER_MS, readable)
         self._expect(ranges)
         marked: set[Place] = set()
         for messages in search(
@@ -282,7 +281,7 @@ class _Tracer:
         topic = self._settings.topics.events
         readable = range_consumer.readable_ranges(self._settings, topic)
         soon = since(self._settings, topic, earliest_ms - SOON_MS, readable)
-        earlier = without(since(self._settings, topic, earliest_ms - CLOCK_DIFFERENCE_MS, readable), soon)
+        earlier = without(since(self._settings, topic, earliest_ms - DISORDER_MS, readable), soon)
         self._expect([*soon, *earlier])
         wanted = self._id.encode()
         with Registry(self._settings.schema_registry) as registry:

@@ -1,12 +1,14 @@
 """What an operator's commands say while most brokers are down."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import Producer
 
 from runtime.errors import DependencyError
-from runtime.kafka import admin, synchronous_producer
+from runtime.kafka import admin, range_consumer, synchronous_producer
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.local import LocalStack
@@ -16,7 +18,7 @@ from sternpost.operations.doctor import cluster
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.doctor.run_checks import run_checks
 from sternpost.operations.severity import Severity
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 def _of_cluster(settings: Settings) -> Iterator[Check]:
@@ -50,3 +52,33 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
         for command in (["status"], ["dead-letters", "list"]):
             result = CliRunner().invoke(cli, [*options, *command])
             assert isinstance(result.exception, DependencyError | None), command
+
+
+def test_a_reader_whose_brokers_go_away_for_good_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(range_consumer, "SILENCE_S", 5)
+    count, size = 40, 500_000
+    little_ahead = {"queued.min.messages": "1", "queued.max.messages.kbytes": "1", "fetch.message.max.bytes": "1000"}
+    with LocalStack(registry=False) as stack:
+        kafka: dict[str, Any] = {"bootstrap_servers": stack.bootstrap_servers, "properties": little_ahead}
+        names = {"replication_factor": 1, "min_insync_replicas": 1, "partitions": 1}
+        settings = Settings.model_validate({"kafka": kafka, "topics": names})
+        topics.create(settings, ChangesAllowed())
+        raw = settings.topics.raw
+        producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+        for _ in range(count):
+            producer.produce(raw, bytes(size))
+        assert producer.flush(PATIENCE_S) == 0
+        everything = range_consumer.readable_ranges(settings, raw)
+        assert [span.end for span in everything] == [count]
+        one_by_one, in_batches = (
+            range_consumer.read(settings, raw),
+            range_consumer.read_ranges(settings, raw, everything),
+        )
+        next(one_by_one)
+        found = len(next(in_batches))
+        stack.brokers[0].kill()
+        with pytest.raises(DependencyError, match=f"gave nothing of {raw} for 5 s.* check the brokers"):
+            found += sum(len(batch) for batch in in_batches)
+        assert found < count
+        with pytest.raises(DependencyError, match=f"gave nothing of {raw} for 5 s.* check the brokers"):
+            list(one_by_one)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.deduplication.state_store import DISORDER_MS
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import Event, RawRecord, identify
 from runtime.errors import CheckFailedError, ConfigurationError, DependencyError, SternpostError
@@ -27,7 +28,7 @@ from sternpost.cli.main import cli
 from sternpost.local import samples
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
-from sternpost.operations.replay.dry_run import CLOCK_DIFFERENCE_MS, ExistingEvents
+from sternpost.operations.replay.dry_run import ExistingEvents
 from sternpost.operations.requested_range import RequestedRange, check_retained
 from tests.support.kafka import SettingsMaker, TopicMaker
 
@@ -334,7 +335,7 @@ def test_a_dry_run_reads_only_what_the_range_can_have_been_written_to(settings: 
         producer.produce(settings.topics.events, body, partition=0, timestamp=ms)
         assert producer.flush(30) == 0
 
-    hour_ms = CLOCK_DIFFERENCE_MS
+    hour_ms = DISORDER_MS
     write(b"before", now_ms - 7_200_000 - hour_ms - 1)
     write(b"clocks may differ by that", now_ms - 7_200_000 - hour_ms)
     write(b"since", now_ms)

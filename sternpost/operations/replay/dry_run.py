@@ -30,10 +30,6 @@ EXAMPLES = 3
 
 _ABSENT = object()
 
-CLOCK_DIFFERENCE_MS = DISORDER_MS
-"""The largest difference between the clocks that date raw records (ingest's or a broker's) and events (the processor's
-or a broker's): brokers refuse records dated further ahead of them."""
-
 _TIMESTAMP = struct.Struct(">q")
 """Precedes each stored event: the timestamp of its record, in Unix milliseconds."""
 
@@ -74,7 +70,7 @@ class ExistingEvents:
         first = range_consumer.first_messages(self._settings, raw, list(self._ranges.values()))
         if not first:
             return []
-        since_ms = min(message.timestamp()[1] for message in first.values()) - CLOCK_DIFFERENCE_MS
+        since_ms = min(message.timestamp()[1] for message in first.values()) - DISORDER_MS
         readable = range_consumer.readable_ranges(self._settings, self._topic)
         starts = range_consumer.offsets(
             self._settings, self._topic, {there.partition: max(0, since_ms) for there in readable}
