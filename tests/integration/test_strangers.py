@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
-from tests.integration.test_processor import Start, settings_for, start
+from tests.integration.test_processor import Start, send, settings_for, start
 from tests.support import odd_headers
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
 from tests.support.raw_records import payload
@@ -40,8 +40,8 @@ def test_header_names_that_are_not_text_stop_nobody(kafka: Kafka, settings: Sett
     """The client raises SystemError for them, and ends the process if it is asked again."""
     service = start(settings, "one")
     servers, topics = settings.kafka.bootstrap_servers, settings.topics
-    for number in range(50):  # Python calls a method in another way once it has called it often
-        odd_headers.write(servers, topics.raw, payload(f"before-{number}"), [(b"source", b"other")], b"person")
+    # Python calls a method in another way once it has called it often.
+    send(settings, (("person", b"%d" % number, payload(f"before-{number}"), {}) for number in range(50)))
     odd_headers.write(servers, topics.raw, payload("an-event"), NAMES, b"person")
     odd_headers.write(servers, topics.raw, b"a dead letter", NAMES)
     for topic in (topics.events, topics.dead_letters):

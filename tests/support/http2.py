@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Collection, Mapping
 
-DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 CANCEL = (8).to_bytes(4, "big")
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -22,11 +22,12 @@ _DIGITS = {
 class Connection:
     """One connection; requests use streams 1, 3, 5 …"""
 
-    def __init__(self, plain: socket.socket, context: ssl.SSLContext) -> None:
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, settings: bytes = b"") -> None:
+        """`settings` are those of the client: two bytes for each name, four for its value."""
         context.set_alpn_protocols(["h2"])
         self._socket = context.wrap_socket(plain, server_hostname="127.0.0.1")
         self._reader = self._socket.makefile("rb")
-        self._socket.sendall(_PREFACE + _frame(SETTINGS, 0, 0))
+        self._socket.sendall(_PREFACE + frame(SETTINGS, 0, 0, settings))
         self._stream = -1
 
     def __enter__(self) -> "Connection":
@@ -39,40 +40,62 @@ class Connection:
     def begin(self, path: str, headers: Mapping[str, str]) -> int:
         """Send the headers of a POST, and return its stream."""
         self._stream += 2
-        fields = {":method": "POST", ":scheme": "https", ":authority": "test", ":path": path, **headers}
-        block = b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
-        self._socket.sendall(_frame(HEADERS, END_HEADERS, self._stream, block))
+        self._socket.sendall(frame(HEADERS, END_HEADERS, self._stream, post(path, headers)))
         return self._stream
 
+    def send_raw(self, frames: bytes) -> None:
+        """Send any bytes. Raises OSError if the server has closed the connection, or does not take them in time."""
+        self._socket.sendall(frames)
+
     def send(self, stream: int, data: bytes, *, end: bool) -> None:
-        self._socket.sendall(_frame(DATA, END_STREAM if end else 0, stream, data))
+        self._socket.sendall(frame(DATA, END_STREAM if end else 0, stream, data))
 
     def cancel(self, stream: int) -> None:
-        self._socket.sendall(_frame(RST_STREAM, 0, stream, CANCEL))
+        self._socket.sendall(frame(RST_STREAM, 0, stream, CANCEL))
 
     def statuses(self, streams: Collection[int]) -> dict[int, int]:
         """Wait for the responses on these streams, and return their statuses."""
         found: dict[int, int] = {}
         while len(found) < len(streams):
-            head = self._reader.read(9)
-            assert len(head) == 9, "the connection was closed"
-            payload = self._reader.read(int.from_bytes(head[:3], "big"))
-            kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
-            if kind == SETTINGS and not flags & ACK:
-                self._socket.sendall(_frame(SETTINGS, ACK, 0))
-            elif kind == HEADERS and stream in streams:
+            kind, stream, payload = self._next()
+            if kind == HEADERS and stream in streams:
                 found[stream] = _INDEXED.get(payload[0]) or _literal(payload)
             assert kind != RST_STREAM or stream in found, "a stream was reset before its answer"
         return found
 
+    def answered(self, streams: Collection[int]) -> None:
+        """Wait for the headers of the responses on these streams."""
+        left = set(streams)
+        while left:
+            kind, stream, _ = self._next()
+            if kind == HEADERS:
+                left.discard(stream)
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    def _next(self) -> tuple[int, int, bytes]:
+        """Return kind, stream and payload of the next frame."""
+        head = self._reader.read(9)
+        assert len(head) == 9, "the connection was closed"
+        payload = self._reader.read(int.from_bytes(head[:3], "big"))
+        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+        if kind == SETTINGS and not flags & ACK:
+            self._socket.sendall(frame(SETTINGS, ACK, 0))
+        return kind, stream, payload
+
+
+def post(path: str, headers: Mapping[str, str]) -> bytes:
+    """Return the header block of a POST."""
+    fields = {":method": "POST", ":scheme": "https", ":authority": "test", ":path": path, **headers}
+    return b"".join(b"\0" + text(name) + text(value) for name, value in fields.items())
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-def _text(text: str) -> bytes:
-    assert len(text) < 127
-    return bytes([len(text)]) + text.encode()
+def text(content: str) -> bytes:
+    """Return a name or value as HPACK has it, without Huffman's code."""
+    assert len(content) < 127
+    return bytes([len(content)]) + content.encode()
 
 
 def _literal(block: bytes) -> int:
