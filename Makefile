@@ -24,14 +24,14 @@ demo: setup
 # Tests wait more than they compute: twice as many at a time as there are cores.
 JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
-# `make test THOROUGH=1`, as in CI: with more examples of each property, and with coverage, which takes twice as long.
+# `make test THOROUGH=1`, as in CI: with more examples of each property, and with coverage and its gate.
 test: export COVERAGE_FILE = $(CURDIR)/.coverage
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(if $(THOROUGH),--hypothesis-profile=thorough --cov --cov-report=term)
 
 # The inner loop of a change: the unit tests, which start no services, with few examples of each property.
 unit: setup
-	$(BIN)/python -m pytest tests/unit -q -n auto --dist worksteal --hypothesis-profile=quick
+	$(BIN)/python -m pytest tests/unit -q -n $$(nproc) --dist worksteal --hypothesis-profile=quick
 
 # Run the tests of the compiled modules against what is compiled.
 test-compiled: compile
