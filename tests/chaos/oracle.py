@@ -15,7 +15,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.load import Sent
 from tests.chaos.pipeline import Pipeline
-from tests.chaos.verdict import Record, Topics, Verdict, Witness, at, raw_of_dead_letter, weigh
+from tests.chaos.records import Record, Topics, at, raw_of_dead_letter
+from tests.chaos.verdict import Verdict, Witness, weigh
 from tests.support.retention import await_check
 from tests.support.waiting import until
 

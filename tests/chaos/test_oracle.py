@@ -6,21 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.expected import dead_letter_of, event_of, raw_parts_of
 from tests.chaos.load import Sent, event
-from tests.chaos.verdict import (
-    DEAD_LETTERS,
-    EVENTS,
-    RAW,
-    Fault,
-    Place,
-    Record,
-    Verdict,
-    Witness,
-    dead_letter_of,
-    event_of,
-    raw_parts_of,
-    weigh,
-)
+from tests.chaos.records import DEAD_LETTERS, EVENTS, RAW, Place, Record
+from tests.chaos.verdict import Fault, Verdict, Witness, weigh
 
 WINDOW_MS = 60_000
 NOW_MS = 1_700_000_000_000

@@ -8,31 +8,16 @@ An event and a dead letter name their raw record. A raw record is a duplicate if
 same identity (source, event id and attempt) within the deduplication window; the first one is the one that counts.
 """
 
-import hashlib
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.chaos.expected import dead_letter_of, event_of, raw_parts_of
 from tests.chaos.load import Sent
-
-
-class Topics(NamedTuple):
-    """Their names."""
-
-    raw: str = "customerio.raw"
-    events: str = "rudderstack.events"
-    dead_letters: str = "customerio.dead-letters"
-
-
-RAW, EVENTS, DEAD_LETTERS = Topics()
-
-Place = tuple[str, int, int]
-"""Topic, partition, offset."""
+from tests.chaos.records import Place, Record, at, place_in, raw_of_dead_letter
 
 Identity = tuple[str, str, str]
 """Source, event id, attempt."""
@@ -50,22 +35,6 @@ class Fault(StrEnum):
     ALTERED = "not whole"
     VANISHED = "seen while things broke, and gone"
     SEEN_WRONG = "seen while things broke, and never to be seen"
-
-
-class Record(NamedTuple):
-    """A record of any of the topics."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes
-    headers: dict[str, bytes]
-
-    @property
-    def place(self) -> Place:
-        return self.topic, self.partition, self.offset
 
 
 @dataclass
@@ -223,7 +192,7 @@ class _Trial:
     def _weigh_event(self, record: Record, event: dict[str, Any], last: dict[str, tuple[int, int, int]]) -> None:
         event_id = event["messageId"]
         self._there[record.place] = event_id
-        account = self._account(f"{event_id} at {at(record.place)}", _place_in(event["context"]["origin"] or {}))
+        account = self._account(f"{event_id} at {at(record.place)}", place_in(event["context"]["origin"] or {}))
         if account is None:
             return
         account.outcomes.append(at(record.place))
@@ -295,83 +264,8 @@ class _Trial:
         self._faults[fault].append(f"{what}: {why}")
 
 
-def at(place: Place) -> str:
-    topic, partition, offset = place
-    return f"{topic} {partition}@{offset}"
-
-
 def letter_of(raw: Place) -> str:
     return f"the dead letter of {at(raw)}"
-
-
-def raw_parts_of(sent: Sent) -> dict[str, Any]:
-    """The raw record of a body: what identifies it, and its key. A broken body names nobody."""
-    event_id = hashlib.sha256(sent.body).hexdigest() if sent.broken else sent.event_id
-    key = None if sent.broken else f"cio-{sent.person}".encode()
-    return {"key": key, "source": sent.source.encode(), "event_id": event_id.encode()}
-
-
-def event_of(sent: Sent, raw: Record) -> dict[str, Any]:
-    """The whole event of a body, as the documented mapping has it, and its record's key and headers."""
-    payload = json.loads(sent.body)
-    data, occurred = payload["data"], moment(1000 * payload["timestamp"])
-    return {
-        "key": sent.person.encode(),
-        "headers": {},
-        "type": "track",
-        "event": "Email Opened",
-        "messageId": sent.event_id,
-        "channel": "server",
-        "userId": sent.person,
-        "timestamp": occurred,
-        "originalTimestamp": occurred,
-        "sentAt": occurred,
-        "receivedAt": moment(raw.timestamp_ms),
-        "context.library.name": "unknown",
-        "context.library.version": "unknown",
-        "context.integration.name": "Customer.io",
-        "context.sourceType": "Customer.io",
-        "context.sourceId": sent.source,
-        "context.origin.topic": raw.topic,
-        "context.origin.partition": raw.partition,
-        "context.origin.offset": raw.offset,
-        "context.traits.email": data["identifiers"]["email"],
-        "context.traits.cioId": data["identifiers"]["cio_id"],
-        "integrations.Customer.io": False,
-        "properties.objectType": "email",
-        "properties.metric": "opened",
-        "properties.eventId": sent.event_id,
-        "properties.deliveryId": data["delivery_id"],
-        "properties.campaignId": data["campaign_id"],
-        "properties.triggerEventId": data["trigger_event_id"],
-        "properties.emailSubject": data["subject"],
-        "properties.headers.X-Number": [data["headers"]["X-Number"]],
-        "properties.proxied": data["proxied"],
-    }
-
-
-def dead_letter_of(raw: Record) -> dict[str, Any]:
-    """The dead letter of a body that is not JSON, but for what it says to people."""
-    return {
-        "key": raw.key,
-        "value": raw.value,
-        **raw.headers,
-        "received_at": str(raw.timestamp_ms).encode(),
-        "error_code": b"malformed_json",
-        "error_stage": b"parse",
-        "raw_topic": raw.topic.encode(),
-        "raw_partition": str(raw.partition).encode(),
-        "raw_offset": str(raw.offset).encode(),
-    }
-
-
-def raw_of_dead_letter(record: Record) -> Place:
-    """The raw record that a dead letter names."""
-    return _place_in({name.removeprefix("raw_"): value.decode() for name, value in record.headers.items()})
-
-
-def moment(unix_ms: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=unix_ms)
 
 
 def _raw_parts(record: Record) -> dict[str, Any]:
@@ -385,10 +279,6 @@ def _identity(record: Record) -> Identity:
 
 def _name(sent: Sent) -> str:
     return f"{sent.source} {sent.event_id}"
-
-
-def _place_in(named: Mapping[str, Any]) -> Place:
-    return str(named.get("topic")), int(named.get("partition", -1)), int(named.get("offset", -1))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

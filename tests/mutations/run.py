@@ -6,31 +6,30 @@ import random
 import shutil
 import signal
 import tempfile
-import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from zlib import crc32
 
 from click.testing import CliRunner
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.settings.model import GroupProtocol
 from sternpost.cli.main import cli
 from sternpost.local import LocalStack
-from tests.chaos.load import BROKEN_SHARE, REPEATED_SHARE, TIMEOUT_S, Load, Sent, event
+from tests.chaos.load import TIMEOUT_S, Load, Sent
 from tests.chaos.oracle import Watch, read_topics
 from tests.chaos.pipeline import PARTITIONS, Pipeline, Service
-from tests.chaos.verdict import Topics, Verdict, Witness, raw_parts_of, weigh
+from tests.chaos.records import Topics
+from tests.chaos.verdict import Verdict, Witness, weigh
 from tests.mutations import breakpoints
 from tests.mutations.edits import Edit, copy_tree
+from tests.mutations.raw_writer import RawWriter
 from tests.support.kafka import WRITE_KEY, Kafka
 from tests.support.waiting import until
 
@@ -135,9 +134,7 @@ class Run:
             for isolation in ("read_committed", "read_uncommitted")
         }
         self._admin = AdminClient({"bootstrap.servers": servers})
-        self._producer = Producer(
-            {"bootstrap.servers": servers, "partitioner": "murmur2_random", "enable.idempotence": True}
-        )
+        self.raw = RawWriter(servers, self.topics.raw, self.rng)
 
     def __enter__(self) -> Self:
         copies = str(max(self._scenario.brokers, 1))
@@ -189,7 +186,7 @@ class Run:
             processor.stop(60)
         self._watch.close()
         assert (self._breakpoints / breakpoints.IMPORTED).exists(), "the copy is not what ran"
-        acknowledged = [*self.acknowledged, *(self._load.acknowledged if self._load else ())]
+        acknowledged = [*self.acknowledged, *self.raw.acknowledged, *(self._load.acknowledged if self._load else ())]
         window_ms = 1000 * self._scenario.window_s
         witness = Witness() if self._scenario.repeats else self._watch.witness
         # A mutation that only stops the processor is not found: what it left may still be processed.
@@ -201,42 +198,11 @@ class Run:
         self._load = Load(self.pipeline, self._seed, count, rate)
         return self._load
 
-    @contextmanager
-    def flow(self, at_once: int = 0, rate: int = 100) -> Iterator[None]:
-        """Write to the raw topic as ingest does, so many events at once and others while a `with` block lasts."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._write_all, args=(at_once, rate, stop))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-    def write_some(self, count: int) -> None:
+    def process_some(self, count: int) -> None:
         """Write so many events to the raw topic at once, and wait until they are processed."""
-        self._write_all(count, 0, None)
+        with self.raw.flow(at_once=count):
+            pass
         self.drained()
-
-    def more(self) -> None:
-        """Write an event for each of some new people, so that every partition has some."""
-        for number in range(3 * PARTITIONS):
-            self.write(event(f"late-{number}", f"late-{number}", 0, False, self.rng))
-
-    def _write_all(self, at_once: int, rate: int, stop: threading.Event | None) -> None:
-        """Some events are broken, some are repeated; a person's follow one another."""
-        numbers: Counter[str] = Counter()
-        count = 0
-        while count < at_once or (stop is not None and not stop.wait(1 / rate)):
-            person = f"person-{self.rng.randrange(100)}"
-            sent = event(f"flow-{count}", person, numbers[person], self.rng.random() < BROKEN_SHARE, self.rng)
-            numbers[person] += 1
-            count += 1
-            self._produce(sent)
-            if self.rng.random() < REPEATED_SHARE:
-                self._produce(self.rng.choice(self.acknowledged[-200:] or [sent]))
-            self.acknowledged.append(sent)
-        assert self._producer.flush(PATIENCE_S) == 0
 
     def drained(self, patience_s: float = PATIENCE_S) -> bool:
         """Wait until the group has come to the end of the raw topic, and return whether it has."""
@@ -294,25 +260,6 @@ class Run:
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for done in self._admin.incremental_alter_configs([resource]).values():
             done.result(60)
-
-    def write(self, sent: Sent, timestamp_ms: int = 0, attempt: int = 0) -> None:
-        """Write a body to the raw topic as ingest would, or as a redrive would, dated as given (0: now)."""
-        self._produce(sent, timestamp_ms, attempt)
-        assert self._producer.flush(PATIENCE_S) == 0
-        self.acknowledged.append(sent)
-
-    def write_again(self) -> None:
-        """Write each body to the raw topic once more."""
-        for sent in self.acknowledged:
-            self._produce(sent)
-        assert self._producer.flush(PATIENCE_S) == 0
-
-    def _produce(self, sent: Sent, timestamp_ms: int = 0, attempt: int = 0) -> None:
-        parts = raw_parts_of(sent)
-        key = parts.pop("key")
-        headers = [*parts.items(), *([("attempt", str(attempt).encode())] if attempt else [])]
-        partition = -1 if key else crc32(sent.body) % PARTITIONS
-        self._producer.produce(self.topics.raw, sent.body, key, partition, headers=headers, timestamp=timestamp_ms)
 
     def try_once(self, bodies: list[Sent]) -> list[Sent]:
         """Post each body once, all at the same time, and return those that were acknowledged."""

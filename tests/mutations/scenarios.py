@@ -21,7 +21,7 @@ def _all_goes_well(run: Run) -> None:
 
 
 def _killed_at_each_step(run: Run) -> None:
-    with run.flow(rate=50):
+    with run.raw.flow(rate=50):
         for step in ("processed", "written", "committed"):
             run.arm(step, KILL)
             run.await_taken(step)
@@ -29,17 +29,17 @@ def _killed_at_each_step(run: Run) -> None:
 
 def _killed_in_a_transaction(run: Run) -> None:
     """One that brokers would leave open for long: until it ends, no reader comes past its events."""
-    run.write_some(100)
+    run.process_some(100)
     run.arm("written", KILL)
-    run.more()
+    run.raw.more()
     run.await_taken("written")
 
 
 def _frozen_in_a_transaction(run: Run) -> None:
     """Until the brokers have ended the transaction and the membership: then it goes on where it was."""
-    run.write_some(300)
+    run.process_some(300)
     run.arm("written", FREEZE)
-    run.more()
+    run.raw.more()
     run.await_taken("written")
     run.await_no_open_transaction()
     run.thaw()
@@ -47,9 +47,9 @@ def _frozen_in_a_transaction(run: Run) -> None:
 
 def _frozen_until_another_takes_over(run: Run) -> None:
     """With a batch in hand and no transaction open; the other one has processed all when it goes on."""
-    run.write_some(300)
+    run.process_some(300)
     run.arm("processed", FREEZE)
-    run.more()
+    run.raw.more()
     run.await_taken("processed")
     if not run.drained():
         raise DidNotComeAboutError("the other processor did not take over")
@@ -58,9 +58,9 @@ def _frozen_until_another_takes_over(run: Run) -> None:
 
 def _replaced_while_frozen(run: Run) -> None:
     """In a transaction, by a process of its own name, as an orchestrator would that cannot reach its machine."""
-    run.write_some(300)
+    run.process_some(300)
     run.arm("written", FREEZE)
-    run.more()
+    run.raw.more()
     run.await_taken("written")
     (frozen,) = run.pipeline.processors
     run.pipeline.let_go(frozen)
@@ -74,10 +74,10 @@ def _replaced_while_frozen(run: Run) -> None:
 
 def _given_up_while_it_commits(run: Run) -> None:
     """A processor has records of every partition in a transaction in flight when a second one gets some partitions."""
-    run.write_some(300)
+    run.process_some(300)
     (first,) = run.pipeline.processors
     run.pipeline.stop_service(first)
-    run.more()  # so that one fetch, and one batch, has all of them
+    run.raw.more()  # so that one fetch, and one batch, has all of them
     run.arm("written", HOLD)
     run.pipeline.start(first)
     run.await_taken("written")
@@ -91,16 +91,16 @@ def _given_up_while_it_commits(run: Run) -> None:
 
 def _repeated_to_another(run: Run) -> None:
     """A processor leaves for good, and what it has processed is sent again."""
-    run.write_some(300)
+    run.process_some(300)
     run.pipeline.stop_service(run.pipeline.processors[0])
-    run.write_again()
+    run.raw.write_again()
 
 
 def _batches_refused(run: Run) -> None:
     """A transaction is aborted, and more waits behind it: brokers take single events, but not so many in one batch."""
     run.set_largest_batch(run.topics.events, 1_500)
     run.arm("aborting", NOTE)
-    with run.flow(at_once=1_000):
+    with run.raw.flow(at_once=1_000):
         run.await_taken("aborting")
         run.set_largest_batch(run.topics.events, 1 << 20)
 
@@ -115,7 +115,7 @@ def _bodies_refused(run: Run) -> None:
 
 def _the_leader_lost(run: Run) -> None:
     """A leader has records that the others, frozen, do not have. It is lost, and one of them leads."""
-    run.write_some(60)
+    run.process_some(60)
     leader = run.stack.brokers[run.leader(0)]
     others = [broker for broker in run.stack.brokers if broker is not leader]
     for broker in others:
@@ -125,7 +125,7 @@ def _the_leader_lost(run: Run) -> None:
     leader.kill()
     for broker in others:
         broker.thaw()
-    run.more()
+    run.raw.more()
     leader.start()
     leader.wait_ready()
 
@@ -140,15 +140,15 @@ def _written_by_another_program(run: Run) -> None:
 
     renewed, expired, returned = body("renewed", "a"), body("expired", "b"), body("returned", "c")
     for at_ms in (0, window_ms - 1, 2 * window_ms - 2):
-        run.write(renewed, begun + at_ms)
+        run.raw.write(renewed, begun + at_ms)
     for at_ms in (0, window_ms, 2 * window_ms + 1):
-        run.write(expired, begun + at_ms)
+        run.raw.write(expired, begun + at_ms)
     for attempt in (0, 1, 2):
-        run.write(returned, begun, attempt)
+        run.raw.write(returned, begun, attempt)
     for number, source in enumerate(("chaos", "other")):
-        run.write(dataclasses.replace(body("shared", "d", number), source=source), begun)
+        run.raw.write(dataclasses.replace(body("shared", "d", number), source=source), begun)
     for number, last in enumerate("xyz"):
-        run.write(body("long" * 16 + last, "e", number), begun)
+        run.raw.write(body("long" * 16 + last, "e", number), begun)
 
 
 all_goes_well = Scenario(_all_goes_well, processors=1, ingests=1)

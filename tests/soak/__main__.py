@@ -24,7 +24,7 @@ from runtime.settings.model import GroupProtocol
 from sternpost.local import LocalStack
 from tests.chaos.faults import FAULTS
 from tests.chaos.pipeline import Pipeline
-from tests.chaos.verdict import DEAD_LETTERS, EVENTS, RAW
+from tests.chaos.records import DEAD_LETTERS, EVENTS, RAW
 from tests.soak.ledger import DeadLetters, Events
 from tests.soak.load import Load
 from tests.soak.readers import Reader, events_reader, letters_reader, read_again

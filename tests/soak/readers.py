@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.oracle import decoder, read_all
 from tests.chaos.pipeline import Pipeline
-from tests.chaos.verdict import EVENTS
+from tests.chaos.records import EVENTS
 from tests.soak.events import body, subject
 from tests.soak.ledger import DeadLetters, Events
 
