@@ -9,13 +9,24 @@ from pathlib import Path
 
 import click
 
-from benchmarks import catch_up, cluster, ingest, latency, load, parts, processing, rebalance, result, start
+from benchmarks import catch_up, cluster, flood, ingest, latency, load, parts, processing, rebalance, result, start
 from benchmarks.cluster import OURS, Cluster
 from benchmarks.half_busy import cores as cores_half_busy
 from benchmarks.result import Result
 from runtime.settings.model import GroupProtocol
 
-NAMES = ("parts", "deduplication", "processing", "ingest", "latency", "growth", "catch-up", "start", "rebalance")
+NAMES = (
+    "parts",
+    "deduplication",
+    "processing",
+    "ingest",
+    "latency",
+    "growth",
+    "catch-up",
+    "start",
+    "rebalance",
+    "flood",
+)
 FLOOR = f"exec {shlex.quote(sys.executable)} -m benchmarks.floor"
 RESULTS = Path(__file__).parent / "results"
 
@@ -119,6 +130,8 @@ def _measure(
                 yield from ingest.measure(place, (16, 64, 256), seconds, subject=subject, command=command)
         case "latency":
             yield latency.measure(place, 200 if quick else 1_000, max(3, 2 * seconds))
+        case "flood":
+            yield from flood.measure(place, seconds, 1 if quick else 5)
         case "growth":
             for partitions in (1, 16) if quick else (1, 4, 16, 64):
                 yield _growth(place, events, partitions=partitions)
