@@ -50,6 +50,11 @@ def in_namespaces(*module: str) -> bool:
     return subprocess.run([*own, sys.executable, "-m", *module], check=False).returncode == 0
 
 
+def test_successive_seeds_take_every_fault_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.CHOSEN", None)
+    assert sorted(name for seed in range(3, 3 + SHARES) for name in faults(seed)) == sorted(FAULTS)
+
+
 def test_links_are_hurt_as_they_should_be() -> None:
     assert in_namespaces("tests.network.links")
 
