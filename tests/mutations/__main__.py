@@ -9,38 +9,18 @@ that they need.
 import argparse
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
 
-from sternpost.local import LocalStack
 from tests.chaos.verdict import Verdict
 from tests.mutations.catalogue import BREAKPOINTS, MUTATIONS, Mutation
 from tests.mutations.edits import Edit
 from tests.mutations.run import DidNotComeAboutError, Run, Scenario, SharedStack
-from tests.support.kafka import Kafka
-from tests.support.kafka import running as running_kafka
-from tests.support.retention import CHECKED_EACH_SECOND
+from tests.support.kafka import running
 
 
-class Stacks:
-    """What scenarios run on, made when it is first needed: brokers of their own for those that hurt any."""
-
-    def __init__(self, exits: ExitStack) -> None:
-        self._exits = exits
-        self._stacks: dict[int, SharedStack] = {}
-
-    def of(self, brokers: int) -> SharedStack:
-        if brokers not in self._stacks:
-            running: AbstractContextManager[LocalStack | Kafka] = running_kafka()
-            if brokers:
-                running = LocalStack(brokers=brokers, broker_properties=CHECKED_EACH_SECOND)
-            self._stacks[brokers] = SharedStack(self._exits.enter_context(running))
-        return self._stacks[brokers]
-
-
-def tried(stacks: Stacks, scenario: Scenario, edits: tuple[Edit, ...]) -> Verdict | None:
+def tried(stack: SharedStack, scenario: Scenario, edits: tuple[Edit, ...]) -> Verdict | None:
     """Return the judgement; None if the scenario did not get to where its fault is."""
     try:
-        with Run(scenario, (*BREAKPOINTS, *edits), stacks.of(scenario.brokers)) as run:
+        with Run(scenario, (*BREAKPOINTS, *edits), stack) as run:
             return run.verdict()
     except DidNotComeAboutError as error:
         say(f"    {error}")
@@ -73,16 +53,16 @@ def main() -> int:
     chosen: list[Mutation] = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
     controlled: set[Scenario] = set()
     good = True
-    with ExitStack() as exits:
-        stacks = Stacks(exits)
+    with running() as kafka:
+        stack = SharedStack(kafka)
         for mutation in chosen:
             scenario = mutation.scenario
             if scenario not in controlled:
                 controlled.add(scenario)
                 begun = time.monotonic()
-                good &= report("none", scenario, tried(stacks, scenario, ()), "nothing is broken", begun)
+                good &= report("none", scenario, tried(stack, scenario, ()), "nothing is broken", begun)
             begun = time.monotonic()
-            verdict = tried(stacks, scenario, mutation.edits)
+            verdict = tried(stack, scenario, mutation.edits)
             good &= report(f"`{mutation.name}`: {mutation.what}", scenario, verdict, mutation.survives, begun)
     return 0 if good else 1
 

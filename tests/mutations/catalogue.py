@@ -302,19 +302,6 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "acks-1",
-        "ingest's producer waits for the leader alone, and is not idempotent",
-        scenarios.the_leader_lost,
-        (
-            Edit(
-                "ingest/publisher.py",
-                '    deadline = {"message.timeout.ms": ingest.produce_deadline_ms}\n',
-                '    deadline = {"message.timeout.ms": ingest.produce_deadline_ms, "acks": "1",\n'
-                '                "enable.idempotence": False}\n',
-            ),
-        ),
-    ),
-    Mutation(
         "random-key",
         "an event's record has a random key",
         scenarios.all_goes_well,

@@ -1,6 +1,5 @@
 """One run: ingest and processors from a copy of the product, on brokers that runs share, and what a scenario can do."""
 
-import http.client
 import os
 import random
 import shutil
@@ -9,7 +8,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +19,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from runtime.settings.model import GroupProtocol
 from sternpost.cli.main import cli
-from sternpost.local import LocalStack
-from tests.chaos.load import TIMEOUT_S, Load, Sent
+from tests.chaos.load import Load
 from tests.chaos.oracle import Watch, read_topics
 from tests.chaos.pipeline import PARTITIONS, Pipeline, Service
 from tests.chaos.records import Topics
@@ -30,7 +27,7 @@ from tests.chaos.verdict import Verdict, Witness, weigh
 from tests.mutations import breakpoints
 from tests.mutations.edits import Edit, copy_tree
 from tests.mutations.raw_writer import RawWriter
-from tests.support.kafka import WRITE_KEY, Kafka
+from tests.support.kafka import Kafka
 from tests.support.waiting import until
 
 PATIENCE_S = 180.0
@@ -53,8 +50,6 @@ class Scenario(NamedTuple):
     processors: int = 2
     ingests: int = 0
     """Where none takes part, the scenario writes the raw topic itself."""
-    brokers: int = 0
-    """How many of its own it has, to hurt them; 0: it hurts none, and has whatever Kafka the tests have."""
     window_s: int = 86_400
     repeats: bool = False
     """Whether one event is rightly there more than once: then what the reader saw meanwhile says nothing."""
@@ -65,7 +60,7 @@ class Scenario(NamedTuple):
 class SharedStack:
     """A running Kafka and registry that outlive the runs on them."""
 
-    def __init__(self, stack: LocalStack | Kafka) -> None:
+    def __init__(self, stack: Kafka) -> None:
         self._stack = stack
 
     def start(self) -> None:
@@ -122,8 +117,6 @@ class Run:
         copy_tree(self._copy, edits)
         name = uuid.uuid4().hex[:8]
         self.topics = Topics(f"raw-{name}", f"events-{name}", f"dead-letters-{name}")
-        self.stack = stack
-        self.acknowledged: list[Sent] = []
         self.pipeline = _Pipeline(scenario, stack)
         self._exits = ExitStack()
         self._load: Load | None = None
@@ -137,7 +130,6 @@ class Run:
         self.raw = RawWriter(servers, self.topics.raw, self.rng)
 
     def __enter__(self) -> Self:
-        copies = str(max(self._scenario.brokers, 1))
         self._exits.enter_context(
             _Environment(
                 {
@@ -149,8 +141,8 @@ class Run:
                     "STERNPOST_TOPICS__RAW": self.topics.raw,
                     "STERNPOST_TOPICS__EVENTS": self.topics.events,
                     "STERNPOST_TOPICS__DEAD_LETTERS": self.topics.dead_letters,
-                    "STERNPOST_TOPICS__REPLICATION_FACTOR": copies,
-                    "STERNPOST_TOPICS__MIN_INSYNC_REPLICAS": "2" if copies == "3" else "1",
+                    "STERNPOST_TOPICS__REPLICATION_FACTOR": "1",
+                    "STERNPOST_TOPICS__MIN_INSYNC_REPLICAS": "1",
                     "STERNPOST_PROCESSOR__GROUP_ID": self._group,
                     "STERNPOST_PROCESSOR__BATCH_MAX_RECORDS": str(BATCH_RECORDS),
                     "STERNPOST_PROCESSOR__DEDUP_WINDOW_S": str(self._scenario.window_s),
@@ -186,7 +178,7 @@ class Run:
             processor.stop(60)
         self._watch.close()
         assert (self._breakpoints / breakpoints.IMPORTED).exists(), "the copy is not what ran"
-        acknowledged = [*self.acknowledged, *self.raw.acknowledged, *(self._load.acknowledged if self._load else ())]
+        acknowledged = [*self.raw.acknowledged, *(self._load.acknowledged if self._load else ())]
         window_ms = 1000 * self._scenario.window_s
         witness = Witness() if self._scenario.repeats else self._watch.witness
         # A mutation that only stops the processor is not found: what it left may still be processed.
@@ -261,17 +253,6 @@ class Run:
         for done in self._admin.incremental_alter_configs([resource]).values():
             done.result(60)
 
-    def try_once(self, bodies: list[Sent]) -> list[Sent]:
-        """Post each body once, all at the same time, and return those that were acknowledged."""
-        with ThreadPoolExecutor(len(bodies)) as pool:
-            statuses = pool.map(lambda one: post_once(self.pipeline.endpoints[0], one.body), bodies)
-            return [one for one, status in zip(bodies, statuses, strict=True) if status == 200]
-
-    def leader(self, partition: int) -> int:
-        """Return the index of the broker that leads a partition of the raw topic."""
-        found = self._admin.list_topics(self.topics.raw, timeout=30).topics[self.topics.raw].partitions[partition]
-        return next(n for n, broker in enumerate(self.stack.brokers) if broker.id == found.leader)
-
     def _behind(self) -> set[int]:
         """Return the partitions of the raw topic with records that the group has not processed."""
         committed, ends = self._committed(), self._ends_of(self.topics.raw)
@@ -291,18 +272,6 @@ class Run:
             partition: reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=60)[1]
             for partition in range(PARTITIONS)
         }
-
-
-def post_once(endpoint: tuple[str, int], body: bytes) -> int:
-    """Return the status; 0 if there is no answer in time."""
-    connection = http.client.HTTPConnection(*endpoint, timeout=TIMEOUT_S)
-    try:
-        connection.request("POST", f"/v1/webhook?writeKey={WRITE_KEY}", body)
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
 
 
 class _Environment:

@@ -4,7 +4,6 @@ import dataclasses
 import time
 
 from tests.chaos.load import Sent, event
-from tests.chaos.pipeline import PARTITIONS
 from tests.mutations.breakpoints import FREEZE, HOLD, KILL, NOTE
 from tests.mutations.run import DidNotComeAboutError, Run, Scenario
 
@@ -113,23 +112,6 @@ def _bodies_refused(run: Run) -> None:
         run.set_largest_batch(run.topics.raw, 1 << 20)
 
 
-def _the_leader_lost(run: Run) -> None:
-    """A leader has records that the others, frozen, do not have. It is lost, and one of them leads."""
-    run.process_some(60)
-    leader = run.stack.brokers[run.leader(0)]
-    others = [broker for broker in run.stack.brokers if broker is not leader]
-    for broker in others:
-        broker.freeze()
-    bodies = [event(f"lone-{n}", f"lone-{n}", 0, False, run.rng) for n in range(10 * PARTITIONS)]
-    run.acknowledged += run.try_once(bodies)
-    leader.kill()
-    for broker in others:
-        broker.thaw()
-    run.raw.more()
-    leader.start()
-    leader.wait_ready()
-
-
 def _written_by_another_program(run: Run) -> None:
     """Repeats at the edges of the window, and identities that differ in one part, dated as Kafka lets a writer do."""
     begun = time.time_ns() // 1_000_000 - 20 * 60_000
@@ -161,5 +143,4 @@ given_up_while_it_commits = Scenario(_given_up_while_it_commits, processors=1, l
 repeated_to_another = Scenario(_repeated_to_another)
 batches_refused = Scenario(_batches_refused, processors=1)
 bodies_refused = Scenario(_bodies_refused, processors=1, ingests=1)
-the_leader_lost = Scenario(_the_leader_lost, processors=1, ingests=1, brokers=3)
 written_by_another_program = Scenario(_written_by_another_program, processors=1, window_s=WINDOW_S, repeats=True)
