@@ -93,7 +93,7 @@ fuzz: setup .venv/fuzz/.installed
 	.venv/fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
-# Build the image and its -debug variant, with Docker's buildx or with buildah.
+# Build the image and its -debug variant, with Docker's buildx or with buildah. EXTRAS="msk tracing" adds these to it.
 image:
 	deploy/build-image
 
@@ -143,6 +143,8 @@ codegen: setup
 requirements: setup
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --extra msk pyproject.toml -c requirements/runtime.txt -o requirements/extra-msk.txt
+	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --extra tracing pyproject.toml -c requirements/runtime.txt -o requirements/extra-tracing.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group build -c requirements/runtime.txt -o requirements/build.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --all-extras --group dev pyproject.toml -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make requirements" --group deploy -c requirements/dev.txt -o requirements/deploy.txt

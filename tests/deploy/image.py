@@ -82,6 +82,20 @@ class Images:
         """The digest of that archive's manifest, which names everything in it."""
         return run(tool("skopeo"), "inspect", "--format={{.Digest}}", f"oci-archive:{self.archive()}").strip()
 
+    def build(self, name: str, extras: str = "") -> None:
+        """Run deploy/build-image over the stand-ins for the bases, and name the image."""
+        settings = {
+            "IMAGE_BUILDER": "buildah",
+            "BUILD_IMAGE": "localhost/sternpost-stand-in:build",
+            "RUNTIME_IMAGE": "localhost/sternpost-stand-in:runtime",
+            "BUSYBOX_IMAGE": "localhost/sternpost-stand-in:busybox",
+            # The host's certificates, since package registries may be reached through a proxy that has its own.
+            "BUILD_OPTIONS": "--isolation=chroot --network=host --volume=/etc/ssl/certs:/etc/ssl/certs:ro",
+            "EXTRAS": extras,
+        }
+        environment = {**self.environment, **settings}
+        run(DEPLOY / "build-image", name, environment=environment, timeout_s=BUILD_TIMEOUT_S)
+
     @contextmanager
     def container(self, *command: object, options: tuple[str, ...] = ()) -> Iterator[str]:
         """A container that runs by the name given, restricted as in a cluster; removed at the end."""
@@ -116,20 +130,7 @@ def build(folder: Path, bases: Path) -> Images:
     version = project_version()
     images = Images(folder, name, f"{name}:{version}", f"{name}:{version}-debug")
     run(ROOT / "tests/deploy/stand_in_bases.sh", bases, environment=images.environment, timeout_s=BUILD_TIMEOUT_S)
-    run(
-        DEPLOY / "build-image",
-        name,
-        environment={
-            **images.environment,
-            "IMAGE_BUILDER": "buildah",
-            "BUILD_IMAGE": "localhost/sternpost-stand-in:build",
-            "RUNTIME_IMAGE": "localhost/sternpost-stand-in:runtime",
-            "BUSYBOX_IMAGE": "localhost/sternpost-stand-in:busybox",
-            # The host's certificates, since package registries may be reached through a proxy that has its own.
-            "BUILD_OPTIONS": "--isolation=chroot --network=host --volume=/etc/ssl/certs:/etc/ssl/certs:ro",
-        },
-        timeout_s=BUILD_TIMEOUT_S,
-    )
+    images.build(name)
     return images
 
 

@@ -44,14 +44,30 @@ def test_every_base_is_pinned_by_its_digest() -> None:
             assert re.search(r":\S+@sha256:[0-9a-f]{64}$", bases[base.strip("${}")]), base
 
 
-def test_arm64_has_a_wheel_of_every_locked_package(tmp_path: Path) -> None:
+@pytest.mark.parametrize("requirements", ["runtime", "extra-msk", "extra-tracing"])
+def test_arm64_has_a_wheel_of_every_locked_package(tmp_path: Path, requirements: str) -> None:
     run(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--require-hashes"),
         *("--only-binary=:all:", "--python-version=3.13", "--implementation=cp", f"--target={tmp_path}"),
         *(f"--platform=manylinux{version}_aarch64" for version in ("2014", "_2_17", "_2_28", "_2_34")),
-        *("--requirement", ROOT / "requirements/runtime.txt"),
+        *("--requirement", ROOT / f"requirements/{requirements}.txt"),
         timeout_s=300,
     )
+
+
+@pytest.mark.timeout(1800)
+def test_extras_are_in_it_if_they_are_asked_for(images: Images) -> None:
+    name = "localhost/sternpost-extras"
+    images.build(name, "msk tracing")
+    found = [
+        outcome(
+            *(tool("podman"), "run", "--rm", *RESTRICTED, "--entrypoint=python3", tag),
+            *("-c", "import aws_msk_iam_sasl_signer, opentelemetry.sdk, confluent_kafka, ingest"),
+            environment=images.environment,
+        ).returncode
+        for tag in (f"{name}:{project_version()}", images.tag)
+    ]
+    assert found == [0, 1]
 
 
 @pytest.mark.timeout(1800)
