@@ -55,6 +55,11 @@ RELEASE_S = 90.0
 """How long brokers may count a dead process as a member: longer than `group.consumer.max.session.timeout.ms`, 60 s by
 default (https://kafka.apache.org/documentation/#brokerconfigs_group.consumer.max.session.timeout.ms)."""
 
+MOST_FENCINGS, FENCED_WITHIN_S = 2, 300.0
+"""How often a member may lose its place to one of its name and take it back. Brokers give a static member's place to
+each process that asks for it (KIP-345), so if the answer to a request is lost, the member that repeats it has lost its
+place to itself. Two processes with one name take it from each other until one of them ends."""
+
 
 def run(settings: Settings) -> int:
     """Process until SIGTERM or SIGINT, and return the exit code.
@@ -102,6 +107,7 @@ def run_worker(worker: Worker) -> None:
     raise_gc_thresholds(settings.processor.batch_max_records)
     pause_s = FIRST_PAUSE_S
     in_use_since: float | None = None
+    fenced: list[float] = []
     while not worker.stopping.is_set():
         stream_processor: StreamProcessor | None = None
         begun, broke = time.monotonic(), False
@@ -140,7 +146,16 @@ def run_worker(worker: Worker) -> None:
             worker.beat()
             broke = True
         except InstanceFencedError:
-            raise _not_alone(processor, member) from None
+            now = time.monotonic()
+            fenced = [*(at for at in fenced if now - at < FENCED_WITHIN_S), now]
+            if len(fenced) > MOST_FENCINGS:
+                raise _not_alone(processor, member) from None
+            # The brokers may have given the place to this very member, in an answer to its request that was lost.
+            reason = f"the brokers gave the place of member {member} to another, which may be an earlier self"
+            log.warning("joining the group again", reason=reason)
+            worker.ready(False, reason)
+            worker.beat()
+            broke = True
         except StateError as error:
             raise unusable_folder(processor.state_dir, error) from None
         except ProcessorHaltedError:

@@ -130,6 +130,61 @@ def test_a_second_process_of_one_name_gives_up_in_the_end(
         first.close()
 
 
+def classic_settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
+    settings = make_settings(make_topics(partitions=2), processor={"group_protocol": CLASSIC})
+    schema.register(settings, ChangesAllowed())
+    return settings
+
+
+def take_the_place(settings: Settings) -> None:
+    """As a member's own request does whose answer is lost: the brokers give the place to somebody nobody hears of."""
+    other = KafkaGroupConsumer(settings, f"{settings.processor.instance_id}-0", Share())
+    until(lambda: other.poll(0.1, lambda: False) is not None and other.is_member)
+    other.close()
+
+
+def test_a_member_that_lost_its_place_takes_it_back(make_topics: TopicMaker, make_settings: SettingsMaker) -> None:
+    settings = classic_settings(make_topics, make_settings)
+    worker = Handle(settings)
+    thread = threading.Thread(target=processor_service.run_worker, args=(worker,))
+    thread.start()
+    try:
+        until(lambda: worker.reasons[-1:] == ["ready"])
+        take_the_place(settings)
+        until(lambda: any("may be an earlier self" in reason for reason in worker.reasons))
+        until(lambda: worker.reasons[-1] == "ready")
+        [member] = consumer_group.describe(settings).members
+        assert (member.instance_id, member.partitions) == ("test-0", [0, 1])
+    finally:
+        worker.stopping.set()
+        thread.join()
+
+
+def test_a_member_that_loses_its_place_again_and_again_gives_up(
+    make_topics: TopicMaker, make_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor_service, "MOST_FENCINGS", 0)
+    settings = classic_settings(make_topics, make_settings)
+    worker, gave_up = Handle(settings), []
+
+    def run() -> None:
+        with pytest.raises(ConfigurationError) as raised:
+            processor_service.run_worker(worker)  # type: ignore[arg-type]
+        gave_up.append(str(raised.value))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        until(lambda: worker.reasons[-1:] == ["ready"])
+        take_the_place(settings)
+        until(lambda: gave_up)
+        assert "another process is member test-0" in gave_up[0]
+        assert "processor.instance_id" in gave_up[0]
+    finally:
+        worker.stopping.set()
+        thread.join()
+
+
 def test_a_cluster_without_the_protocol_is_told(tmp_path: Path) -> None:
     with LocalStack(registry=True, broker_properties={cluster.PROTOCOLS: "classic"}) as stack:
         settings = Settings.model_validate(
