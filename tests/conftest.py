@@ -10,7 +10,8 @@ import hypothesis
 import pytest
 import structlog
 
-from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, running
+from tests.support.kafka import WRITE_KEY, Kafka, SettingsMaker, TopicMaker, running
+from tests.support.service import Starter
 
 # Tests run from the sources, whatever is compiled: breakpoints, coverage and patches work there. PURE_PYTHON=0 has them
 # run what is compiled.
@@ -95,3 +96,23 @@ def make_topics(kafka: Kafka) -> Iterator[TopicMaker]:
 def make_settings(kafka: Kafka, tmp_path: Path) -> SettingsMaker:
     """`make_settings(topics, processor={…}) -> Settings` for this session's Kafka and these topics."""
     return SettingsMaker(kafka, tmp_path)
+
+
+@pytest.fixture
+def start(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, tmp_path: Path) -> Iterator[Starter]:
+    """`start("ingest") -> Service`: services with topics of their own, ended with the test."""
+    topics = make_topics(partitions=2)
+    settings = {
+        "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
+        "schema_registry": {"url": kafka.registry_url, "auto_register": True},
+        "topics": {"raw": topics.raw, "events": topics.events, "dead_letters": topics.dead_letters},
+        "sources": [{"name": "test", "write_keys": [WRITE_KEY]}],
+        "ingest": {"host": "127.0.0.1", "drain_delay_ms": 0},
+        "processor": {"group_id": topics.raw, "instance_id": "test", "state_dir": str(tmp_path / "state")},
+    }
+    starter = Starter(settings, tmp_path)
+    yield starter
+    for service in starter.started:
+        if service.process.poll() is None:
+            service.process.kill()
+            service.process.wait()

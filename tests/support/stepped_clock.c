@@ -4,8 +4,7 @@
  * seen at once and costs nothing. Monotonic clocks stay as they are, as they do when somebody sets a machine's clock.
  * A wait until a time of the wall clock ends when this clock says so, as in the kernel: after a step back it is longer.
  *
- * libfaketime takes a lock at each reading of any clock, which a Java program does all the time: a Kafka broker did not
- * start within a minute on two cores. It also turns a wait until a time into one of that length, which no jump prolongs.
+ * libfaketime is not used: it turns a wait until a time into one of that length, which no jump prolongs.
  */
 #define _GNU_SOURCE
 #include <errno.h>
