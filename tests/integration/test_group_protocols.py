@@ -106,7 +106,14 @@ def test_a_worker_that_died_gets_its_place_back_when_its_session_ends(
 def test_a_second_process_of_one_name_gives_up_in_the_end(
     make_topics: TopicMaker, make_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor_service, "RELEASE_S", 1.0)
+    class Impatient(Handle):
+        """Has waited for long enough once it knows what it waits for."""
+
+        def ready(self, ready: bool, reason: str = "") -> None:
+            super().ready(ready, reason)
+            if "still count an earlier process" in reason:
+                monkeypatch.setattr(processor_service, "RELEASE_S", 0.0)
+
     settings = consumer_settings(make_topics, make_settings, 10_000)
     first, share = KafkaGroupConsumer(settings, f"{settings.processor.instance_id}-0", Share()), threading.Event()
 
@@ -118,7 +125,7 @@ def test_a_second_process_of_one_name_gives_up_in_the_end(
     thread.start()
     try:
         until(lambda: first.is_member)
-        second = Handle(settings)
+        second = Impatient(settings)
         with pytest.raises(ConfigurationError, match=r"another process is member test-0 .* processor\.instance_id"):
             processor_service.run_worker(second)  # type: ignore[arg-type]
         assert "ready" not in second.reasons
