@@ -84,7 +84,7 @@ def consumer_settings(make_topics: TopicMaker, make_settings: SettingsMaker, ses
 def test_a_worker_that_died_gets_its_place_back_when_its_session_ends(
     make_topics: TopicMaker, make_settings: SettingsMaker
 ) -> None:
-    settings = consumer_settings(make_topics, make_settings, 10_000)
+    settings = consumer_settings(make_topics, make_settings, 20_000)
     arguments = [settings.kafka.bootstrap_servers, settings.processor.group_id, settings.topics.raw, "test-0"]
     with subprocess.Popen([sys.executable, "-c", MEMBER, *arguments], stdout=subprocess.PIPE) as dies:
         assert dies.stdout is not None
