@@ -312,6 +312,9 @@ class Supervisor:
         """
         logs.take_over_streams()
         metrics.enable_multiprocess()
+        # Handlers run in this thread, which sleeps until something wakes it; the system may give a signal to another.
+        os.set_blocking(self._wake_write, False)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
         signal.signal(signal.SIGHUP, self._on_hangup)
@@ -385,7 +388,6 @@ class Supervisor:
 
     def _on_stop_signal(self, _: int, __: FrameType | None) -> None:
         self.stop()
-        os.write(self._wake_write, b"\0")
 
     def _on_hangup(self, number: int, _: FrameType | None) -> None:
         for worker in self.workers:

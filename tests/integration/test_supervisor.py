@@ -185,6 +185,13 @@ def test_workers_may_open_as_many_files_as_the_system_lets_them(start: Callable[
     assert psutil.Process(service.pid(0)).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
 
 
+def test_a_signal_that_another_thread_gets_wakes_the_main_one(start: Callable[..., Service]) -> None:
+    service = start("run", SUPERVISED_SIGNAL_IN_A_THREAD="1")
+    until(lambda: service.admin("/readyz")[0] == 200)
+    (service.folder / "stop").touch()
+    assert service.process.wait(PATIENCE_S) == 0
+
+
 def test_systemd_hears_that_it_started_then_that_it_is_ready_and_that_it_stops(start: Callable[..., Service]) -> None:
     with notify_socket.listening() as systemd:
         service = start("run", **{SOCKET_VARIABLE: systemd.address})

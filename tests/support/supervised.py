@@ -1,7 +1,9 @@
 """Run by test_supervisor.py as a program: a service whose workers do as the file of orders says."""
 
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -44,6 +46,14 @@ def work(worker: Worker) -> None:
     (FOLDER / f"worker-{worker.index}.stopped").write_text(str(time.time()))
 
 
+def stop_from_a_thread() -> None:
+    """Have the system give SIGTERM to this thread, once the main thread sleeps, as it may with any signal."""
+    while not (FOLDER / "stop").exists():
+        time.sleep(0.02)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    threading.Event().wait()
+
+
 if __name__ == "__main__":
     settings = Settings(log=LogSettings(format=LogFormat.JSON))
     configure(settings.log, service="test")
@@ -56,4 +66,6 @@ if __name__ == "__main__":
         liveness_timeout_s=float(os.environ.get("SUPERVISED_LIVENESS_TIMEOUT_S", "60")),
         passing=[DependencyError.exit_code],
     )
+    if os.environ.get("SUPERVISED_SIGNAL_IN_A_THREAD"):
+        threading.Thread(target=stop_from_a_thread, daemon=True).start()
     sys.exit(supervisor.serve("127.0.0.1", 0))
