@@ -62,7 +62,7 @@ kafka-versions: setup
 # Open the console's pages in a browser; installs Chromium on Debian as root.
 console-test: setup
 	tests/console/install_chromium.sh
-	$(BIN)/python -m pytest tests/console --timeout=600
+	$(BIN)/python -m pytest tests/console -n 2 --dist loadfile --timeout=600
 
 # Check image, chart, Compose file, alerts and dashboards with the tools that read them.
 deploy-test: setup .venv/deploy/.installed
