@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,19 @@ class Handle:
         self.kept = value
 
 
+@contextmanager
+def running(settings: Settings) -> Iterator[Handle]:
+    """A worker that runs until the end of the block."""
+    worker = Handle(settings)
+    thread = threading.Thread(target=processor_service.run_worker, args=(worker,))
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stopping.set()
+        thread.join()
+
+
 def consumer_settings(make_topics: TopicMaker, make_settings: SettingsMaker, session_ms: int) -> Settings:
     settings = make_settings(
         make_topics(partitions=2), processor={"group_protocol": CONSUMER, "transaction_timeout_ms": session_ms // 2}
@@ -90,17 +105,11 @@ def test_a_worker_that_died_gets_its_place_back_when_its_session_ends(
         assert dies.stdout is not None
         assert dies.stdout.readline() == b"assigned 2\n"
         dies.kill()
-    worker = Handle(settings)
-    thread = threading.Thread(target=processor_service.run_worker, args=(worker,))
-    thread.start()
-    try:
+    with running(settings) as worker:
         until(lambda: "ready" in worker.reasons)
         assert any("still count an earlier process as member test-0" in reason for reason in worker.reasons)
         [member] = consumer_group.describe(settings).members
         assert (member.instance_id, member.partitions) == ("test-0", [0, 1])
-    finally:
-        worker.stopping.set()
-        thread.join()
 
 
 def test_a_second_process_of_one_name_gives_up_in_the_end(
@@ -152,19 +161,13 @@ def take_the_place(settings: Settings) -> None:
 
 def test_a_member_that_lost_its_place_takes_it_back(make_topics: TopicMaker, make_settings: SettingsMaker) -> None:
     settings = classic_settings(make_topics, make_settings)
-    worker = Handle(settings)
-    thread = threading.Thread(target=processor_service.run_worker, args=(worker,))
-    thread.start()
-    try:
+    with running(settings) as worker:
         until(lambda: worker.reasons[-1:] == ["ready"])
         take_the_place(settings)
         until(lambda: any("may be an earlier self" in reason for reason in worker.reasons))
         until(lambda: worker.reasons[-1] == "ready")
         [member] = consumer_group.describe(settings).members
         assert (member.instance_id, member.partitions) == ("test-0", [0, 1])
-    finally:
-        worker.stopping.set()
-        thread.join()
 
 
 def test_a_member_that_loses_its_place_again_and_again_gives_up(
