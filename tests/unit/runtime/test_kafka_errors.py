@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from runtime.errors import DependencyError, KafkaRequestError
-from runtime.kafka.errors import failures_of, unreachable
+from runtime.kafka.errors import BrokerFailures, failures_of, unreachable
 from runtime.settings.model import Settings
 
 
@@ -35,3 +35,18 @@ def test_a_broker_that_answered_is_not_said_to_be_away() -> None:
     """A refusal sends nobody to look at the network."""
     error = unreachable(Settings(), KafkaException(KafkaError(KafkaError.INVALID_PARTITIONS)))
     assert "bootstrap_servers" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be "
+        "verified, verify that ssl.ca.location is correctly configured or root CA certificates are installed",
+        "error:0A000086:SSL routines::certificate verify failed",
+    ],
+)
+def test_a_refused_certificate_has_one_advice_in_both_of_librdkafkas_words(text: str) -> None:
+    """Which of them it uses differs from one attempt to the next."""
+    failures = BrokerFailures("kafka:9093")
+    failures.add(f"ssl://kafka:9093/bootstrap: {text} (after 12ms in state SSL_HANDSHAKE)")
+    assert "set ssl.ca.location in kafka.properties" in str(failures.reason())
