@@ -38,7 +38,7 @@ test-compiled: compile
 	PURE_PYTHON=0 $(BIN)/python -m pytest tests/unit/schemas tests/unit/processor
 
 chaos: setup
-	$(BIN)/python -m pytest tests/chaos tests/network --timeout=1200
+	$(BIN)/python -m pytest tests/chaos tests/network
 
 # Run everything for hours under load, bursts, faults and restarts, and draw what it took into build/soak.
 HOURS ?= 2
@@ -62,11 +62,11 @@ kafka-versions: setup
 # Open the console's pages in a browser; installs Chromium on Debian as root.
 console-test: setup
 	tests/console/install_chromium.sh
-	$(BIN)/python -m pytest tests/console -n 2 --dist loadfile --timeout=600
+	$(BIN)/python -m pytest tests/console -n 2 --dist loadfile
 
 # Check image, chart, Compose file, alerts and dashboards with the tools that read them.
 deploy-test: setup .venv/deploy/.installed
-	$(BIN)/python -m pytest tests/deploy --timeout=1200
+	$(BIN)/python -m pytest tests/deploy
 
 .venv/deploy/.installed: requirements/deploy.txt tests/deploy/install_tools.sh | .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.txt
@@ -75,7 +75,7 @@ deploy-test: setup .venv/deploy/.installed
 
 # Read the events with real sinks: Connect, Iceberg, Flink, ClickHouse, databases and Python's libraries.
 sinks: setup .venv/sinks/.installed
-	$(BIN)/python -m pytest tests/sinks --timeout=600 --durations=0
+	$(BIN)/python -m pytest tests/sinks --durations=0
 
 .venv/sinks/.installed: requirements/sinks.txt | .venv/.installed
 	$(PYTHON) -m venv .venv/sinks
@@ -122,12 +122,12 @@ site: setup .venv/site/.installed
 
 # Look at the built site in Chromium, and run the commands that the pages show.
 site-test: setup .venv/site/.installed
-	$(BIN)/python -m pytest tests/site --timeout=600
+	$(BIN)/python -m pytest tests/site
 
 # Do all of a release that needs no upload: wheel, sdist, bill of materials, image, chart and documentation.
 release-check: setup .venv/deploy/.installed site
 	$(BIN)/python -m tools.release_check
-	$(BIN)/python -m pytest tests/deploy/test_image.py tests/deploy/test_chart.py --timeout=1200
+	$(BIN)/python -m pytest tests/deploy/test_image.py tests/deploy/test_chart.py
 
 .venv/site/.installed: requirements/site.txt tests/site/install_tools.sh | .venv/.installed
 	$(BIN)/python -m venv .venv/site

@@ -39,6 +39,20 @@ def pytest_report_header() -> str:
     return f"encoder: {'the source' if encoder.__file__.endswith('.py') else 'compiled'}"
 
 
+TIMEOUTS_S = {"chaos": 1200, "network": 1200, "deploy": 1200, "console": 600, "sinks": 600, "site": 600}
+"""By folder; `timeout` in pyproject.toml is for the others, and `--timeout` for all."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give tests of the slower suites more time, unless the command line says how much."""
+    if config.getoption("timeout") is not None:
+        return
+    for item in items:
+        folder = item.path.relative_to(config.rootpath / "tests").parts[0]
+        if folder in TIMEOUTS_S and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUTS_S[folder]))
+
+
 _shared = pytest.StashKey[ExitStack]()
 
 
