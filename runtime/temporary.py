@@ -46,9 +46,12 @@ def unusable(error: OSError) -> ConfigurationError:
     )
 
 
-def refused(name: str, error: Exception) -> DependencyError:
-    """Return the error for the temporary folder `name` if its disk refuses reads or writes."""
+def refused(name: str, error: Exception, afterwards: str = "") -> DependencyError:
+    """Return the error for the temporary folder `name` if its disk refuses reads or writes.
+
+    `afterwards` says what to do once there is room.
+    """
     return DependencyError(
         f"the temporary folder {name} cannot be used ({error})",
-        "free space on its disk, or set TMPDIR to another folder",
+        f"free space on its disk, or set TMPDIR to another folder{afterwards and '; '}{afterwards}",
     )

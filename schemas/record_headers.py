@@ -29,10 +29,13 @@ DEFAULT_SOURCE = "default"
 LARGEST_ATTEMPT = 2**32 - 1
 """Its 4 bytes are part of the key by which duplicates are found."""
 
+LARGEST_OFFSET = 10**18 - 1
+"""18 digits, which fit in the 8 bytes of an offset."""
+
 _MOST_DIGITS = 18
 
 
-def read_number(value: bytes | None, largest: int) -> int | None:
+def read_number(value: bytes | None, largest: int = LARGEST_OFFSET) -> int | None:
     """Return a header's number, or None if the value is not 1 to 18 ASCII digits, or more than `largest`."""
     if value is None or not value.isdigit() or len(value) > _MOST_DIGITS:
         return None

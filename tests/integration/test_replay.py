@@ -1,11 +1,13 @@
 """Replay on a real broker and registry: every event of the range once, whatever happens in between."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -30,6 +32,7 @@ from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.dry_run import ExistingEvents
 from sternpost.operations.requested_range import RequestedRange, check_retained
+from tests.support.disks import small_disk
 from tests.support.kafka import SettingsMaker, TopicMaker
 
 BROKEN = b'{"event_id":'
@@ -170,7 +173,7 @@ def test_interrupted_and_killed_it_goes_on_and_every_event_is_there_once(
 ) -> None:
     receive(settings, bodies(400))
     target = make_topics.one(partitions=2)
-    arguments = ("--from", "beginning", "--to-topic", target, "--rate", "60")
+    arguments = ("--from", "beginning", "--to-topic", target, "--rate", "20")  # 20 s: time to look
     for number in (signal.SIGINT, signal.SIGKILL):
         with subprocess.Popen([*PROGRAM, *command(settings, *arguments)], stderr=subprocess.DEVNULL) as process:
             before = len(events(settings, target))
@@ -186,6 +189,25 @@ def test_interrupted_and_killed_it_goes_on_and_every_event_is_there_once(
     found = origins(events(settings, target))
     assert len(found) == 400
     assert set(found.values()) == {1}
+
+
+def test_without_room_for_its_state_it_says_what_to_do_and_resumes(settings: Settings, tmp_path: Path) -> None:
+    receive(settings, bodies(20))
+    arguments = ("--from", "beginning", "--live")
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        ended = subprocess.run(
+            [*PROGRAM, *command(settings, *arguments)],
+            env={**os.environ, "TMPDIR": str(disk)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert ended.returncode == 69, ended.stderr
+    assert f"the temporary folder {disk}" in ended.stderr
+    assert "set TMPDIR to another folder; the same command resumes" in ended.stderr
+    assert replay(settings, *arguments)["finished"] is True
+    assert set(origins(events(settings, settings.topics.events)).values()) == {1}
 
 
 def test_per_person_order_and_partition_are_those_of_live_events(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from runtime.kafka.range_consumer import Message, headers_of
 from schemas import record_headers
 from schemas.track_event import iso
 
-_LARGEST_PARTITION, _LARGEST_OFFSET = 2**31 - 1, 2**63 - 1
+_LARGEST_PARTITION = 2**31 - 1
 PartitionOffset = tuple[int, int]
 """Partition and offset in the dead-letter topic, written `3:42`."""
 
@@ -100,7 +100,9 @@ def parse_redrive_marker(message: Message) -> PartitionOffset | None:
     return None if offset < 0 else (message.partition() or 0, offset)
 
 
-def _number(headers: Mapping[str, bytes | None], name: str, default: int, largest: int = _LARGEST_OFFSET) -> int:
+def _number(
+    headers: Mapping[str, bytes | None], name: str, default: int, largest: int = record_headers.LARGEST_OFFSET
+) -> int:
     number = record_headers.read_number(headers.get(name), largest)
     return default if number is None else number
 

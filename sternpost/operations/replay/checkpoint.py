@@ -6,9 +6,8 @@ from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.group_offsets import GroupOffsets, TopicPartition
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.settings.model import Settings
+from schemas.record_headers import read_number
 from sternpost.operations.changes_allowed import ChangesAllowed, require
-
-_MOST_DIGITS = 18
 
 
 def replay_name(settings: Settings, target: str, *parts: str) -> str:
@@ -53,13 +52,14 @@ class ReplayCheckpoint:
             metadata = "?"
         if metadata in ("", "-1"):
             return -1
-        if not (metadata.isascii() and metadata.isdigit() and len(metadata) <= _MOST_DIGITS):
+        end = read_number(metadata.encode())
+        if end is None:
             raise DependencyError(
                 f"the offsets of the group {self.name} were not committed by a replay: their metadata is not an offset",
                 f"if nothing else uses the group, delete it (kafka-consumer-groups --delete --group {self.name}), and "
                 "replay from the beginning",
             )
-        return int(metadata)
+        return end
 
     def begin(self, allowed: ChangesAllowed | None, ranges: list[OffsetRange]) -> None:
         """Commit the starts of the ranges, and mark other ranges of an earlier run as done.

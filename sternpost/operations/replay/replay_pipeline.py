@@ -183,4 +183,4 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
         try:
             yield
         except (StateError, OSError) as error:
-            raise temporary.refused(self._folder.name, error) from None
+            raise temporary.refused(self._folder.name, error, "the same command resumes") from None
