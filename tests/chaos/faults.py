@@ -98,13 +98,13 @@ def state_deleted(pipeline: Pipeline, rng: random.Random) -> None:
 
 @fault
 def state_disk_full(pipeline: Pipeline, rng: random.Random) -> None:
-    """A disk with no room left, from one start to the next; it ends by itself, and is started again, until there is."""
+    """A disk with no room for one partition's state; it ends by itself, and is started again, until there is."""
     service = some(pipeline, rng)
     folder = pipeline.state_dir(service.name)
     pipeline.stop_service(service)
     shutil.rmtree(folder)
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], check=True)
     try:
         before = len(pipeline.restarts)
         pipeline.start(service)
@@ -115,8 +115,8 @@ def state_disk_full(pipeline: Pipeline, rng: random.Random) -> None:
             hold(0.2)
         subprocess.run(["mount", "-o", "remount,size=256m", str(folder)], check=True)
         pipeline.await_ready(service)
-        pipeline.stop_service(service)
     finally:
+        pipeline.stop_service(service)
         subprocess.run(["umount", str(folder)], check=True)
     pipeline.start(service)
 

@@ -122,10 +122,15 @@ class Soak:
 
     def _hurt(self, name: str, until: float) -> None:
         before, begun = self.load.retries, time.monotonic()
-        if name in FAULTS:
-            FAULTS[name](self.pipeline, self.rng)
-        else:
-            self._restart_everything()
+        try:
+            if name in FAULTS:
+                FAULTS[name](self.pipeline, self.rng)
+            else:
+                self._restart_everything()
+        except Exception as error:
+            # Hours of curves and the ledger are worth keeping: tell it at the end.
+            self.slow.append(f"{name} did not go as planned: {error!r}")
+            say(self.slow[-1])
         took = time.monotonic() - begun
         recovered = self._await_flow(name, max(60.0, until - time.monotonic()))
         row = [round(begun - self._began), name, round(took, 1), round(recovered, 1), self.load.retries - before]
