@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Python compiles the sources once, not again for each of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test unit chaos mutations soak kafka-versions console-test deploy-test sinks fuzz image bench compile test-compiled lint format docs site site-test release-check codegen requirements clean
 
 setup: .venv/.installed
@@ -26,6 +29,8 @@ JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
 # `make test THOROUGH=1`, as in CI: with more examples of each property, and with coverage and its gate.
 test: export COVERAGE_FILE = $(CURDIR)/.coverage
+# Brokers that live for seconds: the JVM's second compiler would take more CPU than its code saves.
+test: export JAVA_TOOL_OPTIONS = -XX:TieredStopAtLevel=1
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(if $(THOROUGH),--hypothesis-profile=thorough --cov --cov-report=term)
 

@@ -37,7 +37,7 @@ CHECKS = frozenset({"doctor.run_checks:run_checks", "doctor.clock:check", "docto
 class Function(NamedTuple):
     module: str
     qualname: str
-    node: ast.FunctionDef
+    calls: list[ast.Call]
 
     @property
     def name(self) -> str:
@@ -53,31 +53,29 @@ def functions() -> Iterator[Function]:
         module = ".".join((PACKAGE, *file.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__")
         for node in ast.parse(file.read_text("utf-8")).body:
             if isinstance(node, ast.FunctionDef):
-                yield Function(module, node.name, node)
+                yield Function(module, node.name, calls(node))
             elif isinstance(node, ast.ClassDef):
                 for inner in node.body:
                     if isinstance(inner, ast.FunctionDef):
-                        yield Function(module, f"{node.name}.{inner.name}", inner)
+                        yield Function(module, f"{node.name}.{inner.name}", calls(inner))
 
 
 def mutating() -> list[Function]:
     """Return the functions that reach a writing call, by way of any others of the package."""
     every = list(functions())
-    found = {f.name: f for f in every if any(is_write(call) for call in calls(f.node))}
+    found = {f.name: f for f in every if any(is_write(call) for call in f.calls)}
     while True:
         names = {name.partition(":")[2].removesuffix(".__init__").rpartition(".")[2] for name in found}
         more = {
-            f.name: f
-            for f in every
-            if f.name not in found and any(reaches(call, f, found, names) for call in calls(f.node))
+            f.name: f for f in every if f.name not in found and any(reaches(call, f, found, names) for call in f.calls)
         }
         if not more:
             return list(found.values())
         found |= more
 
 
-def calls(node: ast.AST) -> Iterator[ast.Call]:
-    return (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
+def calls(node: ast.AST) -> list[ast.Call]:
+    return [inner for inner in ast.walk(node) if isinstance(inner, ast.Call)]
 
 
 def is_write(call: ast.Call) -> bool:
