@@ -182,7 +182,7 @@ class Pipeline:
         host, port = self.host(name), ports.choose(0, name, "")
         self.endpoints.append((host.address, port))
         own = {"STERNPOST_INGEST__HOST": host.address, "STERNPOST_INGEST__PORT": str(port)}
-        return Service(name, "ingest", {**self.env, **own}, self.folder, host)
+        return Service(name, "ingest", {**self.env, **own}, self.log_dir(name), host)
 
     def new_processor(self, number: int) -> Service:
         name = f"processor-{number}"
@@ -191,10 +191,15 @@ class Pipeline:
             "STERNPOST_PROCESSOR__STATE_DIR": str(self.state_dir(name)),
         }
         self.state_dir(name).mkdir(exist_ok=True)
-        return Service(name, "process", {**self.env, **own}, self.folder, self.host(name))
+        return Service(name, "process", {**self.env, **own}, self.log_dir(name), self.host(name))
 
     def state_dir(self, name: str) -> Path:
         return self.folder / f"state-{name}"
+
+    def log_dir(self, name: str) -> Path:
+        """Return the folder of the log of the service of that name."""
+        del name
+        return self.folder
 
     def start(self, service: Service) -> None:
         """From now on the orchestrator keeps it going."""
@@ -213,6 +218,12 @@ class Pipeline:
         service.signal_all(signal.SIGCONT)
         service.stop(60)
         assert service.exit_code == 0, f"{service.name} ended with {service.exit_code}: {service.output()[-3000:]}"
+
+    def give_up(self, service: Service) -> None:
+        """Kill it, if it runs, and do not start it again."""
+        with self._lock:
+            self._kept.discard(service)
+        service.kill()
 
     def stop(self) -> None:
         self._closing.set()
