@@ -18,7 +18,8 @@ from sternpost.local.java import java
 from sternpost.local.process import ROOM, Process
 
 _HEAP_MB = 512
-_START_TIMEOUT_S = 60
+_START_TIMEOUT_S = 180
+"""It takes a few seconds, and on a machine that does much else more than a minute. One that ends is noticed at once."""
 _CHECKPOINT = Path("__cluster_metadata-0", "00000000000000000000-0000000000.checkpoint")
 
 

@@ -13,7 +13,7 @@ from sternpost.local.java import java
 from sternpost.local.process import ROOM, Process
 
 _HEAP_MB = 384
-_START_TIMEOUT_S = 90
+_START_TIMEOUT_S = 180
 _API = "/apis/ccompat/v7"
 
 
