@@ -26,7 +26,8 @@ SEEDS = [
 ]
 WORDS = [b"[kafka.properties]", b"[[sources]]", b"write_keys", b"[ingest]", b"inf", b"1e999", b"0x", b'"""', b"{", b"}"]
 
-_FILE = Path(tempfile.mkdtemp(prefix="sternpost-fuzz-")) / "sternpost.toml"
+_FOLDER = tempfile.TemporaryDirectory(prefix="sternpost-fuzz-")
+_FILE = Path(_FOLDER.name) / "sternpost.toml"
 
 
 def check(data: bytes) -> None:
