@@ -1,4 +1,4 @@
-"""The processor service: builds the parts of each group member, and decides what restarts or ends it.
+"""The processor service: puts the parts of each group member together, and runs them until they fail for good.
 
 raw topic ──▶ KafkaGroupConsumer ──▶ BatchProcessor ──▶ KafkaTransactionSink ──▶ events, dead letters, offsets
                                      (deduplicate, map, encode)
@@ -21,12 +21,12 @@ from processor.group_consumer import KafkaGroupConsumer, check_group_protocol
 from processor.interfaces import OpenState
 from processor.pipeline import records
 from processor.pipeline.pipeline import BatchProcessor, build_pipeline
+from processor.restart_policy import RestartPolicy
 from processor.stream_processor import StreamProcessor
 from processor.transaction_sink import KafkaTransactionSink
 from runtime import logs, metrics
 from runtime.errors import (
     ClientUnusableError,
-    ConfigurationError,
     InstanceFencedError,
     InstanceInUseError,
     ProcessorHaltedError,
@@ -36,7 +36,7 @@ from runtime.kafka.config import for_service, record_limits
 from runtime.kafka.errors import why_unreachable
 from runtime.kafka.transactional_producer import check_client
 from runtime.schema_registry import Registered, Registry, events_subject
-from runtime.settings.model import ProcessorSettings, Settings
+from runtime.settings.model import Settings
 from runtime.supervisor import Supervisor, Worker
 from schemas.track_event import load_schema
 
@@ -44,21 +44,6 @@ log = structlog.get_logger()
 
 COMPILED = not str(records.__file__).endswith(".py")
 """Whether the hot path runs compiled (tools/compile.py), which takes a third of the CPU."""
-
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
-"""The pause after a stream processor failed; doubled after each failure in a row."""
-
-STABLE_AFTER_S = 60.0
-"""A stream processor that ran this long resets the pause."""
-
-RELEASE_S = 90.0
-"""How long brokers may count a dead process as a member: longer than `group.consumer.max.session.timeout.ms`, 60 s by
-default (https://kafka.apache.org/documentation/#brokerconfigs_group.consumer.max.session.timeout.ms)."""
-
-MOST_FENCINGS, FENCED_WITHIN_S = 2, 300.0
-"""How often a member may lose its place to one of its name and take it back. Brokers give a static member's place to
-each process that asks for it (KIP-345), so if the answer to a request is lost, the member that repeats it has lost its
-place to itself. Two processes with one name take it from each other until one of them ends."""
 
 
 def run(settings: Settings) -> int:
@@ -105,12 +90,10 @@ def run_worker(worker: Worker) -> None:
     log.info("pipeline made", profile=processor.profile, schema_id=registered.id, compiled=COMPILED)
     open_state = _state_opener(settings)
     raise_gc_thresholds(settings.processor.batch_max_records)
-    pause_s = FIRST_PAUSE_S
-    in_use_since: float | None = None
-    fenced: list[float] = []
+    restarts = RestartPolicy(processor.group_id, member)
     while not worker.stopping.is_set():
         stream_processor: StreamProcessor | None = None
-        begun, broke = time.monotonic(), False
+        begun, cause = time.monotonic(), ""
         try:
             stream_processor = StreamProcessor(
                 worker,
@@ -125,37 +108,15 @@ def run_worker(worker: Worker) -> None:
                 partial(why_unreachable, settings),
             )
             stream_processor.run()
-        except ClientUnusableError as error:
-            if time.monotonic() - begun > STABLE_AFTER_S:
-                pause_s = FIRST_PAUSE_S
-            why = why_unreachable(settings)
-            cause = f"{error} ({why})" if why else str(error)
-            log.error("restarting the consumer and producer", cause=cause, pause_s=pause_s)  # noqa: TRY400 (the traceback adds nothing)
-            metrics.PROCESSOR_RESTARTS.labels().inc()
-            worker.ready(False, f"restarting after {cause}")
+        except (ClientUnusableError, InstanceInUseError, InstanceFencedError) as error:
+            cause = restarts.cause(error, begun)
+            if unreachable := why_unreachable(settings):
+                cause += f" ({unreachable})"
+            log.warning("restarting the consumer and producer", cause=cause)
+            if not isinstance(error, InstanceInUseError):  # then it had no membership yet
+                metrics.PROCESSOR_RESTARTS.labels().inc()
+            worker.ready(False, f"restarting: {cause}")
             worker.beat()
-            broke = True
-        except InstanceInUseError:
-            if in_use_since is None or begun - in_use_since > RELEASE_S + STABLE_AFTER_S:  # or it is another time
-                in_use_since = begun
-            if time.monotonic() - in_use_since > RELEASE_S:
-                raise _not_alone(processor, member) from None
-            reason = f"the brokers still count an earlier process as member {member}, until its session times out"
-            log.warning("waiting for the place in the group", reason=reason)
-            worker.ready(False, reason)
-            worker.beat()
-            broke = True
-        except InstanceFencedError:
-            now = time.monotonic()
-            fenced = [*(at for at in fenced if now - at < FENCED_WITHIN_S), now]
-            if len(fenced) > MOST_FENCINGS:
-                raise _not_alone(processor, member) from None
-            # The brokers may have given the place to this very member, in an answer to its request that was lost.
-            reason = f"the brokers gave the place of member {member} to another, which may be an earlier self"
-            log.warning("joining the group again", reason=reason)
-            worker.ready(False, reason)
-            worker.beat()
-            broke = True
         except StateError as error:
             raise unusable_folder(processor.state_dir, error) from None
         except ProcessorHaltedError:
@@ -166,16 +127,8 @@ def run_worker(worker: Worker) -> None:
                 stream_processor.close()
         stream_processor = None
         gc.collect()  # reference cycles that hold clients, with their threads and connections
-        if broke:
-            worker.stopping.wait(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-
-def _not_alone(processor: ProcessorSettings, member: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"another process is member {member} of the group {processor.group_id}: give each machine a "
-        "processor.instance_id of its own"
-    )
+        if cause:
+            worker.stopping.wait(restarts.next_pause_s())
 
 
 def _await_schema(worker: Worker, schema: dict[str, Any]) -> Registered | None:

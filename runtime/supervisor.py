@@ -10,7 +10,7 @@ What restarts what
 
 | what ends                                     | what happens                                                         |
 | a membership or producer within a processor's | the worker makes both again, after 0.5 to 10 s                       |
-| worker (`ClientUnusableError`)                | (`run_worker` in processor/service.py); its process stays            |
+| worker                                        | (processor/restart_policy.py); its process stays                     |
 | a worker process: a crash, a kill, exit code 1| the supervisor starts it again, after 1 to 30 s                      |
 | a worker process, by its own SternpostError   | the service ends with that error's exit code: starting again would   |
 |                                               | not help. Only a code in `passing`, once a worker was ready, is      |

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaException
 
+from processor import restart_policy
 from processor import service as processor_service
 from processor.group_consumer import KafkaGroupConsumer
 from runtime.errors import ConfigurationError
@@ -121,7 +122,7 @@ def test_a_second_process_of_one_name_gives_up_in_the_end(
         def ready(self, ready: bool, reason: str = "") -> None:
             super().ready(ready, reason)
             if "still count an earlier process" in reason:
-                monkeypatch.setattr(processor_service, "RELEASE_S", 0.0)
+                monkeypatch.setattr(restart_policy, "RELEASE_S", 0.0)
 
     settings = consumer_settings(make_topics, make_settings, 10_000)
     first, share = KafkaGroupConsumer(settings, f"{settings.processor.instance_id}-0", Share()), threading.Event()
@@ -173,7 +174,7 @@ def test_a_member_that_lost_its_place_takes_it_back(make_topics: TopicMaker, mak
 def test_a_member_that_loses_its_place_again_and_again_gives_up(
     make_topics: TopicMaker, make_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor_service, "MOST_FENCINGS", 0)
+    monkeypatch.setattr(restart_policy, "MOST_FENCINGS", 0)
     settings = classic_settings(make_topics, make_settings)
     worker, gave_up = Handle(settings), []
 

@@ -1,0 +1,72 @@
+"""After which failures of a member, and how soon, its stream processor is started again; others end its worker."""
+
+import time
+
+from runtime.errors import (
+    ClientUnusableError,
+    ConfigurationError,
+    InstanceFencedError,
+    InstanceInUseError,
+)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+"""The pause after a failure; doubled after each failure in a row."""
+
+STABLE_AFTER_S = 60.0
+"""A stream processor that ran this long resets the pause."""
+
+RELEASE_S = 90.0
+"""How long brokers may count a dead process as a member: longer than `group.consumer.max.session.timeout.ms`, 60 s by
+default (https://kafka.apache.org/documentation/#brokerconfigs_group.consumer.max.session.timeout.ms)."""
+
+MOST_FENCINGS, FENCED_WITHIN_S = 2, 300.0
+"""How often a member may lose its place to one of its name and take it back. Brokers give a static member's place to
+each process that asks for it (KIP-345), so if the answer to a request is lost, the member that repeats it has lost its
+place to itself. Two processes with one name take it from each other until one of them ends."""
+
+Restartable = ClientUnusableError | InstanceInUseError | InstanceFencedError
+
+
+class RestartPolicy:
+    """The failures of one member."""
+
+    def __init__(self, group_id: str, member: str) -> None:
+        """`member` is its `group.instance.id`."""
+        self._group_id, self._member = group_id, member
+        self._pause_s = FIRST_PAUSE_S
+        self._in_use_since: float | None = None
+        self._fenced: list[float] = []
+
+    def cause(self, error: Restartable, begun: float) -> str:
+        """Return why a stream processor that began at `begun` (`time.monotonic()`) must be started again.
+
+        Raises ConfigurationError if another process has the member's place.
+        """
+        now = time.monotonic()
+        if now - begun > STABLE_AFTER_S:
+            self._pause_s = FIRST_PAUSE_S
+        if isinstance(error, InstanceInUseError):
+            if self._in_use_since is None or begun - self._in_use_since > RELEASE_S + STABLE_AFTER_S:
+                self._in_use_since = begun  # for the first time, or it is another time
+            if now - self._in_use_since > RELEASE_S:
+                raise self._not_alone() from None
+            return f"the brokers still count an earlier process as member {self._member}, until its session times out"
+        if isinstance(error, InstanceFencedError):
+            self._fenced = [*(at for at in self._fenced if now - at < FENCED_WITHIN_S), now]
+            if len(self._fenced) > MOST_FENCINGS:
+                raise self._not_alone() from None
+            # The brokers may have given the place to this very member, in an answer to its request that was lost.
+            return f"the brokers gave the place of member {self._member} to another, which may be an earlier self"
+        return str(error)
+
+    def next_pause_s(self) -> float:
+        """Return how long to wait before the next start, in seconds."""
+        pause_s = self._pause_s
+        self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        return pause_s
+
+    def _not_alone(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"another process is member {self._member} of the group {self._group_id}: give each machine a "
+            "processor.instance_id of its own"
+        )

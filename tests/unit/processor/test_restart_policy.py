@@ -1,0 +1,78 @@
+"""How often, how soon and why a stream processor is started again."""
+
+import time
+
+import pytest
+
+from processor.restart_policy import (
+    FENCED_WITHIN_S,
+    LONGEST_PAUSE_S,
+    MOST_FENCINGS,
+    RELEASE_S,
+    STABLE_AFTER_S,
+    RestartPolicy,
+)
+from runtime.errors import ClientUnusableError, ConfigurationError, InstanceFencedError, InstanceInUseError
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def policy() -> RestartPolicy:
+    return RestartPolicy("group", "machine-0")
+
+
+def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_stable_run(clock: Clock, policy: RestartPolicy) -> None:
+    pauses = []
+    for _ in range(7):
+        begun = clock.now
+        clock.now += STABLE_AFTER_S  # not longer than that
+        assert policy.cause(ClientUnusableError("gone"), begun) == "gone"
+        pauses.append(policy.next_pause_s())
+    assert pauses == [0.5, 1, 2, 4, 8, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    begun = clock.now
+    clock.now += STABLE_AFTER_S + 0.1
+    policy.cause(ClientUnusableError("gone"), begun)
+    assert policy.next_pause_s() == 0.5
+
+
+def test_a_place_that_is_not_released_belongs_to_another(clock: Clock, policy: RestartPolicy) -> None:
+    first = clock.now
+    while clock.now <= first + RELEASE_S:
+        assert "still count an earlier process as member machine-0" in policy.cause(InstanceInUseError("…"), clock.now)
+        clock.now += 5
+    with pytest.raises(
+        ConfigurationError, match=r"another process is member machine-0 of the group group.*instance_id"
+    ):
+        policy.cause(InstanceInUseError("…"), clock.now)
+
+
+def test_a_place_in_use_at_another_time_is_waited_for_again(clock: Clock, policy: RestartPolicy) -> None:
+    policy.cause(InstanceInUseError("…"), clock.now)
+    clock.now += RELEASE_S + STABLE_AFTER_S + 1
+    assert "still count" in policy.cause(InstanceInUseError("…"), clock.now)
+
+
+def test_a_lost_place_is_taken_back_so_often_within_a_time(clock: Clock, policy: RestartPolicy) -> None:
+    for _ in range(3 * MOST_FENCINGS):
+        assert "may be an earlier self" in policy.cause(InstanceFencedError("…"), clock.now)
+        clock.now += FENCED_WITHIN_S / MOST_FENCINGS
+    policy.cause(InstanceFencedError("…"), clock.now)
+    with pytest.raises(ConfigurationError, match="another process is member"):
+        policy.cause(InstanceFencedError("…"), clock.now)
+
+
+def test_kinds_of_failure_do_not_count_for_each_other(clock: Clock, policy: RestartPolicy) -> None:
+    for _ in range(10):
+        policy.cause(ClientUnusableError("gone"), clock.now)
+    policy.cause(InstanceFencedError("…"), clock.now)
+    assert "still count" in policy.cause(InstanceInUseError("…"), clock.now)
