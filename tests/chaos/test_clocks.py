@@ -145,18 +145,6 @@ def services_jump_and_are_killed(pipeline: Pipeline, rng: random.Random) -> None
         await_all_ready(pipeline)
 
 
-def brokers_jump_and_are_killed(pipeline: Pipeline, rng: random.Random) -> None:
-    """What a broker waits for when its clock is set back, it waits for as much longer, until it is started again."""
-    with jumping(pipeline, rng, "broker-1", "broker-2"):
-        for fault in (faults.broker_killed, faults.all_processors_killed):
-            fault(pipeline, rng)
-            hold(2)
-    for broker in pipeline.stack.brokers:
-        broker.kill()
-        broker.start()
-        broker.wait_ready()
-
-
 def await_all_ready(pipeline: Pipeline) -> None:
     for service in (*pipeline.ingests, *pipeline.processors):
         pipeline.await_ready(service)
@@ -210,7 +198,6 @@ FAULTS: dict[str, Callable[[Pipeline, random.Random], None]] = {
         broker_hours_behind,
         services_hours_behind,
         services_jump_and_are_killed,
-        brokers_jump_and_are_killed,
     )
 }
 """In this order, with a fresh event through every partition after each: clocks that a fault leaves off are off then."""
