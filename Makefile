@@ -43,7 +43,7 @@ test-compiled: compile
 	PURE_PYTHON=0 $(BIN)/python -m pytest tests/unit/schemas tests/unit/processor
 
 chaos: setup
-	$(BIN)/python -m pytest tests/chaos tests/network
+	$(BIN)/python -m pytest tests/chaos tests/network $(SELECT)
 
 # Run everything for hours under load, bursts, faults and restarts, and draw what it took into build/soak.
 HOURS ?= 2
