@@ -9,6 +9,7 @@ https://cwiki.apache.org/confluence/display/KAFKA/KIP-848%3A+The+Next+Generation
 """
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -291,9 +292,13 @@ class KafkaGroupConsumer:
         """Return whether brokers have taken this member in, as far as `_assigned` will not say so.
 
         With the group protocol `consumer`, librdkafka calls nothing for a member that gets no partitions; its identity
-        changes as brokers give it an epoch. A partition that came with the epoch is served by the next `consume`.
+        changes as brokers give it an epoch. A partition that came with the epoch is served by the next `consume`. The
+        identity of a member that was refused changes as well: it is about to try again, with epoch 0.
         """
-        return self._brokers_assign and self._consumer.consumer_group_metadata() != self._outside
+        if not self._brokers_assign:
+            return False
+        identity = self._consumer.consumer_group_metadata()
+        return identity != self._outside and _member_epoch(identity) > 0
 
     def _leave(self) -> None:
         self.is_member = False
@@ -345,6 +350,14 @@ def _classic(processor: ProcessorSettings) -> dict[str, object]:
         "session.timeout.ms": processor.session_timeout_ms,
         "partition.assignment.strategy": "cooperative-sticky",
     }
+
+
+def _member_epoch(identity: bytes) -> int:
+    """Return the epoch of a member's identity, whose 4 bytes come after `CGMDv2:`; below 1 outside the group.
+
+    https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka_cgrp.c (rd_kafka_consumer_group_metadata_write)
+    """
+    return int.from_bytes(identity[7:11], sys.byteorder, signed=True)
 
 
 @contextmanager
