@@ -25,6 +25,7 @@ from schemas.error_codes import ErrorCode, Stage
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Member, World, poll_until
 from tests.support.fake_kafka import Written
 from tests.support.raw_records import raw
+from tests.support.waiting import until
 
 HOUR_MS = 3_600_000
 
@@ -52,6 +53,16 @@ def event(name: str, key: bytes = b"person", traceparent: bytes | None = None, v
 def names(written: Sequence[Written]) -> list[bytes | None]:
     """Of events that `event` made."""
     return [one.value and one.value.removeprefix(VALUE) for one in written if one.topic == "events"]
+
+
+def visible(world: World, count: int) -> list[Written]:
+    """Return what readers see once it is `count` records.
+
+    Brokers answer a commit before they have marked it in each partition, and readers wait for the marks (KIP-98:
+    https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging).
+    """
+    until(lambda: len(world.output()) >= count)
+    return world.output()
 
 
 def positions_after(records: Sequence[RawRecord]) -> dict[int, int]:
@@ -97,7 +108,7 @@ class TransportContract:
         sink.write(records, [made, dead, Duplicate(0), traced])
         sink.commit(positions_after(records), one.source.group_metadata())
 
-        first, third, second = sorted(world.output(), key=lambda one: (one.topic != "events", one.value))
+        first, third, second = sorted(visible(world, 3), key=lambda one: (one.topic != "events", one.value))
         assert first[:4] == ("events", made.key, made.value, [])
         assert third[:4] == ("events", traced.key, traced.value, [("traceparent", b"00-trace")])
         assert second[:3] == ("dead letters", poison.key, poison.value)
@@ -124,7 +135,7 @@ class TransportContract:
         assert world.output() == []
         assert one.source.committed([0]) == {0: 0}
         sink.commit({0: 1}, one.source.group_metadata())
-        assert names(world.output()) == [b"a"]
+        assert names(visible(world, 1)) == [b"a"]
         assert one.source.committed([0]) == {0: 1}
 
     def test_an_aborted_transaction_leaves_no_trace(self, world: World) -> None:
@@ -137,7 +148,7 @@ class TransportContract:
         assert one.source.committed([0]) == {0: 0}
         sink.write(records, [event("a"), DeadLetter(ErrorCode.TOO_LARGE, Stage.PRODUCE, None, "")])
         sink.commit({0: 2}, one.source.group_metadata())
-        written = world.output()
+        written = visible(world, 2)
         assert names(written) == [b"a"]
         assert len(written) == 2
 
@@ -149,7 +160,7 @@ class TransportContract:
         other = world.sink("two")
         other.write(records, [event("a")])
         other.commit({0: 1}, one.source.group_metadata())
-        assert names(world.output()) == [b"a"]
+        assert names(visible(world, 1)) == [b"a"]
 
     def test_duplicates_alone_move_the_group(self, world: World) -> None:
         one, records = having_received(world, 2)
@@ -167,7 +178,7 @@ class TransportContract:
             records = one.receive(5)
             sink.write(records, [event(f"{record.offset}") for record in records])
             sink.commit(positions_after(records), one.source.group_metadata())
-        assert names(world.output()) == [f"{offset}".encode() for offset in range(20)]
+        assert names(visible(world, 20)) == [f"{offset}".encode() for offset in range(20)]
 
     def test_a_second_sink_of_the_same_name_fences_the_first(self, world: World) -> None:
         one, records = having_received(world, 1)
@@ -179,7 +190,7 @@ class TransportContract:
             first.commit({0: 1}, one.source.group_metadata())
         assert one.source.committed([0]) == {0: 0}
         second.commit({0: 1}, one.source.group_metadata())
-        assert names(world.output()) == [b"a"]
+        assert names(visible(world, 1)) == [b"a"]
         assert one.source.committed([0]) == {0: 1}
 
     def test_a_new_sink_ends_what_one_of_its_name_left_open(self, world: World) -> None:
@@ -189,7 +200,7 @@ class TransportContract:
         other = world.sink("other")
         other.write(records, [event("a")])
         other.commit({0: 1}, one.source.group_metadata())
-        assert names(world.output()) == [b"a"]  # and the reader was not held up by the other
+        assert names(visible(world, 1)) == [b"a"]  # and the reader was not held up by the other
 
     def test_a_record_that_brokers_never_take_is_told_from_other_faults(self, world: World) -> None:
         one, records = having_received(world, 2)
@@ -207,7 +218,7 @@ class TransportContract:
         assert one.source.committed([0]) == {0: 0}
         sink.write(records, [event("a")] * 2)
         sink.commit({0: 2}, one.source.group_metadata())
-        assert names(world.output()) == [b"a"] * 2
+        assert names(visible(world, 2)) == [b"a"] * 2
 
     def test_a_refusal_belongs_to_its_own_transaction(self, world: World) -> None:
         """The report of it may come after the abort."""
@@ -220,7 +231,7 @@ class TransportContract:
             sink.abort()
             sink.write(records, [event("a")])
             sink.commit({0: 1}, one.source.group_metadata())
-        assert names(world.output()) == [b"a"] * 3
+        assert names(visible(world, 3)) == [b"a"] * 3
 
     # The source
 
@@ -356,7 +367,7 @@ class TransportContract:
         assert world.diary.index(("one", "revoked", moved)) < world.diary.index(("two", "assigned", moved))
         poll_until(lambda: len(two.received) >= 2, one, two)
         assert two.received == [record for record in sent if record.partition == moved and record.offset >= 3]
-        assert names(world.output()) == [b"0", b"1", b"2"]
+        assert names(visible(world, 3)) == [b"0", b"1", b"2"]
 
     def test_a_commit_with_the_membership_before_a_rebalance_is_aborted(self, world: World) -> None:
         sent = world.append([*records_of(0, 1), *records_of(1, 1)])
@@ -375,7 +386,7 @@ class TransportContract:
         records = [record for record in sent if record.partition == kept]
         sink.write(records, [event("a")])
         sink.commit({kept: 1}, one.source.group_metadata())
-        assert names(world.output()) == [b"a"]
+        assert names(visible(world, 1)) == [b"a"]
 
     def test_an_earlier_membership_commits_at_most_what_the_member_kept(self, world: World) -> None:
         """Brokers with KIP-1251 take it for a partition that the member has had all the time; others refuse it."""
@@ -398,7 +409,7 @@ class TransportContract:
         else:
             assert world.first_keeps_its_place, "only with the group protocol consumer"
             assert one.source.committed([kept]) == {kept: 1}
-            assert names(world.output()) == [b"a"]
+            assert names(visible(world, 1)) == [b"a"]
 
     @pytest.mark.members_time_out
     def test_a_lost_member_commits_nothing(self, world: World) -> None:
@@ -436,7 +447,7 @@ class TransportContract:
             sink = world.sink("another")
             sink.write(records, [event("a")])
             sink.commit({0: 1}, first.source.group_metadata())
-            assert names(world.output()) == [b"a"]
+            assert names(visible(world, 1)) == [b"a"]
             return
         poll_until(lambda: second.received, second)
         sink = world.sink("another")
@@ -448,7 +459,7 @@ class TransportContract:
             poll_until(lambda: False, first, second)
         sink.write(records, [event("a")])
         sink.commit({0: 1}, second.source.group_metadata())
-        assert names(world.output()) == [b"a"]
+        assert names(visible(world, 1)) == [b"a"]
 
     # The history
 
