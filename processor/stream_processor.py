@@ -41,6 +41,7 @@ from processor.batch_metrics import BatchMetrics, Tally
 from processor.deduplication.deduplicator import Deduplicator
 from processor.deduplication.state_restore import StateRestore
 from processor.deduplication.state_store import StateCorruptError, StateError
+from processor.gc_tuning import RareCollection
 from processor.interfaces import (
     GroupConsumer,
     OpenState,
@@ -137,6 +138,7 @@ class StreamProcessor:
         self._in_flight: _InFlight | None = None
         self._callback_failure: Exception | None = None
         """An exception from a rebalance callback that could not be handled there."""
+        self._rare_collection = RareCollection()
         self._isolating = 0
         """The number of records still to be processed in a transaction each: the brokers refuse one of them."""
         self._last_written: PartitionOffset = (-1, -1)
@@ -171,6 +173,7 @@ class StreamProcessor:
         """Poll once and process what came. Raises as `run` does."""
         self._worker.beat()
         self._report_status()
+        self._rare_collection.collect_if_due()
         try:
             restoring = bool(self._restore.partitions)
             if restoring:

@@ -2,11 +2,13 @@
 
 import gc
 import json
+import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from processor.gc_tuning import OBJECTS_PER_RECORD, raise_gc_thresholds
+from processor.gc_tuning import COLLECT_EVERY_S, OBJECTS_PER_RECORD, RareCollection, raise_gc_thresholds
 from processor.pipeline.pipeline import BatchProcessor, Pipeline, build_pipeline
 from processor.pipeline.records import DeadLetter, Event, RawRecord
 from schemas.avro.encoder import encode
@@ -73,3 +75,23 @@ def test_cycles_are_looked_for_once_far_more_is_alive_than_two_batches() -> None
         assert looked
     finally:
         gc.callbacks.remove(looked_for)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_other_cycles_are_collected_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    collection, cycle = RareCollection(), weakref.ref(Node())
+    now += COLLECT_EVERY_S
+    collection.collect_if_due()
+    assert cycle() is not None
+    now += 1
+    collection.collect_if_due()
+    assert cycle() is None
+    later = weakref.ref(Node())
+    collection.collect_if_due()
+    assert later() is not None
