@@ -29,6 +29,9 @@ from tests.support.waiting import until
 
 HOUR_MS = 3_600_000
 
+VISIBLE_S = 30.0
+"""Shorter than the transactions' time-out on Kafka (`PATIENT_MS` in tests/integration/test_transport_kafka.py)."""
+
 
 def records_of(partition: int, number: int) -> list[RawRecord]:
     now = now_ms()
@@ -60,8 +63,9 @@ def visible(world: World, count: int) -> list[Written]:
 
     Brokers answer a commit before they have marked it in each partition, and readers wait for the marks (KIP-98:
     https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging).
+    It does not wait for as long as a transaction may be open: none that should have ended may hold readers up.
     """
-    until(lambda: len(world.output()) >= count)
+    until(lambda: len(world.output()) >= count, VISIBLE_S)
     return world.output()
 
 
