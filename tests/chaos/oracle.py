@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from tests.chaos.load import Sent
 from tests.chaos.pipeline import Pipeline
@@ -59,7 +59,10 @@ def place(message: Message) -> str:
 
 
 def read_all(pipeline: Pipeline, topic: str) -> Iterator[Message]:
-    """Committed records, up to the end of each partition."""
+    """Committed records, from the first that is left to the end of each partition.
+
+    Raises AssertionError if retention overtakes the reader.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": pipeline.stack.bootstrap_servers,
@@ -67,11 +70,12 @@ def read_all(pipeline: Pipeline, topic: str) -> Iterator[Message]:
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "auto.offset.reset": "error",
         }
     )
     try:
         partitions = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
         while partitions:
             for message in consumer.consume(5000, 1.0):
                 error = message.error()

@@ -23,7 +23,10 @@ class Events:
     """The events' topic: each person's whole events one after the other, none twice, none missing, in one partition."""
 
     def __init__(self, *, from_the_first: bool) -> None:
-        """Without `from_the_first`, a person's events may begin with any number: retention took those before it."""
+        """Without `from_the_first`, a person's events may begin with any number: retention took those before it.
+
+        It never takes all: everybody has events in every minute.
+        """
         self.faults = Faults()
         self.count = 0
         self._next: list[int | None] = [next_whole(person, 0) if from_the_first else None for person in range(PEOPLE)]
@@ -46,9 +49,9 @@ class Events:
     def missing(self, sent: Sequence[int]) -> list[str]:
         """Return what has not been seen, if of each person so many events were acknowledged."""
         return [
-            f"events {person}-{following} to {person}-{sent[person] - 1}"
-            for person, following in enumerate(self._next)
-            if following is not None and following < sent[person]
+            f"events {person}-{'?' if following is None else following} to {person}-{count - 1}"
+            for person, (following, count) in enumerate(zip(self._next, sent, strict=True))
+            if (0 if following is None else following) < count
         ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.chaos.oracle import decoder, read_all
 from tests.chaos.pipeline import Pipeline
@@ -91,7 +92,14 @@ def letters_reader(ledger: DeadLetters) -> Callable[[Message], None]:
 
 
 def read_again(pipeline: Pipeline) -> Events:
-    """Read all events that retention has left; what a reader saw must not be gone."""
+    """Read all events that retention has left; what a reader saw must not be gone.
+
+    From here on the topic keeps everything: retention would overtake the reader.
+    """
+    topic = ConfigResource(ConfigResource.Type.TOPIC, EVENTS)
+    topic.add_incremental_config(ConfigEntry("retention.ms", "-1", incremental_operation=AlterConfigOpType.SET))
+    admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
+    admin.incremental_alter_configs([topic])[topic].result(60)
     ledger = Events(from_the_first=False)
     see = events_reader(pipeline, ledger)
     for message in read_all(pipeline, EVENTS):

@@ -55,6 +55,10 @@ def test_the_last_event_lost_is_missing() -> None:
     assert events(WHOLE[:-1]).faults == []
 
 
+def test_a_reader_that_sees_nothing_misses_everything() -> None:
+    assert events([], from_the_first=False).missing(SENT) == ["events 1-? to 1-149"]
+
+
 def test_an_altered_event_and_one_in_another_partition_are_faults() -> None:
     ledger = events(WHOLE[:2])
     ledger.see(PERSON, WHOLE[2], 0, whole=False)
