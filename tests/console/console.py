@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from runtime.settings.model import Settings
 from sternpost.local.customerio_simulator import WebhookFeed
@@ -22,6 +22,7 @@ PROGRAM = str(Path(sys.executable).with_name("sternpost"))
 PHONE, DESK = 390, 1280
 TIMEOUT_MS = 60_000
 """How long a page may take in a test: the machine may be busy with others."""
+expect.set_options(timeout=TIMEOUT_MS)
 
 Theme = Literal["light", "dark"]
 

@@ -1,10 +1,12 @@
 """The page Dead letters, in a real browser; a reader of the topics judges what a redrive did."""
 
 import json
+import re
 import time
 from collections import Counter
 
 import pytest
+from playwright.sync_api import Locator, expect
 
 from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
@@ -39,6 +41,10 @@ def press(tab: Tab, name: str) -> None:
     tab.page.get_by_role("button", name=name, exact=True).click()
 
 
+def redrive_button(tab: Tab) -> Locator:
+    return tab.page.get_by_role("button", name="Redrive", exact=True)
+
+
 def dry_run(tab: Tab) -> None:
     press(tab, "Dry run")
     tab.see("would be sent back")
@@ -57,23 +63,21 @@ def test_groups_time_and_list(settings: Settings, start_console: ConsoleStarter,
     tab = open_tab(console, "/dead-letters", width=DESK)
     tab.see("63 dead letters")
     kinds = tab.page.get_by_role("region", name="Kinds of dead letters")
-    assert [row.split()[0] for row in kinds.locator("tbody tr").all_inner_texts()] == [
-        "internal_error",
-        "invalid_field",
-    ]
-    assert tab.page.get_by_role("img", name="Dead letters over time").count() == 1
+    expect(kinds.locator("tbody tr")).to_contain_text(["internal_error", "invalid_field"])
+    expect(tab.page.get_by_role("img", name="Dead letters over time")).to_have_count(1)
     tab.see("1 to 25 of 63")
     press(tab, "Older")
     tab.see("26 to 50 of 63")
     press(tab, "Older")
     tab.see("51 to 63 of 63")
-    assert tab.page.get_by_role("button", name="Older").is_disabled()
+    expect(tab.page.get_by_role("button", name="Older")).to_be_disabled()
 
     press(tab, "invalid_field")
     tab.page.get_by_text("3 dead letters", exact=True).wait_for()
-    assert tab.page.get_by_role("region", name="Dead letters", exact=True).locator("tbody tr").count() == 3
-    command = tab.page.locator(".page-head .command").inner_text()
-    assert "--code invalid_field --source test --field data.action_id --since 24h" in command
+    expect(tab.page.get_by_role("region", name="Dead letters", exact=True).locator("tbody tr")).to_have_count(3)
+    expect(tab.page.locator(".page-head .command")).to_contain_text(
+        "--code invalid_field --source test --field data.action_id --since 24h"
+    )
     press(tab, "All kinds")
     tab.see("63 dead letters")
     tab.page.get_by_label("Failed since").fill("yesterday-ish")
@@ -96,15 +100,15 @@ def test_a_letter_with_its_fault_marked_and_its_values_covered(
     tab.see("a dead letter again")
     assert SECRET not in tab.page.content()
     fault = tab.page.locator(".letter .payload-fault")
-    assert '"action_id": ' in fault.inner_text()
-    assert "text of 5" in fault.inner_text()
+    expect(fault).to_contain_text('"action_id": ')
+    expect(fault).to_contain_text("text of 5")
     tab.check_accessibility()
     fault.get_by_role("button").click()
     tab.see('"seven"')
     assert "data.action_id" in console.log
     assert not any(text in console.log for text in ("seven", SECRET, "onerror"))
     assert tab.page.evaluate("window.smuggled") is None
-    assert tab.page.locator(".command").first.inner_text().endswith("dead-letters show 0:0")
+    expect(tab.page.locator(".command").first).to_have_text(re.compile("dead-letters show 0:0$"))
     tab.page.keyboard.press("Escape")
     tab.page.get_by_text("Dead letter 0:0").wait_for(state="hidden")
     press(tab, "Open 1:0")
@@ -116,8 +120,8 @@ def test_a_dry_run_then_a_redrive(settings: Settings, start_console: ConsoleStar
     bury(settings, [{"value": BROKEN, "headers": WRONG_FIELD}])
     tab = open_tab(start_console(settings, "--allow-changes"), "/dead-letters")
     tab.see("31 dead letters")
-    redrive = tab.page.get_by_role("button", name="Redrive", exact=True)
-    assert redrive.is_disabled(), "it was not tried"
+    redrive = redrive_button(tab)
+    expect(redrive, "it was not tried").to_be_disabled()
     dry_run(tab)
     tab.see("30 would become events")
     tab.see("1 left out: today's mapping would make dead letters of them again: invalid_field")
@@ -127,7 +131,7 @@ def test_a_dry_run_then_a_redrive(settings: Settings, start_console: ConsoleStar
     tab.see("30 sent back to")
     tab.see("1 dead letters")
     assert sent_back(settings) == Counter(GOOD % (index, index) for index in range(30))
-    assert redrive.is_disabled()
+    expect(redrive).to_be_disabled()
     dry_run(tab)
     redrive.click()
     tab.see("0 sent back to")
@@ -142,7 +146,7 @@ def test_only_the_chosen_letters_go_back(settings: Settings, start_console: Cons
     tab.see("sternpost dead-letters redrive --at 0:0 --at 2:1")
     dry_run(tab)
     tab.page.get_by_role("checkbox", name="Choose 1:0").click()
-    assert tab.page.get_by_role("button", name="Redrive", exact=True).is_disabled(), "that was not tried"
+    expect(redrive_button(tab), "that was not tried").to_be_disabled()
     tab.page.get_by_role("checkbox", name="Choose 1:0").click()
     press(tab, "Redrive")
     tab.see("2 sent back to")
@@ -200,8 +204,8 @@ def test_a_read_only_console_sends_nothing(settings: Settings, start_console: Co
     tab = open_tab(start_console(settings), "/dead-letters")
     dry_run(tab)
     tab.see("This console is read-only")
-    assert tab.page.get_by_role("button", name="Redrive", exact=True).is_disabled()
-    tab.page.get_by_role("button", name="Redrive", exact=True).evaluate("e => { e.disabled = false; e.click(); }")
+    expect(redrive_button(tab)).to_be_disabled()
+    redrive_button(tab).evaluate("e => { e.disabled = false; e.click(); }")
     run = RedriveRun(
         Console(settings, None, Monitor(settings), LiveEvents(settings)), Selection(), dry=False, even_if_failing=True
     )
@@ -232,7 +236,7 @@ def test_a_letter_of_1_mib(
     tab = open_tab(start_console(settings), "/dead-letters?at=0:0")
     tab.see("lines before the fault")
     assert tab.page.locator(".letter .payload-line").count() <= 200
-    assert '"action_id": ' in tab.page.locator(".letter .payload-fault").inner_text()
+    expect(tab.page.locator(".letter .payload-fault")).to_contain_text('"action_id": ')
     tab.go("/dead-letters?at=1:0")
     tab.see("Dead letter 1:0")
     tab.page.locator(".letter .payload-fault").get_by_role("button").click()

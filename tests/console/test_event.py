@@ -1,6 +1,7 @@
 """One event by its address: what became of it, and why."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.console.console import DESK, PHONE, ConsoleStarter, Pipeline, RunningConsole, Tabs, Theme, webhook
 
@@ -29,7 +30,7 @@ def test_an_event_and_its_duplicate(sent: Pipeline, start_console: ConsoleStarte
     assert "ada-1815" not in tab.page.content()
     first.get_by_role("button", name="Show the key").click()
     first.get_by_text("ada-1815").wait_for()
-    assert tab.page.locator(".command").inner_text() == "sternpost find event-1 --source test"
+    expect(tab.page.locator(".command")).to_have_text("sternpost find event-1 --source test")
 
 
 def test_a_dead_letter_and_the_same_address_after_a_restart(
@@ -40,7 +41,7 @@ def test_a_dead_letter_and_the_same_address_after_a_restart(
         tab = open_tab(console, "/event/-/letter-1")
         tab.page.get_by_role("heading", name="Dead letter").wait_for()
         tab.see("invalid_field")
-        assert tab.page.locator(".payload-fault").count() > 0
+        tab.page.locator(".payload-fault").first.wait_for()
         assert "s3cret" not in tab.page.content()
         tab.page.goto("about:blank")
         assert console.stop() == 0

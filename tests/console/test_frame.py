@@ -1,6 +1,7 @@
 """The frame around every page, in a real browser."""
 
 import pytest
+from playwright.sync_api import expect
 
 from sternpost.console.pages import PAGES
 from tests.console.console import DESK, PHONE, ConsoleStarter, Tabs, Theme, without_a_cluster
@@ -14,7 +15,7 @@ def test_brokers_and_registry_away(start_console: ConsoleStarter, open_tab: Tabs
     for path in ENTRIES:
         for width in (DESK, PHONE):
             tab = open_tab(console, path, theme=theme, width=width)
-            assert tab.page.locator("h1").count() == 1
+            expect(tab.page.locator("h1")).to_have_count(1)
             tab.check_accessibility()
             tab.check_width()
     tab = open_tab(console, "/", theme=theme)
@@ -25,9 +26,9 @@ def test_brokers_and_registry_away(start_console: ConsoleStarter, open_tab: Tabs
 def test_navigation_by_keyboard(start_console: ConsoleStarter, open_tab: Tabs) -> None:
     tab = open_tab(start_console(without_a_cluster()))
     tab.page.keyboard.press("Tab")
-    assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    expect(tab.page.get_by_text("Skip to the content")).to_be_focused()
     tab.page.keyboard.press("Enter")
-    assert tab.page.evaluate("document.activeElement.id") == "content"
+    expect(tab.page.locator("#content")).to_be_focused()
 
 
 def test_the_theme_is_kept(start_console: ConsoleStarter, open_tab: Tabs) -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.console.console import DESK, PHONE, ConsoleStarter, Pipeline, Tab, Tabs, Theme, webhook
 from tests.support.waiting import until
@@ -52,7 +53,7 @@ def test_every_event_comes(tab: Tab, pipeline: Pipeline) -> None:
     pipeline.send(*(webhook(f"live-{number}", customer_id=f"person-{number % 7}") for number in range(120)))
     until(lambda: count(tab) >= before + 120, 60)
     assert count(tab) == before + 120
-    assert tab.page.locator(".event-row").count() == 50
+    expect(tab.page.locator(".event-row")).to_have_count(50)
 
 
 def test_an_event_beside_its_webhook(tab: Tab, pipeline: Pipeline) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.console.console import DESK, PHONE, ConsoleStarter, Pipeline, Tabs, Theme, webhook
 
@@ -42,7 +43,7 @@ def test_a_fault_says_what_to_do(pipeline: Pipeline, start_console: ConsoleStart
     )
     tab = open_tab(start_console(settings))
     tab.see("No members: no processor is running")
-    assert tab.page.locator(".node-bad").count() >= 2, "processor and schema"
+    expect(tab.page.locator(".node-bad").nth(1), "processor and schema").to_be_visible()
     fault = tab.page.locator(".fault-bad", has_text="registry")
     fault.get_by_text("What to do").wait_for()
 

@@ -1,5 +1,6 @@
 """The page Replay, in a real browser; a reader of the topics judges what a replay wrote."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Producer
+from playwright.sync_api import expect
 
 from runtime.kafka import range_consumer
 from runtime.schema_registry import Registry, subject_of
@@ -92,9 +94,10 @@ def test_a_dry_run_shows_the_differences_field_by_field(
         tab.check_accessibility()
         tab.check_width()
     fields = tab.page.get_by_role("region", name="Fields that would change")
-    assert "sentAt" in fields.inner_text()
-    assert "context.traits.phone" in fields.inner_text()
-    assert tab.page.locator(".page-head .command").inner_text().endswith("replay --from beginning --to end --dry-run")
+    expect(fields).to_contain_text("sentAt")
+    expect(fields).to_contain_text("context.traits.phone")
+    command = tab.page.locator(".page-head .command")
+    expect(command).to_have_text(re.compile("replay --from beginning --to end --dry-run$"))
     phones = fields.get_by_role("button", name="Show the context.traits.phone")
     assert "+1555" not in fields.inner_text()
     phones.first.click()
@@ -104,7 +107,7 @@ def test_a_dry_run_shows_the_differences_field_by_field(
     assert written(settings, settings.topics.events) == before
 
     dry_run(tab, [("Object types", "sms"), ("Sources", "test, other")])
-    assert "--source test --source other --object-type sms" in tab.page.locator(".page-head .command").inner_text()
+    expect(command).to_contain_text("--source test --source other --object-type sms")
     tab.page.get_by_text(f"{RECORDS} raw records").wait_for(state="detached")
 
 
@@ -115,7 +118,7 @@ def test_a_replay_that_is_stopped_goes_on_and_writes_each_event_once(
     target = make_topics.one(1)
     console = start_console(settings, "--allow-changes")
     tab = open_tab(console, "/replay")
-    assert tab.page.get_by_role("button", name="Replay", exact=True).is_disabled(), "it was not tried"
+    expect(tab.page.get_by_role("button", name="Replay", exact=True), "it was not tried").to_be_disabled()
     dry_run(tab)
     press(tab, "Replay")
     tab.see("name the topic to write to")
@@ -160,7 +163,7 @@ def test_a_read_only_console_writes_nothing(settings: Settings, start_console: C
     tab = open_tab(start_console(settings), "/replay")
     tab.see("This console is read-only")
     dry_run(tab)
-    assert tab.page.get_by_role("button", name="Replay", exact=True).is_disabled()
+    expect(tab.page.get_by_role("button", name="Replay", exact=True)).to_be_disabled()
     run = ReplayRun(
         Console(settings, None, Monitor(settings), LiveEvents(settings)),
         ReplayRequest("beginning", "end"),
