@@ -9,12 +9,14 @@ that they need.
 import argparse
 import sys
 import time
+from contextlib import AbstractContextManager, ExitStack
 
+from sternpost.local import LocalStack
 from tests.chaos.verdict import Verdict
 from tests.mutations.catalogue import BREAKPOINTS, MUTATIONS, Mutation
 from tests.mutations.edits import Edit
 from tests.mutations.run import DidNotComeAboutError, Run, Scenario, SharedStack
-from tests.support.kafka import running
+from tests.support.kafka import Kafka, running
 
 
 def tried(stack: SharedStack, scenario: Scenario, edits: tuple[Edit, ...]) -> Verdict | None:
@@ -25,6 +27,11 @@ def tried(stack: SharedStack, scenario: Scenario, edits: tuple[Edit, ...]) -> Ve
     except DidNotComeAboutError as error:
         say(f"    {error}")
         return None
+
+
+def cluster(brokers: int) -> AbstractContextManager[Kafka | LocalStack]:
+    """Describe a cluster of so many brokers; `with` starts it."""
+    return running() if brokers == 1 else LocalStack(brokers=brokers)
 
 
 def say(text: str) -> None:
@@ -53,10 +60,13 @@ def main() -> int:
     chosen: list[Mutation] = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
     controlled: set[Scenario] = set()
     good = True
-    with running() as kafka:
-        stack = SharedStack(kafka)
+    with ExitStack() as exits:
+        clusters: dict[int, SharedStack] = {}
         for mutation in chosen:
             scenario = mutation.scenario
+            if scenario.brokers not in clusters:
+                clusters[scenario.brokers] = SharedStack(exits.enter_context(cluster(scenario.brokers)))
+            stack = clusters[scenario.brokers]
             if scenario not in controlled:
                 controlled.add(scenario)
                 begun = time.monotonic()

@@ -302,6 +302,18 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "leader-only",
+        "ingest answers 200 once the leader has the record, whatever its followers have",
+        scenarios.leader_lost_that_was_alone,
+        (
+            Edit(
+                "runtime/kafka/config.py",
+                '"acks": "all", "enable.idempotence": True,',
+                '**({"acks": "all"} if "transactional.id" in (fixed or {}) else {"acks": 1}),',
+            ),
+        ),
+    ),
+    Mutation(
         "random-key",
         "an event's record has a random key",
         scenarios.all_goes_well,

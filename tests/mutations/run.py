@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from runtime.settings.model import GroupProtocol
 from sternpost.cli.main import cli
+from sternpost.local import LocalStack
 from tests.chaos.load import Load
 from tests.chaos.oracle import Watch, read_topics
 from tests.chaos.pipeline import PARTITIONS, Pipeline, Service
@@ -50,6 +51,7 @@ class Scenario(NamedTuple):
     processors: int = 2
     ingests: int = 0
     """Where none takes part, the scenario writes the raw topic itself."""
+    brokers: int = 1
     window_s: int = 86_400
     repeats: bool = False
     """Whether one event is rightly there more than once: then what the reader saw meanwhile says nothing."""
@@ -60,7 +62,7 @@ class Scenario(NamedTuple):
 class SharedStack:
     """A running Kafka and registry that outlive the runs on them."""
 
-    def __init__(self, stack: Kafka) -> None:
+    def __init__(self, stack: Kafka | LocalStack) -> None:
         self._stack = stack
 
     def start(self) -> None:
@@ -141,8 +143,8 @@ class Run:
                     "STERNPOST_TOPICS__RAW": self.topics.raw,
                     "STERNPOST_TOPICS__EVENTS": self.topics.events,
                     "STERNPOST_TOPICS__DEAD_LETTERS": self.topics.dead_letters,
-                    "STERNPOST_TOPICS__REPLICATION_FACTOR": "1",
-                    "STERNPOST_TOPICS__MIN_INSYNC_REPLICAS": "1",
+                    "STERNPOST_TOPICS__REPLICATION_FACTOR": str(self._scenario.brokers),
+                    "STERNPOST_TOPICS__MIN_INSYNC_REPLICAS": str(self._scenario.brokers // 2 + 1),
                     "STERNPOST_PROCESSOR__GROUP_ID": self._group,
                     "STERNPOST_PROCESSOR__BATCH_MAX_RECORDS": str(BATCH_RECORDS),
                     "STERNPOST_PROCESSOR__DEDUP_WINDOW_S": str(self._scenario.window_s),
@@ -185,9 +187,9 @@ class Run:
         pending = {} if ended else self._committed()
         return weigh(acknowledged, *read_topics(self.pipeline, self.topics), witness, window_ms, pending)
 
-    def load(self, count: int, rate: int = 100) -> Load:
+    def load(self, count: int, rate: int = 100, threads: int = 6) -> Load:
         """Send so many webhooks to ingest, in a `with` block."""
-        self._load = Load(self.pipeline, self._seed, count, rate)
+        self._load = Load(self.pipeline, self._seed, count, rate, threads)
         return self._load
 
     def process_some(self, count: int) -> None:
@@ -245,6 +247,15 @@ class Run:
     def await_no_open_transaction(self) -> None:
         """Wait until the brokers have ended every transaction in the events topic."""
         until(lambda: self._ends("read_committed") == self._ends("read_uncommitted"), PATIENCE_S)
+
+    def await_other_leaders(self, broker: int) -> None:
+        """Wait until other brokers lead all partitions of the raw topic."""
+
+        def others() -> bool:
+            partitions = self._admin.list_topics(self.topics.raw, timeout=60).topics[self.topics.raw].partitions
+            return all(partition.leader not in (-1, broker) for partition in partitions.values())
+
+        until(others, PATIENCE_S)
 
     def set_largest_batch(self, topic: str, size: int) -> None:
         """Have brokers refuse larger batches of a topic, in bytes."""

@@ -5,10 +5,12 @@ import time
 
 from tests.chaos.load import Sent, event
 from tests.mutations.breakpoints import FREEZE, HOLD, KILL, NOTE
-from tests.mutations.run import DidNotComeAboutError, Run, Scenario
+from tests.mutations.run import PATIENCE_S, DidNotComeAboutError, Run, Scenario
+from tests.support.waiting import until
 
 WINDOW_S = 60
 REFUSED_S = 5.0
+ALONE_S = 10.0
 
 GIVEN_UP_S = 45.0
 """For the second processor to process what it should not have got; without a mutation it does not."""
@@ -112,6 +114,23 @@ def _bodies_refused(run: Run) -> None:
         run.set_largest_batch(run.topics.raw, 1 << 20)
 
 
+def _leader_lost_that_was_alone(run: Run) -> None:
+    """Its followers stand still, it takes what comes and is killed; they go on and know nothing of it."""
+    *followers, alone = run.pipeline.stack.brokers
+    # One thread waits for one partition: some are to send to those that the lonely broker leads.
+    with run.load(600, threads=24) as load:
+        until(lambda: len(load.acknowledged) > 100, PATIENCE_S)
+        for broker in followers:
+            broker.freeze()
+        time.sleep(ALONE_S)  # that it lasts is the fault itself
+        alone.kill()
+        for broker in followers:
+            broker.thaw()
+        run.await_other_leaders(alone.id)
+        alone.start()
+        alone.wait_ready()
+
+
 def _written_by_another_program(run: Run) -> None:
     """Repeats at the edges of the window, and identities that differ in one part, dated as Kafka lets a writer do."""
     begun = time.time_ns() // 1_000_000 - 20 * 60_000
@@ -142,5 +161,6 @@ replaced_while_frozen = Scenario(_replaced_while_frozen, processors=1, long_tran
 given_up_while_it_commits = Scenario(_given_up_while_it_commits, processors=1, long_transactions=True)
 repeated_to_another = Scenario(_repeated_to_another)
 batches_refused = Scenario(_batches_refused, processors=1)
+leader_lost_that_was_alone = Scenario(_leader_lost_that_was_alone, processors=1, ingests=1, brokers=3)
 bodies_refused = Scenario(_bodies_refused, processors=1, ingests=1)
 written_by_another_program = Scenario(_written_by_another_program, processors=1, window_s=WINDOW_S, repeats=True)
