@@ -15,7 +15,6 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from runtime import schema_registry_failures as failures
 from runtime.errors import (
-    DependencyError,
     RegistryRefusedError,
     RegistryUnavailableError,
     SchemaNotFoundError,
@@ -31,6 +30,9 @@ readable (https://docs.confluent.io/platform/current/schema-registry/fundamental
 
 LARGEST_ID = 2**31 - 1
 """The wire format has four bytes for a schema's id, and registries treat it as a Java int."""
+
+MOST_SCHEMAS = 64
+"""The number of schemas that are kept. Their ids come from records, which anyone may have written."""
 
 RETRY_S = 2.0
 LOG_INTERVAL_S = 60.0
@@ -85,8 +87,7 @@ class Registry:
             self._client = SchemaRegistryClient(settings.client_properties())
         except Exception as error:  # ValueError, TypeError, OSError, and the HTTP library's own
             raise failures.misconfigured(settings, error) from None
-        self.schema = lru_cache(maxsize=1_024)(self._schema)
-        """`schema(id)` returns that schema as JSON, and keeps it. Raises SchemaNotFoundError if there is none."""
+        self._kept = lru_cache(MOST_SCHEMAS)(self._fetch)
 
     def __enter__(self) -> Self:
         return self
@@ -235,11 +236,22 @@ class Registry:
         except SchemaNotFoundError:
             return False
 
-    def _schema(self, schema_id: int) -> dict[str, Any]:
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        """Return the schema as JSON, and keep it. Raises SchemaNotFoundError if there is none, or none of Avro."""
+        schema = self._kept(schema_id)
+        if schema is None:
+            raise SchemaNotFoundError(
+                f"the schema {schema_id} of {failures.name(self._settings)} is not an Avro record"
+            )
+        return schema
+
+    def _fetch(self, schema_id: int) -> dict[str, Any] | None:
         try:
             # An id is unique within its context only.
             context = _prefix(self._settings) or None
             text = self._ask(lambda: self._client.get_schema(schema_id, context)).schema_str
+            # The client keeps every schema that it has seen.
+            self._client.clear_caches()  # type: ignore[no-untyped-call]
         except SchemaNotFoundError as error:
             raise SchemaNotFoundError(
                 f"{failures.name(self._settings)} has no schema {schema_id} ({error})",
@@ -249,11 +261,9 @@ class Registry:
             raise failures.not_a_registry(self._settings, "JSON without a schema")
         try:
             schema = json.loads(text)
-        except ValueError:
-            schema = None
-        if not isinstance(schema, dict):
-            raise DependencyError(f"the schema {schema_id} of {failures.name(self._settings)} is not an Avro record")
-        return schema
+        except (ValueError, RecursionError):
+            return None
+        return schema if isinstance(schema, dict) else None
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         try:

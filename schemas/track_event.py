@@ -2,10 +2,11 @@
 
 import io
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,12 +38,16 @@ def load_schema() -> dict[str, Any]:
     return schema
 
 
+MOST_SCHEMAS = 64
+"""The number of schemas that a reader keeps. The ids come from the records, which anyone may have written."""
+
+
 class EventReader:
     """Decodes events as a sink does, with the schema whose id comes before the Avro: any version of ours."""
 
     def __init__(self, schema_by_id: Callable[[int], dict[str, Any]]) -> None:
         """Take a function that returns the schema of an id as JSON, such as `Registry.schema`."""
-        self._parsed = cache(lambda schema_id: fastavro.parse_schema(schema_by_id(schema_id)))
+        self._writer = lru_cache(MOST_SCHEMAS)(lambda schema_id: _Writer(schema_id, schema_by_id(schema_id)))
 
     @classmethod
     def of_newest(cls) -> Self:
@@ -51,28 +56,54 @@ class EventReader:
         return cls(lambda _: schema)
 
     def __call__(self, value: bytes) -> dict[str, Any]:
-        """Decode an event with its writer's schema, times as aware datetimes. Raises ValueError for other formats."""
+        """Decode an event with its writer's schema, times as aware datetimes.
+
+        Raises ValueError for other formats, and for another program's records.
+        """
         schema_id, payload = split(value)
-        schema, rest = self._parsed(schema_id), io.BytesIO(payload)
+        writer, rest = self._writer(schema_id), io.BytesIO(payload)
         try:
-            event = fastavro.schemaless_reader(rest, schema, None)
+            event: dict[str, Any] = fastavro.schemaless_reader(rest, writer.schema, None)  # type: ignore[assignment]
+            if not writer.is_known:
+                fastavro.schemaless_reader(io.BytesIO(payload), writer.schema, _NEWEST)
         except Exception as error:  # decoding arbitrary bytes can raise anything
             raise ValueError(f"the value is not an event of schema {schema_id}") from error
         if rest.read(1):
             raise ValueError(f"the value goes on after an event of schema {schema_id}")
-        assert isinstance(event, dict)  # noqa: S101 (the schema is a record's)
         return event
+
+
+class _Writer:
+    """A schema that events were written with."""
+
+    def __init__(self, schema_id: int, schema: dict[str, Any]) -> None:
+        """Parse the schema. Raises ValueError unless it is one of a track event."""
+        self.is_known = schema in _KNOWN
+        """Whether it is one of this version's; of another, each event is checked to be readable with the newest."""
+        try:
+            self.schema = fastavro.parse_schema(schema)
+        except Exception as error:  # the registry may hold JSON Schema, or anything
+            raise ValueError(f"schema {schema_id} is not an Avro schema") from error
+        match self.schema:
+            case {"type": "record", "name": name} if name == _NAME:
+                return
+        raise ValueError(f"schema {schema_id} is not a {_NAME}")
+
+
+_KNOWN = [json.loads(file.read_text("utf-8")) for file in SCHEMA_FILES]
+_NEWEST = fastavro.parse_schema(load_schema())
+_NAME = "sternpost.events.TrackEvent"
 
 
 def track_json(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event, mapped or decoded from Avro, in RudderStack's JSON form.
 
-    Times are ISO-8601 in UTC with milliseconds and Z. Nulls are left out, and so are records with nothing in them. The
-    form is RudderStack's track event:
-    https://www.rudderstack.com/docs/event-spec/standard-events/track/
+    Times are ISO-8601 in UTC with milliseconds and Z. Nulls are left out, and so are records with nothing in them.
+    Fields that a later version of the schema added become text if JSON does not have their type. The form is
+    RudderStack's track event: https://www.rudderstack.com/docs/event-spec/standard-events/track/
     """
     return _present(
-        {name: _TIMES[name](value) if name in _TIMES and value is not None else value for name, value in event.items()}
+        {name: iso(value) if name in _TIMES and isinstance(value, int) else value for name, value in event.items()}
     )
 
 
@@ -91,11 +122,7 @@ def milliseconds(moment: datetime | int) -> int:
     return (moment.astimezone(UTC).replace(tzinfo=None) - _EPOCH) // _MILLISECOND
 
 
-def _iso(moment: datetime | int) -> str:
-    return iso(milliseconds(moment))
-
-
-_TIMES = dict.fromkeys(("timestamp", "originalTimestamp", "sentAt", "receivedAt"), _iso)
+_TIMES = {"timestamp", "originalTimestamp", "sentAt", "receivedAt"}
 
 
 def _present(record: dict[str, Any]) -> dict[str, Any]:
@@ -106,8 +133,24 @@ def _present(record: dict[str, Any]) -> dict[str, Any]:
             inner = _present(value)
             if inner or not value:
                 present[name] = inner
-        elif isinstance(value, list):
-            present[name] = [_present(item) if isinstance(item, dict) else item for item in value]
         elif value is not None:
-            present[name] = value
+            present[name] = value if type(value) is str else _as_json(value)
     return present
+
+
+def _as_json(value: Any) -> Any:
+    match value:
+        case dict():
+            return _present(value)
+        case list():
+            return [_as_json(item) for item in value]
+        case datetime():
+            return iso(milliseconds(value))
+        case None | str() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case bytes():
+            return value.decode("utf-8", "backslashreplace")
+        case _:
+            return str(value)

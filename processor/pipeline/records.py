@@ -146,7 +146,10 @@ def identify(record: RawRecord) -> RecordIdentity:
     received_at_ms = record_headers.read_number(received_at, _MAX_MS)
     if received_at_ms is None:
         received_at_ms = min(max(record.timestamp_ms, 0), _MAX_MS)
-    prefix, name_of_source = _prefix(source, attempt)
+    if len(source or b"") + len(attempt or b"") <= LONGEST_PLAIN:
+        prefix, name_of_source = _kept_prefix(source, attempt)
+    else:
+        prefix, name_of_source = _prefix(source, attempt)
     request_timestamp_s = record_headers.read_number(request_timestamp, MAX_S)
     return RecordIdentity(prefix + plain, name_of_source, event_id, received_at_ms, request_timestamp_s, traceparent)
 
@@ -169,7 +172,6 @@ def source_of(record: RawRecord) -> str:
     return _name(dict(record.headers).get(record_headers.SOURCE))
 
 
-@lru_cache(1024)
 def _prefix(source: bytes | None, attempt: bytes | None) -> tuple[bytes, str]:
     """Return the prefix of a key, and the name of the source.
 
@@ -181,6 +183,10 @@ def _prefix(source: bytes | None, attempt: bytes | None) -> tuple[bytes, str]:
     else:
         named = bytes([HASHED_SOURCE]) + hashlib.sha512(source).digest()
     return named + record_headers.read_attempt(attempt).to_bytes(4, "big"), _name(source)
+
+
+_kept_prefix = lru_cache(1024)(_prefix)
+"""Kept for short headers only: anyone who can write to the raw topic can invent a thousand of a megabyte."""
 
 
 def _name(source: bytes | None) -> str:

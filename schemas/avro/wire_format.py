@@ -32,4 +32,6 @@ def split(value: bytes) -> Framed:
     magic, schema_id = _PREFIX.unpack_from(value)
     if magic != MAGIC:
         raise ValueError(f"not in Confluent's wire format: the first byte is {magic & 0xFF}, not {MAGIC}")
+    if schema_id > MAX_ID:
+        raise ValueError(f"not in Confluent's wire format: {schema_id} is more than a schema id can be")
     return Framed(schema_id, value[_PREFIX.size :])

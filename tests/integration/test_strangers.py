@@ -1,15 +1,18 @@
 """Records that other programs wrote into our topics, with all that Kafka allows in them."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from runtime.settings.model import Settings
+from schemas.avro.wire_format import frame
 from sternpost.cli.main import cli
 from tests.integration.test_processor import Start, send, settings_for, start
-from tests.support import odd_headers
+from tests.support import odd_headers, other_schemas
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
 from tests.support.raw_records import payload
 from tests.support.waiting import until
@@ -65,3 +68,34 @@ def test_header_names_that_are_not_text_stop_nobody(kafka: Kafka, settings: Sett
     run(settings, "status", "--json")
     run(settings, "replay", "--dry-run", "--from", "1h", "--json")
     assert b"worker ended" not in service.log.read_bytes()
+
+
+def test_another_programs_records_in_the_events_topic_are_no_events(
+    kafka: Kafka, settings: Settings, start: Start
+) -> None:
+    """Several programs may write into one topic, each with its schemas, and into one registry."""
+    start(settings, "one")
+    servers, topics = settings.kafka.bootstrap_servers, settings.topics
+    strangers = [
+        *((Schema(json.dumps(schema), "AVRO"), payload) for schema, payload in other_schemas.REGISTERED),
+        (Schema('{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}', "JSON"), b"{}"),
+        (Schema('syntax = "proto3"; message A { string a = 1; }', "PROTOBUF"), b"\0\x0a\x01a"),
+    ]
+    with closing(SchemaRegistryClient({"url": settings.schema_registry.url})) as client:
+        for number, (schema, payload_bytes) in enumerate(strangers):
+            schema_id = client.register_schema(f"{topics.events}-stranger-{number}", schema)
+            odd_headers.write(servers, topics.events, frame(schema_id) + payload_bytes, [], b"person")
+    for no_id in (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff"):  # none, and more than there can be
+        odd_headers.write(servers, topics.events, b"\0" + no_id + b"person", [], b"person")
+    odd_headers.write(servers, topics.raw, payload("ours"), [(b"event_id", b"ours")], b"person")
+
+    def tailed() -> list[str]:
+        lines = run(settings, "tail", "--from-beginning", "--no-follow").splitlines()
+        return [json.loads(line)["messageId"] for line in lines]
+
+    until(lambda: tailed() == ["ours"])
+    assert json.loads(run(settings, "find", "ours", "--json"))["records"][0]["became"] == "event"
+    found = run(settings, "person", "find", "person", "--in", "events").splitlines()
+    assert len(found) == len(strangers) + 3
+    difference = json.loads(run(settings, "replay", "--dry-run", "--from", "1h", "--json"))
+    assert (difference["records"], difference["unchanged"]) == (1, 1), difference

@@ -76,7 +76,7 @@ def test_every_target_is_shown_to_notice_a_fault() -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_target_notices_a_fault(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    records._prefix.cache_clear()
+    records._kept_prefix.cache_clear()
     monkeypatch.setattr(*FAULTS[name])
     noticed = 0
     for seed in _module(name).SEEDS:
@@ -85,5 +85,5 @@ def test_a_target_notices_a_fault(name: str, monkeypatch: pytest.MonkeyPatch) ->
         except Exception:
             noticed += 1
     monkeypatch.undo()
-    records._prefix.cache_clear()
+    records._kept_prefix.cache_clear()
     assert noticed

@@ -3,12 +3,12 @@
 from contextlib import suppress
 from typing import Any
 
-import httpx
+import httpx2
 
 from runtime.errors import SternpostError
 from runtime.schema_registry import LARGEST_ID, Registry
 from runtime.settings.model import SchemaRegistrySettings
-from schemas.track_event import EventReader
+from schemas.track_event import EventReader, track_json
 from tests.fuzz.taker import Taker, piece
 
 _SCHEMA = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
@@ -20,6 +20,10 @@ SEEDS = [
     + piece(b'{"schema":"{\\"type\\":\\"record\\",\\"name\\":\\"A\\",\\"fields\\":[]}"}')
     + b"\x00"
     + piece(b"[1]"),
+    b"\x00"
+    + piece(b'{"schema":"{\\"type\\":\\"string\\"}"}')
+    + b"\x00"
+    + piece(b'{"schema":"syntax = \\"proto3\\";"}'),
     b"\x02" + piece(b'{"error_code":40401,"message":"no subject"}') + b"\x00" + piece(b'["a"]'),
     b"\x00" + piece(b'{"compatibilityLevel":"FULL"}') + b"\x00" + piece(b'{"is_compatible":true}'),
     b"\x07" + piece(b'{"error_code":42205,"message":["\\ud800"]}'),
@@ -29,20 +33,20 @@ SEEDS = [
 WORDS = [b'"id":', b'"version":', b'"schema":', b'"error_code":', b"404", b"NaN", b"\\ud800", b"2147483648", b"null"]
 
 
-class _Answers(httpx.BaseTransport):
+class _Answers(httpx2.BaseTransport):
     def __init__(self, taker: Taker) -> None:
         self._taker = taker
 
-    def handle_request(self, _request: httpx.Request) -> httpx.Response:
+    def handle_request(self, _request: httpx2.Request) -> httpx2.Response:
         status = _STATUSES[self._taker.number(len(_STATUSES))]
-        return httpx.Response(status, content=self._taker.piece())
+        return httpx2.Response(status, content=self._taker.piece())
 
 
 def check(data: bytes) -> None:
     settings = SchemaRegistrySettings(url="http://registry", properties={"max.retries": 0})
     with Registry(settings) as registry:
         client: Any = registry._client
-        client._rest_client.session = httpx.Client(transport=_Answers(Taker(data)))
+        client._rest_client.session = httpx2.Client(transport=_Answers(Taker(data)))
         with suppress(SternpostError):
             found = registry.lookup("a-value", _SCHEMA)
             assert 0 <= found.id <= LARGEST_ID
@@ -53,6 +57,6 @@ def check(data: bytes) -> None:
         with suppress(SternpostError):
             assert isinstance(registry.schema(7), dict)
         with suppress(SternpostError, ValueError):
-            EventReader(registry.schema)(b"\0\0\0\0\1\2a")
+            track_json(EventReader(registry.schema)(b"\0\0\0\0\1\2a"))
         with suppress(SternpostError):
             registry.register("a-value", _SCHEMA)

@@ -1,6 +1,7 @@
 """The key by which duplicates are found, and the rest that a record says of itself."""
 
 import hashlib
+import sys
 
 import pytest
 from hypothesis import given
@@ -96,3 +97,12 @@ def test_a_time_out_of_range_is_unknown() -> None:
     far = [(EVENT_ID, b"x"), (RECEIVED_AT, b"9" * 30), (REQUEST_TIMESTAMP, b"9" * 30)]
     assert identify(raw(headers=far)).received_at_ms == NOW_MS
     assert identify(raw(headers=far)).request_timestamp_s is None
+
+
+@pytest.mark.parametrize("name", [SOURCE, ATTEMPT])
+def test_no_long_header_is_kept(name: str) -> None:
+    """Whoever can write to the raw topic could fill the processor's memory."""
+    value = bytes(100_000)
+    held = sys.getrefcount(value)
+    identify(raw(headers=[(name, value)]))
+    assert sys.getrefcount(value) == held

@@ -1,13 +1,20 @@
 """The event's schema and its JSON form."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pytest
 
-from schemas.track_event import SCHEMA_FILE, SCHEMA_FILES, iso, load_schema, track_json
+from schemas.avro.wire_format import frame
+from schemas.track_event import MOST_SCHEMAS, SCHEMA_FILE, SCHEMA_FILES, EventReader, iso, load_schema, track_json
+from sternpost.local import samples
+from sternpost.mapping import Event, Mapper
+from tests.support import other_schemas
 
 
 def test_versions_are_counted_from_one_and_the_newest_is_loaded() -> None:
@@ -63,3 +70,48 @@ def test_json_has_iso_times_and_nothing_null() -> None:
             "map": {},
         },
     }
+
+
+def _event() -> bytes:
+    payload = json.dumps(next(iter(samples.one_of_each()))).encode()
+    outcome = Mapper("corrected", schema_id=7).map(payload, received_at_ms=1_700_000_000_000)
+    assert isinstance(outcome, Event)
+    return outcome.value
+
+
+def test_a_reader_keeps_few_schemas() -> None:
+    """The ids are those of the records, which anyone may have written: 2³¹ of them fit into no memory."""
+    asked: Counter[int] = Counter()
+
+    def schema_by_id(schema_id: int) -> dict[str, Any]:
+        asked[schema_id] += 1
+        return load_schema()
+
+    read, value = EventReader(schema_by_id), _event()
+    for schema_id in [0, *range(MOST_SCHEMAS), *range(MOST_SCHEMAS + 1), 0]:
+        assert read(frame(schema_id) + value[5:]) == read(value[:1] + frame(schema_id)[1:] + value[5:])
+    assert asked[0] == 2
+    assert asked[1] == 1
+
+
+@pytest.mark.parametrize("name", other_schemas.OTHERS)
+def test_another_programs_record_is_not_an_event(name: str) -> None:
+    schema, payload = other_schemas.OTHERS[name]
+    read = EventReader(lambda _: schema)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"schema 7"):
+            read(frame(7) + payload)
+
+
+def test_an_id_that_no_registry_gives_is_not_asked_for() -> None:
+    with pytest.raises(ValueError, match="4294967295"):
+        EventReader(lambda _: pytest.fail("it asks"))(b"\0\xff\xff\xff\xff" + _event()[5:])
+
+
+def test_a_later_versions_event_is_read_and_shown() -> None:
+    read = EventReader(lambda _: other_schemas.LATER)
+    event = track_json(read(other_schemas.later(_event())))
+    known = track_json(EventReader.of_newest()(_event()))
+    assert {name: event.pop(name) for name in other_schemas.ADDED_JSON} == other_schemas.ADDED_JSON
+    assert event == known
+    assert read(other_schemas.later(_event()))["addedDecimal"] == Decimal("1.20")
