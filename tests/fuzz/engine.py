@@ -5,6 +5,7 @@ processor, so that a busy machine fails no input. The options: https://llvm.org/
 """
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -45,7 +46,8 @@ def _timed(check: Callable[[bytes], None], seconds: float) -> Callable[[bytes], 
         check(data)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if inputs % 16 == 0 and time.process_time() > seconds:
-            sys.stdout.write(f"done: {inputs} inputs in {time.process_time():.0f} s of CPU\n")
+            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # Linux counts in KiB
+            sys.stdout.write(f"done: {inputs} inputs in {time.process_time():.0f} s of CPU and {peak_mb} MiB\n")
             sys.stdout.flush()
             os._exit(0)  # libFuzzer takes any other way for a crash
 

@@ -10,6 +10,10 @@ from schemas import record_headers
 from schemas.track_event import iso
 
 _LARGEST_PARTITION = 2**31 - 1
+LONGEST_TEXT = 1024
+"""In characters. An index keeps every code, source and field that there is, and anyone who can write to the raw topic
+can invent a source of a megabyte; those in the settings have up to 255 characters."""
+
 PartitionOffset = tuple[int, int]
 """Partition and offset in the dead-letter topic, written `3:42`."""
 
@@ -74,24 +78,27 @@ def parse_dead_letter(message: Message) -> DeadLetterRecord | None:
     if record_headers.ERROR_CODE not in found:
         return None
     failed_at_ms = message.timestamp()[1]
-    intern = sys.intern  # a topic of a million dead letters has few different codes, messages and sources
     return DeadLetterRecord(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         failed_at_ms=failed_at_ms,
         received_at_ms=min(failed_at_ms, _number(held, record_headers.RECEIVED_AT, failed_at_ms)),
-        code=intern(found[record_headers.ERROR_CODE]),
-        stage=intern(found.get(record_headers.ERROR_STAGE, "")),
-        field=intern(field) if (field := found.get(record_headers.ERROR_FIELD)) else None,
-        message=intern(found.get(record_headers.ERROR_MESSAGE, "")),
-        source=intern(found.get(record_headers.SOURCE) or record_headers.DEFAULT_SOURCE),
+        code=_kept(found[record_headers.ERROR_CODE]),
+        stage=_kept(found.get(record_headers.ERROR_STAGE, "")),
+        field=_kept(field) if (field := found.get(record_headers.ERROR_FIELD)) else None,
+        message=_kept(found.get(record_headers.ERROR_MESSAGE, "")),
+        source=_kept(found.get(record_headers.SOURCE) or record_headers.DEFAULT_SOURCE),
         event_id=found.get(record_headers.EVENT_ID),
         attempt=record_headers.read_attempt(held.get(record_headers.ATTEMPT)),
-        raw_topic=intern(found.get(record_headers.RAW_TOPIC, "")),
+        raw_topic=_kept(found.get(record_headers.RAW_TOPIC, "")),
         raw_partition=_number(held, record_headers.RAW_PARTITION, -1, _LARGEST_PARTITION),
         raw_offset=_number(held, record_headers.RAW_OFFSET, -1),
         size_bytes=len(message.value() or b""),
     )
+
+
+def _kept(text: str) -> str:
+    return sys.intern(text[:LONGEST_TEXT])  # a topic of a million dead letters has few different ones
 
 
 def parse_redrive_marker(message: Message) -> PartitionOffset | None:

@@ -3,13 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
+from unittest.mock import Mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sternpost.operations.dead_letters.index import DeadLetterEntry, DeadLetterIndex, GroupKey
 from sternpost.operations.dead_letters.listing import over_time
-from sternpost.operations.dead_letters.record import DeadLetterRecord
+from sternpost.operations.dead_letters.record import DeadLetterRecord, parse_dead_letter
 from sternpost.operations.dead_letters.summary import DeadLetterGroup, summarize
 
 
@@ -98,3 +99,18 @@ def test_each_letter_is_in_one_step_of_time(model: Model) -> None:
         at = max([0, *(at for at, start in enumerate(found.starts_ms) if start <= entry.failed_at_ms)])
         assert found.by_code[entry.group.code][at]
         assert entry.failed_at_ms < found.starts_ms[-1] + found.step_ms
+
+
+def test_what_it_keeps_of_a_letter_is_short() -> None:
+    """Headers come from whoever can write to the raw topic, and one may have a megabyte."""
+    message = Mock()
+    message.headers.return_value = [(name, b"\xff" * 100_000) for name in ("error_code", "source", "error_field")]
+    message.timestamp.return_value = (1, 0)
+    message.value.return_value = b"{}"
+    message.partition.return_value = message.offset.return_value = 0
+    found = parse_dead_letter(message)
+    assert found is not None
+    index = DeadLetterIndex()
+    index.add(found)
+    [entry] = index
+    assert all(text is not None and len(text) <= 1024 for text in entry.group)
