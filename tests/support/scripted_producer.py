@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from runtime.kafka import clients, transactional_producer
+from tests.support.waiting import PATIENCE_S
 
 
 class ScriptedProducer:
@@ -58,11 +59,12 @@ class ScriptedProducer:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedProducer]:
-    """The producers in the order of their creation."""
+    """The producers in the order of their creation. None counts as delayed for being tried on a busy machine."""
     monkeypatch.setattr(ScriptedProducer, "script", [])
     monkeypatch.setattr(ScriptedProducer, "made", [])
     monkeypatch.setattr(clients, "Producer", ScriptedProducer)
     monkeypatch.setattr(transactional_producer, "RETRY_S", 0.0)
+    monkeypatch.setattr(transactional_producer, "UNDISTURBED_S", PATIENCE_S)
     return ScriptedProducer.made
 
 

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from ingest import delivery_report_fd
+from tests.support.waiting import PATIENCE_S
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "message.timeout.ms": 50, "log_level": 0}
 
@@ -23,7 +24,7 @@ def test_the_descriptor_tells_of_a_report_once() -> None:
     for round_ in (1, 2):
         producer.produce("topic", b"x", on_delivery=lambda error, _: reports.append(error))
         while len(reports) < round_:
-            assert select.select([event], [], [], 10)[0], "nothing was told"
+            assert select.select([event], [], [], PATIENCE_S)[0], "nothing was told"
             os.eventfd_read(event)
             producer.poll(0)
     assert len(reports) == 2

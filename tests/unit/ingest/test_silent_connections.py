@@ -123,7 +123,7 @@ def test_no_descriptor_is_left_out_or_open(listener: socket.socket, monkeypatch:
         until(all_closed)
         for _ in range(2 * len(before)):
             strict.close_some(next(clock))
-        assert _descriptors() <= before
+        until(lambda: _descriptors() <= before)  # another thread's may come and go
 
 
 def _descriptors() -> set[str]:

@@ -27,7 +27,7 @@ from schemas.error_codes import ErrorCode, PayloadRejectedError
 from tests.support.examples import examples
 from tests.support.fake_kafka import FakeGroupConsumer, FakeKafka, FakeRestoreConsumer, FakeTransactionSink, Written
 from tests.support.raw_records import raw
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 PARTITIONS = 3
 MEMBERS = 3
@@ -478,7 +478,7 @@ def test_a_commit_that_never_returns_is_left_behind(kafka: FakeKafka, monkeypatc
     one.run_times(20)
     assert [origin(written)[1] for written in kafka.output] == [*range(7)]
     Hanging.ever.set()  # it returns after all
-    hanging.join(10)
+    hanging.join(PATIENCE_S)
     with pytest.raises(ClientUnusableError):
         hanging.result()
     assert len(kafka.output) == 7
@@ -571,7 +571,7 @@ class HeldUp(FakeTransactionSink):
     then_owned: set[int]
 
     def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
-        self.asked_for.wait(10)
+        self.asked_for.wait(PATIENCE_S)
         threading.Event().wait(0.2)
         type(self).then_owned = set(self._kafka.owners)
         super().commit(offsets, group_metadata)
@@ -609,7 +609,7 @@ def test_a_membership_lost_in_the_midst_of_a_commit_waits_for_it(kafka: FakeKafk
 
     class Slow(FakeTransactionSink):
         def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
-            go.wait(10)
+            go.wait(PATIENCE_S)
             calls.append("commit ended")
             raise TransactionAbortedError("lost")
 

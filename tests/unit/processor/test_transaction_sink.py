@@ -1,5 +1,6 @@
 """What the sink makes of what librdkafka says, told it by a producer of the test's own."""
 
+import itertools
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from processor.pipeline.records import DeadLetter, Event, identify
 from processor.transaction_sink import KafkaTransactionSink, dead_letter_headers
 from runtime.errors import ClientUnusableError, KafkaRequestError, ProducerFencedError, TransactionAbortedError
+from runtime.kafka import transactional_producer
 from runtime.settings.model import Settings
 from schemas.error_codes import ErrorCode, Stage
 from tests.support.raw_records import raw
@@ -53,8 +55,8 @@ def test_a_commit_that_took_long_counts_as_held_up(
     made: list[ScriptedProducer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = KafkaTransactionSink(Settings(), "id")
-    clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    clock = itertools.count(0.0, 2 * transactional_producer.UNDISTURBED_S)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     transact(sink)
     sink.write([raw()], [EVENT])
     assert len(made) == 2

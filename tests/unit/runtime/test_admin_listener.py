@@ -9,6 +9,7 @@ import pytest
 
 from runtime import admin_listener
 from runtime.errors import ConfigurationError
+from tests.support.waiting import PATIENCE_S
 
 
 class State:
@@ -29,7 +30,7 @@ def listener(state: State) -> Iterator[admin_listener.AdminListener]:
 
 
 def get(listener: admin_listener.AdminListener, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", listener.port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", listener.port, timeout=PATIENCE_S)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -59,7 +60,7 @@ def test_a_probe_that_hangs_up_prints_nothing(
     listener: admin_listener.AdminListener, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", listener.port), timeout=5) as hasty:
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=PATIENCE_S) as hasty:
             hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # to close it is to reset it
             hasty.sendall(b"GET /metrics HTTP/1.1\r\n")
     assert get(listener, "/readyz")[0] == 200

@@ -37,15 +37,17 @@ from tests.support.registry_answers import (
     VERSION_NOT_FOUND,
 )
 from tests.support.scripted_http import Answer, Script, answering
+from tests.support.waiting import PATIENCE_S
 
 SUBJECT = "a-value"
+PATIENT_MS = int(1000 * PATIENCE_S)
 V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
 FOUND = Answer(200, {"subject": SUBJECT, "id": 7, "version": 1, "schema": "{}"})
 
 
 @contextmanager
 def registry(script: Script | Answer) -> Iterator[tuple[Registry, list[str]]]:
-    with answering(script) as server, Registry(SchemaRegistrySettings(url=server.url, timeout_ms=20_000)) as client:
+    with answering(script) as server, Registry(SchemaRegistrySettings(url=server.url, timeout_ms=PATIENT_MS)) as client:
         yield client, server.requests
 
 
@@ -242,9 +244,10 @@ def listening(reply: bytes | None, tls: ssl.SSLContext | None = None) -> Iterato
     ],
 )
 def test_a_port_that_gives_no_answer(reply: bytes | None, scheme: str, error: type[SternpostError], word: str) -> None:
+    timeout_ms = 300 if reply is None else PATIENT_MS
     with (
         listening(reply) as port,
-        Registry(SchemaRegistrySettings(url=f"{scheme}://127.0.0.1:{port}", timeout_ms=300)) as client,
+        Registry(SchemaRegistrySettings(url=f"{scheme}://127.0.0.1:{port}", timeout_ms=timeout_ms)) as client,
         pytest.raises(error) as caught,
     ):
         client.lookup(SUBJECT, V1)
@@ -263,7 +266,7 @@ def test_a_certificate_that_is_not_trusted_names_the_setting(tmp_path: Path) -> 
         server.load_cert_chain(file, key)
         with listening(b"", server) as port:
             url, ca_file = f"https://127.0.0.1:{port}", file if trusted else None
-            settings = SchemaRegistrySettings(url=url, ca_file=ca_file, timeout_ms=20_000)
+            settings = SchemaRegistrySettings(url=url, ca_file=ca_file, timeout_ms=PATIENT_MS)
             with Registry(settings) as client, pytest.raises(RegistryMisconfiguredError) as caught:
                 client.lookup(SUBJECT, V1)
         assert word in caught.value.remedy
@@ -324,7 +327,7 @@ def test_a_context_qualifies_every_question() -> None:
         "GET /config/%3A.staging%3A": Answer(200, {"compatibilityLevel": "BACKWARD"}),
     }
     with answering(routes(answers, NO_LEVEL)) as server:
-        settings = SchemaRegistrySettings(url=server.url, context=".staging")
+        settings = SchemaRegistrySettings(url=server.url, context=".staging", timeout_ms=PATIENT_MS)
         with Registry(settings) as client:
             assert client.schema(7) == V1
             assert server.queries == ["subject=:.staging:"], "an id of another context is another schema"

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.settings.loader import load
+from sternpost.operations import signed_webhook
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.doctor import endpoint
 from sternpost.operations.severity import Severity
 from tests.support.receiver import Receiver, receiving
+from tests.support.waiting import PATIENCE_S
 
 SOURCES = {"sources": [{"name": "main", "write_keys": ["key"], "signing_keys": ["secret"]}]}
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    monkeypatch.setattr(signed_webhook, "TIMEOUT_S", PATIENCE_S)  # a busy machine's answer is an answer
     with receiving() as server:
         yield server
 
