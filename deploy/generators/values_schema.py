@@ -10,6 +10,7 @@ from typing import Any
 
 from runtime.masking import NOT_SECRET_ENDINGS, SECRET_WORDS
 from runtime.settings.model import Settings
+from tools.setting_meanings import meanings
 
 CHART = "helm/sternpost"
 
@@ -157,14 +158,14 @@ def schema() -> Schema:
 def settings() -> Schema:
     """Sternpost's own settings, by section."""
     model = Settings.model_json_schema(mode="validation")
-    sections = {}
+    sections, texts = {}, meanings()
     for section, reference in model["properties"].items():
         found = resolved(reference, model["$defs"])
         if section in SET_BY_THE_CHART or found.get("type") != "object":
             continue
         sections[section] = closed(
             {
-                setting: described(resolved(inner, model["$defs"]), setting)
+                setting: described(resolved(inner, model["$defs"]), setting, texts[f"{section}.{setting}"])
                 for setting, inner in found["properties"].items()
                 if f"{section}.{setting}" not in SET_BY_THE_CHART and not is_secret(resolved(inner, model["$defs"]))
             }
@@ -172,11 +173,10 @@ def settings() -> Schema:
     return closed(sections, description="Sternpost's settings; docs/settings.md explains each.")
 
 
-def described(found: Schema, setting: str) -> Schema:
+def described(found: Schema, setting: str, docstring: str) -> Schema:
     """A setting's schema as Helm is to check it."""
     kept = {key: value for key, value in found.items() if key not in ("title", "examples", "env_names")}
-    if "description" in kept:
-        kept["description"] = one_line(kept["description"])
+    kept = dict(sorted({**kept, "description": one_line(docstring)}.items()))
     if setting.endswith("port"):
         kept["minimum"] = 1  # 0 takes a free port, which no Service would find
     if setting.endswith("url"):

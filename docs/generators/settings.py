@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from runtime.settings.loader import fields, variable
+from tools.setting_meanings import meanings
 
 HEAD = """\
 # Settings
@@ -41,13 +42,13 @@ EXCEPTIONAL = {"processor.instance_id": "the host's name"}
 def render() -> str:
     """Return the page."""
     lines = [HEAD]
-    section = ""
+    section, texts = "", meanings()
     for name, info in fields():
         head = name.partition(".")[0]
         if head != section:
             section = head
             lines += [f"\n## {section}\n", "| setting | default | meaning |", "| --- | --- | --- |"]
-        lines.append(f"| {_names(name)} | {_default(name, info)} | {_meaning(info)} |")
+        lines.append(f"| {_names(name)} | {_default(name, info)} | {_meaning(texts[name], info)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -68,8 +69,8 @@ def _default(name: str, info: FieldInfo) -> str:
     return f"`{TypeAdapter(Any).dump_python(value, mode='json')}`"
 
 
-def _meaning(info: FieldInfo) -> str:
-    text = " ".join((info.description or "").split())
+def _meaning(docstring: str, info: FieldInfo) -> str:
+    text = " ".join(docstring.split())
     if info.examples:
         example = info.examples[0]
         text += f" Example: `{example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)}`"

@@ -56,7 +56,7 @@ RegistryProperties = dict[str, Annotated[Any, BeforeValidator(_scalar)]]
 class Section(BaseModel):
     """A table of settings: unknown names are refused, since a misspelt setting that is ignored is worse."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class KafkaSettings(Section):
@@ -538,7 +538,6 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()
