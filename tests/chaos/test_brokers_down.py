@@ -64,7 +64,7 @@ def test_a_reader_whose_brokers_go_away_for_good_gives_up(monkeypatch: pytest.Mo
         settings = Settings.model_validate({"kafka": kafka, "topics": names})
         topics.create(settings, ChangesAllowed())
         raw = settings.topics.raw
-        producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+        producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True})
         for _ in range(count):
             producer.produce(raw, bytes(size))
         assert producer.flush(PATIENCE_S) == 0

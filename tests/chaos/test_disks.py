@@ -133,7 +133,9 @@ def broker_slow(pipeline: Pipeline, _: random.Random) -> None:
     topic = f"on-{broker.id}"
     admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
     admin.create_topics([NewTopic(topic, 1, replica_assignment=[[broker.id]])], operation_timeout=30)[topic].result(60)
-    producer = Producer({"bootstrap.servers": pipeline.stack.bootstrap_servers, "linger.ms": 0})
+    producer = Producer(
+        {"bootstrap.servers": pipeline.stack.bootstrap_servers, "enable.idempotence": True, "linger.ms": 0}
+    )
 
     def append() -> float:
         """Return the seconds that the broker takes for so many records, one after the other."""

@@ -31,7 +31,7 @@ def clock(tmp_path: Path) -> Clock:
 
 
 def produce(kafka: Kafka, topic: str, body: bytes) -> None:
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
     producer.produce(topic, body, partition=0)
     assert producer.flush(30) == 0
 

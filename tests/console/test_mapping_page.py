@@ -29,7 +29,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 
 def write(settings: Settings, topic: str, value: bytes, **headers: str) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     found: dict[str, str | bytes | None] = {record_headers.SOURCE: "main", **headers}
     producer.produce(topic, value, key="u", headers=found)
     assert producer.flush(60) == 0

@@ -38,7 +38,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 def receive(settings: Settings, count: int = RECORDS) -> list[str]:
     """Write raw records of email and SMS, as ingest does, and return their event ids."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     bodies = [samples.payload(index, people=11) for index in range(count)]
     for body in bodies:
         producer.produce(settings.topics.raw, orjson.dumps(body), key="u", headers={record_headers.SOURCE: "test"})

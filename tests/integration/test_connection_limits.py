@@ -134,7 +134,7 @@ def test_the_parent_without_descriptors_starts_workers_again_when_it_can(
     with endpoint(tmp_path, kafka.bootstrap_servers, topic) as service:
         parent, worker = psutil.Process(service.process.pid), worker_of(service)
         soft, hard = parent.rlimit(psutil.RLIMIT_NOFILE)
-        parent.rlimit(psutil.RLIMIT_NOFILE, (5, hard))  # fewer than are open already
+        parent.rlimit(psutil.RLIMIT_NOFILE, (3, hard))  # the standard streams: no other number may be free
         os.kill(worker.pid, signal.SIGKILL)
         service.logged("worker not started")
         with socket.create_connection(("127.0.0.1", service.admin_port)):  # which cannot be accepted either

@@ -153,7 +153,7 @@ def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Sett
     topics.create(settings, ChangesAllowed())
     assert set(by_verdict(lag.check(settings), Severity.WARNING)) == {"processor"}
     now = int(time.time() * 1000)
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     for age_ms in (half_ms + 3_600_000, half_ms - 3_600_000):
         producer.produce(settings.topics.raw, b"{}", partition=0, timestamp=now - age_ms)
     assert producer.flush(30) == 0

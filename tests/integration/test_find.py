@@ -43,7 +43,7 @@ def settings(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def write(settings: Settings, records: list[tuple[int, bytes]], **headers: str) -> None:
     """Write to partitions of the raw topic, as another program would unless there are headers."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     for partition, body in records:
         producer.produce(
             settings.topics.raw,

@@ -58,7 +58,7 @@ def test_a_replay_without_any_names_tmpdir(kafka: Kafka, make_topics: TopicMaker
         "topics.dead_letters": topics.dead_letters,
     }
     command = [PROGRAM, *(f"--set={name}={value}" for name, value in settings.items())]
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
     producer.produce(topics.raw, b"{}")
     assert producer.flush(30) == 0
     subprocess.run([*command, "schema", "register"], check=True, capture_output=True)

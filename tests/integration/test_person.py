@@ -44,7 +44,7 @@ def test_every_record_of_a_person_is_found_in_every_topic_and_partition(
     settings = make_settings(TopicSettings.model_validate(start.topics))
     payloads = list(samples.one_of_each(people=PEOPLE))
     values = [*(json.dumps(payload).encode() for payload in payloads), BROKEN]
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     for index, value in enumerate(values):
         producer.produce(settings.topics.raw, value=value, partition=index % 2)  # not where a key would put it
     producer.produce(settings.topics.events, value=b"not an event, of user-000001@example.com", partition=0)

@@ -92,7 +92,9 @@ def settings_for(
 
 def send(settings: Settings, records: Iterable[tuple[str, bytes, bytes, dict[str, str]]]) -> int:
     """(person, event id, body, further headers) as ingest writes them; gives how many."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 5})
+    producer = Producer(
+        {"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True, "linger.ms": 5}
+    )
     number = 0
     for person, event_id, body, more in records:
         headers: dict[str, str | bytes | None] = {"source": "test", "event_id": event_id, **more}

@@ -57,7 +57,7 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
             until(lambda: ready(settings.processor.admin_port) == 200)
             stack.registry.kill()
 
-            producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+            producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True})
             for index in range(20):
                 producer.produce(settings.topics.raw, orjson.dumps(samples.payload(index)), str(index))
             assert producer.flush(PATIENCE_S) == 0

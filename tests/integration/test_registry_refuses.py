@@ -60,7 +60,7 @@ def test_the_real_registrys_address_without_its_path_is_said_by_every_command(
         make_settings(TopicSettings(), schema_registry={"url": kafka.registry_url}).schema_registry
     ) as registry:
         registered = registry.register(subject_of(settings.topics.events), load_schema())
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
     producer.produce(settings.topics.events, frame(registered.id) + b"\0", partition=0)
     producer.produce(settings.topics.raw, b"{}", partition=0)
     assert producer.flush(60) == 0

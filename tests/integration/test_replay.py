@@ -51,7 +51,13 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 def receive(settings: Settings, bodies: list[bytes], *, source: str = "test", at_ms: int | None = None) -> None:
     """Writes raw records as ingest does, the same person's to the same partition."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "partitioner": "murmur2_random"})
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+        }
+    )
     at_ms = at_ms or int(time.time() * 1000)
     for body in bodies:
         payload = {} if body == BROKEN else orjson.loads(body)
@@ -259,7 +265,7 @@ def test_the_dry_run_says_what_would_differ_and_writes_nothing(settings: Setting
 
 def test_events_that_todays_mapping_would_not_make_are_removed(settings: Settings) -> None:
     receive(settings, bodies(2))
-    wrong = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    wrong = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     replay(settings, "--from", "beginning", "--live")
     receive(settings, [BROKEN])
     spans = range_consumer.readable_ranges(settings, settings.topics.raw)
@@ -335,7 +341,7 @@ def test_the_last_counts_in_whichever_partition_it_is(settings: Settings) -> Non
     there, at_ms = event.partition() or 0, event.timestamp()[1]
     wrong = (event.value() or b"").replace(b"user-", b"usr--")
     assert wrong != event.value()
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
 
     def write(value: bytes | None, partition: int, ms: int) -> dict[str, Any]:
         producer.produce(settings.topics.events, value, partition=partition, timestamp=at_ms + ms)
@@ -351,7 +357,7 @@ def test_the_last_counts_in_whichever_partition_it_is(settings: Settings) -> Non
 def test_a_dry_run_reads_only_what_the_range_can_have_been_written_to(settings: Settings) -> None:
     now_ms = int(time.time() * 1000)
     receive(settings, bodies(5), at_ms=now_ms - 7_200_000)
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
 
     def write(body: bytes, ms: int) -> None:
         producer.produce(settings.topics.events, body, partition=0, timestamp=ms)

@@ -28,7 +28,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 
 def write(settings: Settings, topic: str, count: int, partition: int = 0, **record: Any) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     for _ in range(count):
         producer.produce(topic, partition=partition, **record)
     assert producer.flush(30) == 0

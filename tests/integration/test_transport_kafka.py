@@ -31,7 +31,9 @@ class KafkaWorld:
         self.settings = settings
         self.first_keeps_its_place = settings.processor.group_protocol is GroupProtocol.CONSUMER
         self.diary: Diary = []
-        self._producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 1})
+        self._producer = Producer(
+            {"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True, "linger.ms": 1}
+        )
         self._reader = Consumer(
             {
                 "bootstrap.servers": settings.kafka.bootstrap_servers,

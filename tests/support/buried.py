@@ -18,7 +18,12 @@ RECEIVED_AT = str(int(time.time() * 1000) - 60_000)
 def bury(settings: Settings, letters: list[dict[str, Any]]) -> None:
     """Writes dead letters as the processor does."""
     producer = Producer(
-        {"bootstrap.servers": settings.kafka.bootstrap_servers, "linger.ms": 5, "message.max.bytes": 4_000_000}
+        {
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "message.max.bytes": 4_000_000,
+        }
     )
     for index, letter in enumerate(letters):
         partition = letter.get("partition", index % 3)

@@ -27,7 +27,7 @@ def await_check(bootstrap_servers: str, retention_ms: int) -> None:
     name = f"retention-control-{uuid.uuid4().hex[:8]}"
     control = NewTopic(name, brokers, 1, config={"retention.ms": str(retention_ms)})
     admin.create_topics([control], operation_timeout=30)[name].result(60)
-    producer = Producer({"bootstrap.servers": bootstrap_servers})
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True})
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": name})
     try:
         for removed in (1, 2):
