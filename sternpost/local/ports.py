@@ -12,10 +12,15 @@ HOST = "127.0.0.1"
 # between this check and the start of the server.
 _RANGE = range(15_000, 32_000)
 _random = random.SystemRandom()  # two processes that start together must not choose alike
+_kept: list[int] = []
+"""Descriptors of sockets that keep the chosen ports, open until this process ends."""
 
 
 def choose(wanted: int, what: str, option: str) -> int:
-    """Return `wanted`, or a free port if that is 0. Raises ConfigurationError if `wanted` is in use."""
+    """Return `wanted`, or a free port if that is 0, which no other `choose` gives away while this process runs.
+
+    Raises ConfigurationError if `wanted` is in use.
+    """
     if wanted:
         with contextlib.suppress(OSError):
             _try(wanted)
@@ -26,7 +31,7 @@ def choose(wanted: int, what: str, option: str) -> int:
         )
     for port in _random.sample(_RANGE, 200):
         with contextlib.suppress(OSError):
-            _try(port)
+            _keep(port)
             return port
     raise ConfigurationError(f"there is no free port on {HOST} for {what}: choose one with {option}")
 
@@ -45,3 +50,15 @@ def _try(port: int) -> None:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         candidate.bind((HOST, port))
         candidate.listen(1)
+
+
+def _keep(port: int) -> None:
+    """Bind a socket to the port, if nothing else is, and leave it open. Raises OSError.
+
+    It does not listen and has SO_REUSEADDR set, so servers that set it too, as almost all do, can listen on the port
+    (https://man7.org/linux/man-pages/man7/socket.7.html).
+    """
+    with socket.socket() as candidate:
+        candidate.bind((HOST, port))  # fails if another process keeps the port, since SO_REUSEADDR is not set yet
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _kept.append(candidate.detach())

@@ -26,6 +26,7 @@ from sternpost.operations.dead_letters.redrive import plan, redrive
 from sternpost.operations.dead_letters.selection import Selection, find
 from tests.support.buried import BROKEN, GOOD, RECEIVED_AT, bury
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.settled import settle
 
 
 @pytest.fixture
@@ -49,10 +50,12 @@ def options(settings: Settings) -> list[str]:
 def run(settings: Settings, *arguments: str, code: int = 0) -> Result:
     result = CliRunner().invoke(cli, [*options(settings), "dead-letters", *arguments])
     assert result.exit_code == code, result.output
+    settle(settings)  # so that the next one sees what this one did
     return result
 
 
 def raw(settings: Settings) -> list[Message]:
+    settle(settings)
     return list(range_consumer.read(settings, settings.topics.raw))
 
 

@@ -26,6 +26,7 @@ from schemas.track_event import EventReader, load_schema
 from sternpost.cli.main import cli
 from sternpost.local.ports import choose
 from tests.support.kafka import Kafka
+from tests.support.waiting import PATIENCE_S
 
 V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
 V2 = {
@@ -45,7 +46,7 @@ class Relay:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(handler) -> None:  # noqa: N805 (it is `self` of another class)
-                there = socket.create_connection((target.hostname, target.port), timeout=30)
+                there = socket.create_connection((target.hostname, target.port), timeout=PATIENCE_S)
                 self._connections += (handler.request, there)
                 back = threading.Thread(target=_pipe, args=(there, handler.request), daemon=True)
                 back.start()
@@ -53,7 +54,10 @@ class Relay:
                 back.join()
                 there.close()
 
-        self._server = socketserver.ThreadingTCPServer(address, Handler)
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True  # the test keeps the port
+
+        self._server = Server(address, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 

@@ -34,6 +34,8 @@ from sternpost.operations.replay.dry_run import ExistingEvents
 from sternpost.operations.requested_range import RequestedRange, check_retained
 from tests.support.disks import small_disk
 from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.settled import settle
+from tests.support.waiting import PATIENCE_S, until
 
 BROKEN = b'{"event_id":'
 GOOD = b'{"event_id":"e","data":{"customer_id":"u"}}'
@@ -92,6 +94,8 @@ def replay(settings: Settings, *arguments: str, error: type[SternpostError] | No
         return {"error": str(done.exception)}
     assert done.exit_code == 0, repr(done.exception)
     result: dict[str, Any] = json.loads(done.stdout)
+    if "target" in result:
+        settle(settings, result["target"])
     return result
 
 
@@ -179,14 +183,14 @@ def test_interrupted_and_killed_it_goes_on_and_every_event_is_there_once(
 ) -> None:
     receive(settings, bodies(400))
     target = make_topics.one(partitions=2)
-    arguments = ("--from", "beginning", "--to-topic", target, "--rate", "20")  # 20 s: time to look
+    arguments = ("--from", "beginning", "--to-topic", target, "--rate", "5")  # 80 s: time to look
     for number in (signal.SIGINT, signal.SIGKILL):
         with subprocess.Popen([*PROGRAM, *command(settings, *arguments)], stderr=subprocess.DEVNULL) as process:
             before = len(events(settings, target))
-            while len(events(settings, target)) <= before:
-                assert process.poll() is None
+            until(lambda before=before: len(events(settings, target)) > before)
+            assert process.poll() is None
             process.send_signal(number)
-            process.wait(60)
+            process.wait(PATIENCE_S)
         assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[number]
     part = len(events(settings, target))
     assert 0 < part < 400
@@ -206,7 +210,7 @@ def test_without_room_for_its_state_it_says_what_to_do_and_resumes(settings: Set
             env={**os.environ, "TMPDIR": str(disk)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert ended.returncode == 69, ended.stderr
@@ -327,6 +331,7 @@ def test_of_several_events_of_a_raw_record_the_one_written_last_counts(settings:
     for options in (), corrected, ():
         again = CliRunner().invoke(cli, [*options, *command(settings, "--from", "beginning", "--live", "--again")])
         assert again.exit_code == 0, again.output
+        settle(settings)
         changed.append(replay(settings, "--from", "beginning", "--dry-run")["changed"])
     assert (changed[0], changed[2]) == (0, 0)
     assert changed[1] > 0

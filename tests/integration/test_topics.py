@@ -19,7 +19,8 @@ from sternpost.operations import topics
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.severity import Severity
 from tests.support.kafka import Kafka
-from tests.support.waiting import until
+from tests.support.settled import settle
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_setting_that_breaks_a_promise_is_found_with_its_mend(settings: Settin
         resource = ConfigResource(ResourceType.TOPIC, settings.topics.raw, incremental_configs=[entry])
         admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
         for altered in admin.incremental_alter_configs([resource]).values():
-            altered.result(30)
+            altered.result(PATIENCE_S)
         (finding,) = until(lambda: topics.check(settings))  # brokers learn of the change a moment later
         assert finding.topic == settings.topics.raw
         assert f"{name} is {value}" in finding.problem
@@ -110,7 +111,9 @@ def test_more_replicas_than_brokers_is_one_clear_error(settings: Settings) -> No
     many = load(None, {**_dotted(settings), "topics.replication_factor": 40})
     with pytest.raises(DependencyError) as caught:
         topics.create(many, ChangesAllowed())
-    brokers = len(AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}).list_topics(timeout=30).brokers)
+    brokers = len(
+        AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}).list_topics(timeout=PATIENCE_S).brokers
+    )
     assert f"the cluster has {brokers} broker" in str(caught.value)
     assert "topics.replication_factor is 40" in str(caught.value)
     assert "topics.min_insync_replicas" in str(caught.value)
@@ -136,7 +139,7 @@ def test_what_is_left_to_the_cluster_is_not_sent(settings: Settings) -> None:
         topics.create(left, ChangesAllowed())
         admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
         [described] = admin.describe_configs([ConfigResource(ResourceType.TOPIC, settings.topics.raw)]).values()
-        entries = described.result(30)
+        entries = described.result(PATIENCE_S)
         assert entries["retention.ms"].is_default
         assert not entries["max.message.bytes"].is_default
         findings = topics.check(left)
@@ -180,15 +183,17 @@ def test_topics_grow_when_nothing_is_on_its_way(settings: Settings) -> None:
     try:
         raw = settings.topics.raw
         producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": raw})
-        producer.init_transactions(30)
+        producer.init_transactions(PATIENCE_S)
         producer.begin_transaction()
         producer.produce(raw, b"{}", partition=0)
-        producer.flush(30)
-        producer.abort_transaction(30)
+        producer.flush(PATIENCE_S)
+        producer.abort_transaction(PATIENCE_S)
+        settle(settings)
         assert json.loads(grow("--partitions", "3").stdout)["grown"] == {}  # nobody ever gets what was aborted
         producer.begin_transaction()
         producer.produce(raw, b"{}", partition=1)
-        producer.commit_transaction(30)
+        producer.commit_transaction(PATIENCE_S)
+        settle(settings)
         refused = grow("--partitions", "5").exception
         assert isinstance(refused, CheckFailedError)
         assert "2 records" in str(refused)

@@ -1,6 +1,8 @@
 """Free ports for the local stack."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -26,3 +28,21 @@ def test_free_ports_are_free_and_outside_the_range_of_outgoing_connections() -> 
         assert 15_000 <= port < 32_000
         with socket.create_server((ports.HOST, port)):
             pass
+
+
+def test_a_free_port_is_given_once_and_servers_may_come_and_go_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = ports.choose(0, "the sea", "--port")
+    monkeypatch.setattr(ports, "_RANGE", [port] * 200)
+    with pytest.raises(ConfigurationError, match="there is no free port"):
+        ports.choose(0, "another sea", "--port")
+    elsewhere = (
+        f"from sternpost.local import ports; ports._RANGE = [{port}] * 200; ports.choose(0, 'a third sea', '--port')"
+    )
+    other = subprocess.run([sys.executable, "-c", elsewhere], check=False, capture_output=True, text=True)
+    assert "there is no free port" in other.stderr
+    assert not ports.answers(port)
+    for address in (ports.HOST, "0.0.0.0"):
+        with socket.create_server((address, port)):
+            assert ports.answers(port)
+    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True):
+        assert ports.answers(port)
