@@ -264,6 +264,12 @@ def _advice(text: str, protocol: str, state: str) -> tuple[str, bool]:
     if text.startswith(("Disconnected", "Connection closed")):
         if state == "APIVERSION_QUERY" and not protocol.endswith("ssl"):
             return "the port may want TLS: check security.protocol in kafka.properties", True
+        if state in ("APIVERSION_QUERY", "UP") and protocol == "ssl":
+            # In TLS 1.3 a broker refuses a client's certificate only after the handshake, and may just hang up.
+            return (
+                "the broker may want SASL, or refuse our certificate: set security.protocol and sasl.mechanism, or "
+                "check ssl.certificate.location and ssl.key.location in kafka.properties"
+            ), False
         if state in ("APIVERSION_QUERY", "UP") and not protocol.startswith("sasl"):
             return "the broker may want SASL: set security.protocol and sasl.mechanism in kafka.properties", False
     if "Connection refused" in text:

@@ -50,3 +50,17 @@ def test_a_refused_certificate_has_one_advice_in_both_of_librdkafkas_words(text:
     failures = BrokerFailures("kafka:9093")
     failures.add(f"ssl://kafka:9093/bootstrap: {text} (after 12ms in state SSL_HANDSHAKE)")
     assert "set ssl.ca.location in kafka.properties" in str(failures.reason())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SSL alert 116: certificate required (after 3ms in state APIVERSION_QUERY)",
+        "Disconnected while requesting ApiVersion (after 3ms in state APIVERSION_QUERY)",
+        "Disconnected (after 3ms in state UP)",
+    ],
+)
+def test_a_broker_that_refuses_our_certificate_may_say_so_or_hang_up(text: str) -> None:
+    failures = BrokerFailures("kafka:9093")
+    failures.add(f"ssl://kafka:9093/bootstrap: {text}")
+    assert "check ssl.certificate.location and ssl.key.location in kafka.properties" in str(failures.reason())
