@@ -16,7 +16,7 @@ from sternpost.operations.signed_webhook import signature
 
 PATH = f"/v1/webhook?writeKey={WRITE_KEY}"
 WARM_UP_S = 2
-READY_S = 60
+READY_S = 180
 
 
 def measure(

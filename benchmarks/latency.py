@@ -21,7 +21,7 @@ CONNECTIONS = 32
 WARM_UP_SHARE = 0.2
 """Of the webhooks come first and are not counted."""
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class _Reader(threading.Thread):
@@ -89,5 +89,5 @@ def _until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not done():
         if time.monotonic() > deadline:
-            raise TimeoutError("not all events came out within a minute")
+            raise TimeoutError(f"not all events came out within {PATIENCE_S:.0f} s")
         time.sleep(0.05)

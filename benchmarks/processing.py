@@ -20,7 +20,7 @@ from runtime.settings.model import Settings
 from schemas.track_event import EventReader
 from sternpost.local.process import Process
 
-STALL_S = 60.0
+STALL_S = 120.0
 SAMPLE = 1_000
 WARM_UP_SHARE = 0.2
 

@@ -30,7 +30,7 @@ from sternpost.operations import schema, topics
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.status import service
 
-_READY_TIMEOUT_S = 60
+_READY_TIMEOUT_S = 180
 _STOP_TIMEOUT_S = 30
 
 log = structlog.get_logger()

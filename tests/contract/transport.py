@@ -25,7 +25,7 @@ from schemas.error_codes import ErrorCode, Stage
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Member, World, poll_until
 from tests.support.fake_kafka import Written
 from tests.support.raw_records import raw
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 HOUR_MS = 3_600_000
 
@@ -77,7 +77,7 @@ def read_all(history: RestoreConsumer, partitions: set[int]) -> list[RawRecord]:
     """Until all of them are done; each may be so only once."""
     found: list[RawRecord] = []
     open_ = set(partitions)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while open_:
         assert time.monotonic() < deadline, f"not done: {open_}"
         records, done = history.read(0.05)

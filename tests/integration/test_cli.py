@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from sternpost.cli import main as main_module
 from sternpost.cli.main import COMMANDS, cli, main
+from tests.support.waiting import PATIENCE_S
 
 PROGRAM = str(Path(sys.executable).with_name("sternpost"))
 
@@ -18,7 +19,7 @@ PROGRAM = str(Path(sys.executable).with_name("sternpost"))
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     clean = {k: v for k, v in os.environ.items() if not k.startswith("STERNPOST_")}
     return subprocess.run(
-        [PROGRAM, *arguments], check=False, env=clean | environment, capture_output=True, text=True, timeout=60
+        [PROGRAM, *arguments], check=False, env=clean | environment, capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 
@@ -66,13 +67,11 @@ def test_set_reaches_any_setting_and_config_says_so() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    with subprocess.Popen([PROGRAM, "config", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        stderr = process.stderr.read()
-    assert process.returncode == 1
-    assert stderr == b""
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run([PROGRAM, "config", "--json"], check=False, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, b"")
 
 
 PAYLOAD = b'{"event_id":"a","metric":"sent","object_type":"email","timestamp":1,"data":{"customer_id":"1"}}\n'
@@ -87,7 +86,7 @@ def test_an_output_that_takes_nothing_ends_without_a_traceback(command: str, red
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         cwd=tmp_path,
     )
     full = "error: standard output cannot be written to (No space left on device)"

@@ -4,10 +4,9 @@ import json
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from runtime.settings.loader import load
 from tests.support.authorities import Authority, Identity
 from tests.support.kafka import Kafka
 from tests.support.secured import broker_behind, secured_registry, tls_properties
+from tests.support.waiting import PATIENCE_S, until
 
 PROGRAM = (sys.executable, "-c", "from sternpost.cli.main import main; main()")
 SOURCES = '--set=sources=[{"name":"test","write_keys":["key"]}]'
@@ -29,7 +29,7 @@ def run(settings: dict[str, object], *command: str) -> tuple[int, str]:
         f"--set={name}={json.dumps(value) if isinstance(value, dict) else value}" for name, value in settings.items()
     ]
     done = subprocess.run(
-        [*PROGRAM, *given, SOURCES, *command], capture_output=True, text=True, timeout=120, check=False
+        [*PROGRAM, *given, SOURCES, *command], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     said = done.stdout + done.stderr
     assert "Traceback" not in said, said
@@ -193,39 +193,38 @@ def test_a_property_that_a_bearer_token_takes_is_named(place: Place) -> None:
         assert f"set {left_out} too" in said
 
 
-def test_tokens_of_an_issuer_are_fetched_and_renewed(place: Place, kafka: Kafka) -> None:
-    seconds = 2
-
-    with issuer(seconds) as (endpoint, given):
-
-        def accepts(header: str | None) -> bool:
-            return header == f"Bearer {given[-1]}" if given else False
-
-        with secured_registry(kafka.registry_url, place.ca.server(), accepts) as url:
-            settings = load(
-                None,
-                {
-                    "schema_registry.url": url,
-                    "schema_registry.ca_file": place.ca.file,
-                    "schema_registry.properties": of_issuer(endpoint, "hush"),
-                },
-            )
-            with Registry(settings.schema_registry) as registry:
+def test_a_token_of_an_issuer_is_fetched_once_for_as_long_as_it_lives(place: Place, kafka: Kafka) -> None:
+    with issuer(3_600) as (endpoint, given), secured_registry_of(place, kafka, given) as url:
+        settings = load(None, of_secured(place, url, of_issuer(endpoint, "hush")))
+        with Registry(settings.schema_registry) as registry:
+            for _ in range(2):
                 assert registry.compatibility("somewhere-value")
-                assert len(given) == 1
-                ends = time.monotonic() + seconds
-                while time.monotonic() < ends:
-                    time.sleep(0.1)
-                assert registry.compatibility("somewhere-value")
-                assert len(given) > 1, "the first token has expired"
-            code, said = run(
-                {
-                    "schema_registry.url": url,
-                    "schema_registry.ca_file": place.ca.file,
-                    "schema_registry.properties": of_issuer(endpoint, "wrong-secret"),
-                },
-                *("schema", "check"),
-            )
-            assert code == 78, said
-            assert "could not get a token" in said
-            assert "wrong-secret" not in said
+        assert len(given) == 1
+        code, said = run(of_secured(place, url, of_issuer(endpoint, "wrong-secret")), "schema", "check")
+        assert code == 78, said
+        assert "could not get a token" in said
+        assert "wrong-secret" not in said
+
+
+def test_a_token_of_an_issuer_is_renewed_when_it_ends(place: Place, kafka: Kafka) -> None:
+    with issuer(2) as (endpoint, given), secured_registry_of(place, kafka, given) as url:
+        settings = load(None, of_secured(place, url, of_issuer(endpoint, "hush")))
+        with Registry(settings.schema_registry) as registry:
+            assert registry.compatibility("somewhere-value")
+            first = given[-1]
+            until(lambda: registry.compatibility("somewhere-value") and given[-1] != first)
+
+
+def secured_registry_of(place: Place, kafka: Kafka, given: list[str]) -> AbstractContextManager[str]:
+    """The registry, which takes the newest of the tokens alone."""
+    return secured_registry(
+        kafka.registry_url, place.ca.server(), lambda header: bool(given) and header == f"Bearer {given[-1]}"
+    )
+
+
+def of_secured(place: Place, url: str, properties: dict[str, str]) -> dict[str, object]:
+    return {
+        "schema_registry.url": url,
+        "schema_registry.ca_file": place.ca.file,
+        "schema_registry.properties": properties,
+    }

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,7 +15,9 @@ from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from runtime.errors import KafkaRequestError
 from runtime.kafka import range_consumer
+from runtime.kafka.admin import KafkaAdmin, NewTopic, missing_topics
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings, TopicSettings
 from sternpost.cli.main import cli
@@ -27,7 +29,7 @@ from sternpost.operations.doctor import clock, cluster, endpoint, lag, registry,
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.severity import Severity
 from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def settings(kafka: Kafka, make_settings: SettingsMaker) -> Iterator[Settings]:
     yield settings
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     for gone in admin.delete_topics(list(names.values())).values():
-        gone.exception(30)
+        gone.exception(PATIENCE_S)
 
 
 def by_verdict(checks: Iterator[Check], verdict: Severity) -> dict[str, Check]:
@@ -51,7 +53,10 @@ def of_cluster(settings: Settings) -> Iterator[Check]:
     return cluster.check(settings, found, *cluster.broker_configs(settings, list(found.brokers)))
 
 
-def test_all_is_well_and_an_event_comes_through_with_every_key(settings: Settings, tmp_path: Path) -> None:
+def test_all_is_well_and_an_event_comes_through_with_every_key(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "ARRIVAL_S", PATIENCE_S)
     keys = {"write_keys": [WRITE_KEY, "next-key"], "signing_keys": [SIGNING_KEY, "next-signing-key"]}
     with services.running(
         settings.model_copy(update={"sources": [type(settings.sources[0])(name="test", **keys)]}),
@@ -141,7 +146,7 @@ def test_a_topic_with_a_wrong_setting(settings: Settings) -> None:
     resource = ConfigResource(ResourceType.TOPIC, settings.topics.raw, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for altered in admin.incremental_alter_configs([resource]).values():
-        altered.result(30)
+        altered.result(PATIENCE_S)
     finding = until(lambda: by_verdict(cluster.check_topics(settings), Severity.FAULT))[
         "topics"
     ]  # heard of in a moment
@@ -156,7 +161,7 @@ def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Sett
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
     for age_ms in (half_ms + 3_600_000, half_ms - 3_600_000):
         producer.produce(settings.topics.raw, b"{}", partition=0, timestamp=now - age_ms)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     late = by_verdict(lag.check(settings), Severity.WARNING)["lag"]
     assert f"raise retention.ms of {settings.topics.raw}" in late.remedy
 
@@ -169,12 +174,20 @@ def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Sett
 
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for gone in admin.delete_records([TopicPartition(settings.topics.raw, 0, 2)]).values():
-        gone.result(30)
+        gone.result(PATIENCE_S)
     [lost] = [check for check in lag.check(settings) if check.severity is Severity.FAULT]
     assert "retention removed 1 records" in lost.detail
 
 
 def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    create = KafkaAdmin.create_topics
+
+    def noted(admin: KafkaAdmin, new: Sequence[NewTopic], **options: bool) -> dict[str, KafkaRequestError]:
+        made.extend(topic.topic for topic in new)
+        return create(admin, new, **options)
+
+    monkeypatch.setattr(KafkaAdmin, "create_topics", noted)
     brokers = sorted(cluster.metadata(settings).brokers)
     now = time.time_ns
     for ahead_s, verdict in ((0, Severity.OK), (60, Severity.WARNING), (-60, Severity.WARNING), (600, Severity.FAULT)):
@@ -183,8 +196,8 @@ def test_a_clock_that_differs(settings: Settings, monkeypatch: pytest.MonkeyPatc
         assert check.severity is verdict
         if ahead_s:
             assert ("behind" if ahead_s > 0 else "ahead of") in check.detail
-    left = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers}).list_topics(timeout=20).topics
-    assert not [name for name in left if name.startswith("sternpost-doctor-")]
+    assert len(made) == 4
+    until(lambda: made == missing_topics(settings, made))
 
 
 def test_rights_are_seen_where_there_is_no_authorizer(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from sternpost.local import services
 from sternpost.local.services import environment_for
 from sternpost.operations.trace import Fate, Trace, trace
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 def payload(event_id: str | None, **data: Any) -> bytes:
@@ -52,7 +52,7 @@ def write(settings: Settings, records: list[tuple[int, bytes]], **headers: str) 
             partition=partition,
             headers=[(n, v.encode()) for n, v in headers.items()],
         )
-    assert producer.flush(60) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def find(settings: Settings, event_id: str, source: str | None = None, **options: Any) -> Trace:
@@ -66,8 +66,7 @@ def fates(settings: Settings, event_id: str, source: str | None = None) -> list[
             (found := find(settings, event_id, source)).records
             and all(record.fate not in (Fate.WAITING, Fate.UNKNOWN) for record in found.records)
             and found
-        ),
-        60,
+        )
     )
     return [record.fate for record in found.records]
 

@@ -14,6 +14,7 @@ from runtime.errors import DependencyError
 from runtime.kafka.range_consumer import read
 from runtime.settings.model import Settings
 from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.waiting import PATIENCE_S
 
 NEVER = float("inf")
 
@@ -45,7 +46,7 @@ def test_an_acknowledgement_after_the_deadline_harms_nothing(settings: Settings)
         publisher.expire(now)
         assert given_up.result() is PublishOutcome.LATE
         assert await waited_for is PublishOutcome.WRITTEN
-        await publisher.close(10)
+        await publisher.close(PATIENCE_S)
         publisher.run_maintenance()
         assert late() == before + 1
         assert await publish(publisher) is PublishOutcome.WRITTEN
@@ -111,7 +112,7 @@ def test_producers_that_fail_for_good_are_replaced_one_after_the_other(settings:
             publisher._replace_at = 0
             await fail(publisher)
             assert await publish(publisher) is PublishOutcome.WRITTEN
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             # Some may be the executor's own; a producer has three.
             while len(os.listdir("/proc/self/task")) > threads + 4:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.02)
@@ -137,7 +138,7 @@ def test_a_body_that_names_nobody_goes_to_the_same_partition_each_time(settings:
         await publisher.warm_up()
         for body in bodies + bodies:
             assert await publisher.publish(None, body, [], 1_700_000_000_000, NEVER) is PublishOutcome.WRITTEN
-        await publisher.close(10)
+        await publisher.close(PATIENCE_S)
 
     asyncio.run(run())
     found: dict[bytes, set[int]] = {}

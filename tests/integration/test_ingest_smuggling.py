@@ -43,7 +43,7 @@ class Wire:
     def __call__(self, sent: bytes) -> tuple[list[int], list[bytes]]:
         """Return the statuses until the server closes the connection, and the bodies that were written."""
         statuses = []
-        with self._service.connect(60) as connection:
+        with self._service.connect() as connection:
             connection.sendall(sent)
             answers = Answers(connection)
             while (answer := answers.next()) is not None:

@@ -1,5 +1,6 @@
 """The endpoint over TLS, by HTTP/1.1 and HTTP/2."""
 
+import contextlib
 import http.client
 import ssl
 from collections.abc import Iterator
@@ -73,7 +74,8 @@ def test_https_is_spoken_and_nothing_else(secure: Secure) -> None:
         assert (choosing.version(), choosing.selected_alpn_protocol()) == ("TLSv1.3", "h2")
     with secure.endpoint.connect() as plain:
         plain.sendall(request(BODY))
-        assert not plain.recv(100).startswith(b"HTTP/1.1 200")
+        with contextlib.suppress(ConnectionResetError):  # it may close before it has read all
+            assert not plain.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_http2_ends_a_body_by_its_framing(kafka: Kafka, secure: Secure) -> None:
@@ -128,5 +130,5 @@ def test_a_body_that_is_cancelled_is_not_taken_for_a_whole_one(kafka: Kafka, tmp
 
 def test_when_the_certificate_ends_is_said_and_shown(secure: Secure) -> None:
     assert secure.endpoint.metric("sternpost_ingest_certificate_expiry_seconds") == ENDS.timestamp()
-    line = next(line for line in secure.endpoint.log() if line["event"].startswith("the TLS certificate ends soon"))
+    line = secure.endpoint.logged("the TLS certificate ends soon: replace it and restart ingest")
     assert line["ends"] == ENDS.isoformat()

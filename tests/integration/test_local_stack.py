@@ -19,13 +19,14 @@ from runtime.errors import ConfigurationError
 from sternpost.local import LocalStack
 from sternpost.local.artifacts import cache_dir
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.waiting import PATIENCE_S
 
 SUBJECT, SCHEMA = "somewhere-value", Schema('"string"', "AVRO")
 
 
 def test_topics_have_names_of_their_own(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker) -> None:
     first, second = make_topics(partitions=2), make_topics(partitions=3)
-    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=20).topics
+    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=PATIENCE_S).topics
 
     assert {len(topics[name].partitions) for name in (first.raw, first.events, first.dead_letters)} == {2}
     assert {len(topics[name].partitions) for name in (second.raw, second.events, second.dead_letters)} == {3}
@@ -125,8 +126,8 @@ def test_no_server_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
         assert sum("java" in server.name() for server in servers) == 2
         assert os.listdir(tmp_path)
         process.send_signal(how)
-        code = process.wait(60)
-        _, alive = psutil.wait_procs(servers, timeout=60)
+        code = process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
     assert alive == []
     assert code == 0
     assert os.listdir(tmp_path) == []
@@ -139,21 +140,21 @@ def test_dev_says_where_everything_is() -> None:
         while "Ctrl-C ends it." not in (line := process.stdout.readline()):
             name, _, value = line.strip().partition("  ")
             said[name] = value.strip()
-        assert AdminClient({"bootstrap.servers": said["Kafka"]}).list_topics(timeout=20).brokers
-        with urllib.request.urlopen(f"{said['schema registry']}/subjects", timeout=20) as answer:
+        assert AdminClient({"bootstrap.servers": said["Kafka"]}).list_topics(timeout=PATIENCE_S).brokers
+        with urllib.request.urlopen(f"{said['schema registry']}/subjects", timeout=PATIENCE_S) as answer:
             assert answer.read() == b"[]"
         assert Path(said["logs"], "kafka-1.log").exists()
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 def create(stack: LocalStack, name: str, replicas: int = 1) -> None:
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    admin.create_topics([NewTopic(name, 1, replicas)], operation_timeout=30)[name].result(60)
+    admin.create_topics([NewTopic(name, 1, replicas)], operation_timeout=30)[name].result(PATIENCE_S)
 
 
 def names(stack: LocalStack) -> set[str]:
-    return set(AdminClient({"bootstrap.servers": stack.bootstrap_servers}).list_topics(timeout=30).topics)
+    return set(AdminClient({"bootstrap.servers": stack.bootstrap_servers}).list_topics(timeout=PATIENCE_S).topics)
 
 
 PROGRAM = [sys.executable, "-c", "from sternpost.cli.main import main; main()"]
@@ -167,7 +168,12 @@ def environment(**changes: str) -> dict[str, str]:
 
 def sternpost(*arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*PROGRAM, *arguments], env=environment(**changes), capture_output=True, text=True, timeout=120, check=False
+        [*PROGRAM, *arguments],
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE_S,
+        check=False,
     )
 
 

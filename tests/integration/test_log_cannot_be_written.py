@@ -132,7 +132,10 @@ def _processes(service: Service) -> list[int]:
 
 def _read(main: int, shown: threading.Event, closing: threading.Event) -> None:
     """Be the terminal until `closing`."""
+    seen = b""
     while not closing.is_set():
-        if select.select([main], [], [], 0.05)[0] and b"started" in os.read(main, 65536):
-            shown.set()
+        if select.select([main], [], [], 0.05)[0]:
+            seen += os.read(main, 65536)
+            if b"started" in seen:
+                shown.set()
     os.close(main)

@@ -28,7 +28,7 @@ from sternpost.local.artifacts import Cache
 from sternpost.local.installation import install
 from tests.support.kafka import Kafka
 from tests.support.secured import broker_behind
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 PROGRAM = (sys.executable, "-c", "from sternpost.cli.main import main; main()")
 REGION, ACCESS_KEY, SECRET_KEY = "eu-central-1", "AKIASTERNPOSTTEST", "made-up-and-only-known-here"
@@ -104,7 +104,9 @@ def settings_for(address: str) -> Settings:
 
 
 def run(arguments: list[str], *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments, *command], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [*PROGRAM, *arguments, *command], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
 
 
 def test_commands_and_services_sign_in(address: str, kafka: Kafka, tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_idle_clients_outlive_their_tokens(address: str, monkeypatch: pytest.Mon
         assert admin.metadata().brokers
         for client in (producer, consumer):
             assert cluster_metadata(settings, client).brokers
-        assert consumer.committed([TopicPartition("customerio.raw", 0)], timeout=20)
+        assert consumer.committed([TopicPartition("customerio.raw", 0)], timeout=PATIENCE_S)
     finally:
         consumer.close()
 

@@ -8,6 +8,7 @@ from confluent_kafka import Producer
 
 from tests.support.kafka import Kafka, TopicMaker
 from tests.support.service import PROGRAM, SERVICES, Starter
+from tests.support.waiting import PATIENCE_S
 
 READ_ONLY = """
 for folder in {folders}; do mount --bind $folder $folder; mount -o remount,bind,ro $folder; done
@@ -42,7 +43,7 @@ def test_a_service_needs_none_where_there_is_memory(start: Starter, name: str, t
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_without_any_names_tmpdir(start: Starter, name: str, tmp_path: Path) -> None:
     service = start(name, *without(f"{TEMPORARY} {MEMORY}", tmp_path / "state"), stderr=subprocess.PIPE)
-    _, stderr = service.process.communicate(timeout=60)
+    _, stderr = service.process.communicate(timeout=PATIENCE_S)
     assert service.process.returncode == 78
     assert b"TMPDIR" in stderr
     assert b"Traceback" not in stderr
@@ -60,7 +61,7 @@ def test_a_replay_without_any_names_tmpdir(kafka: Kafka, make_topics: TopicMaker
     command = [PROGRAM, *(f"--set={name}={value}" for name, value in settings.items())]
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
     producer.produce(topics.raw, b"{}")
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     subprocess.run([*command, "schema", "register"], check=True, capture_output=True)
     ran = subprocess.run(
         [*without(TEMPORARY, tmp_path / "state"), *command, "replay", "--from", "beginning", "--dry-run"],

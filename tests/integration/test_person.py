@@ -14,7 +14,7 @@ from sternpost.cli.main import cli
 from sternpost.local import samples
 from tests.support.kafka import SettingsMaker
 from tests.support.service import Starter
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 BROKEN = b'{"data":{"recipient":"user-000001@example.com"'
 PEOPLE = 5
@@ -48,7 +48,7 @@ def test_every_record_of_a_person_is_found_in_every_topic_and_partition(
     for index, value in enumerate(values):
         producer.produce(settings.topics.raw, value=value, partition=index % 2)  # not where a key would put it
     producer.produce(settings.topics.events, value=b"not an event, of user-000001@example.com", partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     start("process")
 
     def records(topic: str) -> int:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -50,11 +51,13 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
                 cwd=tmp_path,
             )
         try:
+            begun = time.monotonic()
             until(lambda: "waiting: the schema registry does not answer" in log.read_text())
             assert until(lambda: ready(settings.processor.admin_port)) == 503
             stack.registry.start()
             stack.registry.wait_ready()
             until(lambda: ready(settings.processor.admin_port) == 200)
+            minutes = int((time.monotonic() - begun) / 60)
             stack.registry.kill()
 
             producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True})
@@ -77,14 +80,14 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
             processor.kill()
             processor.wait()
         waiting = [line for line in log.read_text().splitlines() if "waiting:" in line]
-        assert len(waiting) == 1, "one line, not a flood"
+        assert 1 <= len(waiting) <= 1 + minutes, "one line, not a flood"
         assert json.loads(waiting[0])["level"] == "warning"
 
 
 def ready(port: int) -> int:
     """The status of /readyz; 0 where nothing listens."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:

@@ -17,6 +17,7 @@ from sternpost.local.services import environment_for
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
 from tests.support.registry_answers import LASTING
 from tests.support.scripted_http import answering
+from tests.support.waiting import PATIENCE_S
 
 ANOTHER = {"type": "record", "name": "Another", "fields": [{"name": "a", "type": "string"}]}
 
@@ -63,7 +64,7 @@ def test_the_real_registrys_address_without_its_path_is_said_by_every_command(
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
     producer.produce(settings.topics.events, frame(registered.id) + b"\0", partition=0)
     producer.produce(settings.topics.raw, b"{}", partition=0)
-    assert producer.flush(60) == 0
+    assert producer.flush(PATIENCE_S) == 0
     for words in (
         ["schema", "check"],
         ["schema", "register"],
@@ -96,5 +97,5 @@ def run(settings: Settings, folder: Path, *words: str) -> "subprocess.CompletedP
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )

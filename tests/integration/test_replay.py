@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def receive(settings: Settings, bodies: list[bytes], *, source: str = "test", at
             headers={record_headers.SOURCE: source, record_headers.RECEIVED_AT: str(at_ms)},
             timestamp=at_ms,
         )
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def bodies(count: int, first: int = 0) -> list[bytes]:
@@ -101,6 +102,10 @@ def replay(settings: Settings, *arguments: str, error: type[SternpostError] | No
 
 def events(settings: Settings, topic: str) -> list[Message]:
     return list(range_consumer.read(settings, topic))
+
+
+def has_grown(settings: Settings, topic: str, before: int) -> bool:
+    return len(events(settings, topic)) > before
 
 
 decoded = EventReader.of_newest()
@@ -186,8 +191,7 @@ def test_interrupted_and_killed_it_goes_on_and_every_event_is_there_once(
     arguments = ("--from", "beginning", "--to-topic", target, "--rate", "5")  # 80 s: time to look
     for number in (signal.SIGINT, signal.SIGKILL):
         with subprocess.Popen([*PROGRAM, *command(settings, *arguments)], stderr=subprocess.DEVNULL) as process:
-            before = len(events(settings, target))
-            until(lambda before=before: len(events(settings, target)) > before)
+            until(partial(has_grown, settings, target, len(events(settings, target))))
             assert process.poll() is None
             process.send_signal(number)
             process.wait(PATIENCE_S)
@@ -279,7 +283,7 @@ def test_events_that_todays_mapping_would_not_make_are_removed(settings: Setting
     wrong.produce(settings.topics.events, value=frame + value[5:])
     for foreign in (None, b"", b"hello", frame + b"x", frame + value[5:] + b"x", b"\0\x7f\xff\xff\xff" + value[5:]):
         wrong.produce(settings.topics.events, value=foreign)
-    assert wrong.flush(30) == 0
+    assert wrong.flush(PATIENCE_S) == 0
     result = replay(settings, "--from", "beginning", "--dry-run")
     assert sum(span.end for span in spans) == 3
     assert (result["unchanged"], result["removed"], result["unreadable"]) == (2, 1, 6)
@@ -293,7 +297,7 @@ def test_what_retention_has_removed_is_refused_and_not_passed_over(settings: Set
     kept = range_consumer.readable_ranges(settings, settings.topics.raw)
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
     for gone in admin.delete_records([TopicPartition(settings.topics.raw, 0, 3)]).values():
-        gone.result(30)
+        gone.result(PATIENCE_S)
 
     for start in ("offset:0", "0:2", "1h"):
         with pytest.raises(DependencyError, match="retention has removed part of the range"):
@@ -350,7 +354,7 @@ def test_the_last_counts_in_whichever_partition_it_is(settings: Settings) -> Non
 
     def write(value: bytes | None, partition: int, ms: int) -> dict[str, Any]:
         producer.produce(settings.topics.events, value, partition=partition, timestamp=at_ms + ms)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
         return replay(settings, "--from", "beginning", "--dry-run")
 
     assert write(wrong, 1 - there, -5)["changed"] == 0
@@ -366,7 +370,7 @@ def test_a_dry_run_reads_only_what_the_range_can_have_been_written_to(settings: 
 
     def write(body: bytes, ms: int) -> None:
         producer.produce(settings.topics.events, body, partition=0, timestamp=ms)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
     hour_ms = DISORDER_MS
     write(b"before", now_ms - 7_200_000 - hour_ms - 1)
@@ -414,4 +418,4 @@ def test_a_missing_target_is_made_like_the_output_topic(settings: Settings) -> N
         assert len(range_consumer.topic_partitions(settings, target)) == 2
     finally:
         for gone in admin.delete_topics([target]).values():
-            gone.exception(30)
+            gone.exception(PATIENCE_S)

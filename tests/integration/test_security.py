@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,8 @@ from sternpost.operations.acls import Role
 from sternpost.operations.changes_allowed import ChangesAllowed
 from tests.support.kafka import Kafka
 from tests.support.secured import ADMIN, SecuredBroker, basic, certificates, secured_broker, secured_registry
-from tests.support.waiting import PATIENCE_S
+from tests.support.settled import settle
+from tests.support.waiting import PATIENCE_S, until
 
 REPLAYED = "replayed.events"
 PREFIX = f"secured-{os.getpid()}"
@@ -108,11 +108,12 @@ class Secured:
         ):
             try:
                 address = f"http://127.0.0.1:{self.admin_ports[role.value]}/readyz"
-                deadline = time.monotonic() + PATIENCE_S
-                while not _answers(address):
+
+                def ready() -> bool:
                     assert process.poll() is None, path.read_text()
-                    assert time.monotonic() < deadline, path.read_text()
-                    time.sleep(0.05)
+                    return _answers(address)
+
+                until(ready)
                 yield
             finally:
                 process.send_signal(signal.SIGTERM)
@@ -121,7 +122,7 @@ class Secured:
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -140,7 +141,14 @@ def secured(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for role in Role:
             grants = acls.grants(secured.settings(ADMIN), role, [REPLAYED])
             acls.create(secured.settings(ADMIN), ChangesAllowed(), grants, f"User:{secured.user(role)}")
+            await_acls(secured, grants, secured.user(role))
         yield secured
+
+
+def await_acls(secured: Secured, grants: Sequence[acls.Grant], user: str) -> None:
+    """Return once the broker goes by these ACLs: the controller answers a moment before."""
+    admin, wanted = KafkaAdmin(secured.settings(ADMIN)), set(acls.bindings(grants, f"User:{user}"))
+    until(lambda: wanted <= set(admin.describe_acls()))
 
 
 @pytest.fixture(scope="module")
@@ -158,12 +166,17 @@ def test_the_whole_way_each_role_with_its_own_rights(provisioned: Secured) -> No
         (secured.folder / "broken").write_bytes(b'{"event_id":\n')
         run(Role.INGEST, "send", "--count", "20")
         run(Role.INGEST, "send", str(secured.folder / "broken"))
-        deadline = time.monotonic() + PATIENCE_S
-        while (status := json.loads(run(Role.VIEWER, "status", "--interval-s", "0.1", "--json")))["lag"]["records"]:
-            assert time.monotonic() < deadline, status
-        assert status["group"]["state"] == "stable"
-        assert status["dead_letters"]["by_code"] == {"malformed_json": 1}
-        assert status["schema"]["problem"] is None
+
+        def status() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(run(Role.VIEWER, "status", "--interval-s", "0.1", "--json"))
+            return found
+
+        until(lambda: status()["lag"]["records"] == 0)
+        settle(secured.settings(ADMIN))
+        said = status()
+        assert said["group"]["state"] == "stable"
+        assert said["dead_letters"]["by_code"] == {"malformed_json": 1}
+        assert said["schema"]["problem"] is None
         assert len(run(Role.VIEWER, "tail", "--no-follow").splitlines()) == 20
     assert json.loads(run(Role.VIEWER, "dead-letters", "list", "--json"))["total"] == 1
     assert json.loads(run(Role.VIEWER, "replay", "--from", "beginning", "--dry-run", "--json"))["unchanged"] == 20
@@ -215,7 +228,7 @@ def test_a_role_may_not_write_where_it_has_no_business(provisioned: Secured, rol
         | {"logger": None, "message.timeout.ms": 2_000}
     )
     producer.produce(name, b"x", on_delivery=delivered)
-    producer.flush(20)
+    assert producer.flush(PATIENCE_S) == 0
     assert errors[0] is not None
     # A topic that may not even be seen is to the client one that is not there yet.
     assert errors[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._MSG_TIMED_OUT)
@@ -230,15 +243,16 @@ def test_a_role_may_not_read_peoples_data_that_is_not_its_business(provisioned: 
         | {"group.id": "sternpost", "logger": None}
     )
     consumer.assign([TopicPartition("customerio.raw", 0, 0)])
-    deadline = time.monotonic() + PATIENCE_S
-    found = None
-    while time.monotonic() < deadline and found is None:
-        message = consumer.poll(0.2)
-        found = message.error() if message is not None else None
-        assert message is None or found is not None, "it read a record"
+
+    def refused() -> bool:
+        if (message := consumer.poll(0.2)) is None:
+            return False
+        error = message.error()
+        assert error is not None, "it read a record"
+        return error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
+
+    until(refused)
     consumer.close()
-    assert found is not None
-    assert found.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 
 def test_what_is_created_is_what_is_printed(secured: Secured) -> None:
@@ -253,7 +267,7 @@ def test_what_is_created_is_what_is_printed(secured: Secured) -> None:
         AclOperation.ANY,
         AclPermissionType.ANY,
     )
-    found = admin.describe_acls(everything).result(30)
+    found = admin.describe_acls(everything).result(PATIENCE_S)
     wanted = acls.grants(settings, Role.PROCESSOR)
     assert {(b.name, b.operation) for b in found} == {(b.name, b.operation) for b in acls.bindings(wanted, "User:x")}
     printed = acls.commands(settings, wanted, "User:x")
@@ -312,6 +326,7 @@ def lacking(provisioned: Secured) -> Secured:
             names = [settings.processor.group_id] if resource == "group" else names
             grants = [acls.Grant(resource, name, (operation,)) for name in names]
             admin.create_acls(acls.bindings(grants, f"User:{user}"))
+            await_acls(secured, grants, user)
     return secured
 
 

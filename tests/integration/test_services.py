@@ -17,6 +17,7 @@ from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.local.process import watch
 from tests.integration.test_local_stack import dev
 from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.waiting import PATIENCE_S
 
 BODY = b'{"event_id":"1","object_type":"email","metric":"opened","timestamp":1700000000,\
 "data":{"customer_id":"c","identifiers":{"id":"c"}}}'
@@ -39,7 +40,7 @@ def send(running: services.Services) -> bool:
 def test_what_is_sent_comes_out_and_both_services_end_well(settings: Settings, tmp_path: Path) -> None:
     with services.running(settings, own_cluster=True, data_dir=tmp_path) as running:
         assert send(running)
-        event = next(range_consumer.read(settings, settings.topics.events, follow=True, idle_s=60))
+        event = next(range_consumer.read(settings, settings.topics.events, follow=True, idle_s=PATIENCE_S))
         read = EventReader.of_newest()(event.value() or b"")
         assert read["messageId"] == "1"
         assert read["context"]["origin"]["topic"] == settings.topics.raw
@@ -72,8 +73,8 @@ def test_nothing_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) >= 6  # two servers, two services with a worker each
         process.send_signal(how)
-        code = process.wait(60)
-        _, alive = psutil.wait_procs(children, timeout=90)
+        code = process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
     assert alive == []
     if how is not signal.SIGKILL:
         assert code == 0

@@ -35,7 +35,11 @@ class Service:
         )
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "log").read_text().splitlines() if line.startswith("{")]
+        return [
+            json.loads(line)
+            for line in (self.folder / "log").read_text().splitlines()
+            if line.startswith("{") and line.endswith("}")
+        ]
 
     def pid(self, worker: int) -> int:
         file = self.folder / f"worker-{worker}.pid"
@@ -44,7 +48,9 @@ class Service:
     def admin(self, path: str) -> tuple[int, str]:
         started = until(lambda: [line for line in self.lines() if line["event"] == "started"])
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{started[0]['admin_port']}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{started[0]['admin_port']}{path}", timeout=PATIENCE_S
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -200,7 +206,7 @@ def test_systemd_hears_that_it_started_then_that_it_is_ready_and_that_it_stops(s
             assert "not ready" in said
         service.process.send_signal(signal.SIGTERM)
         assert systemd.heard() == "STOPPING=1\nSTATUS=not ready: stopping\n"
-        assert service.process.wait(60) == 0
+        assert service.process.wait(PATIENCE_S) == 0
 
 
 def nothing(_: Worker) -> None:

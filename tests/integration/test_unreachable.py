@@ -1,6 +1,7 @@
 """Why Kafka is not reached is said at once: in commands, and by services in /readyz and in their log."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.kafka import Kafka
 from tests.support.secured import ADMIN, SecuredBroker, certificates, secured_broker
+from tests.support.waiting import PATIENCE_S
 
 PROGRAM = (sys.executable, "-c", "from sternpost.cli.main import main; main()")
 SOURCES = '--set=sources=[{"name":"test","write_keys":["key"]}]'
@@ -24,7 +26,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
 
 def run(address: str, properties: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     options = [f"--set=kafka.bootstrap_servers={address}", f"--set=kafka.properties={json.dumps(properties)}", SOURCES]
-    return subprocess.run([*PROGRAM, *options, *command], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [*PROGRAM, *options, *command],
+        # Where no name server answers, this machine's resolver would wait for longer than a command does:
+        # https://man7.org/linux/man-pages/man5/resolv.conf.5.html
+        env={**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from confluent_kafka import Producer
 
 from runtime.settings.model import Settings
 from schemas import record_headers
+from tests.support.waiting import PATIENCE_S
 
 GOOD = b'{"event_id":"e-%d","object_type":"email","metric":"sent","data":{"customer_id":"u%d"}}'
 BROKEN = b'{"event_id":"b","data":{"customer_id":"u","action_id":"no number"}}'
@@ -46,4 +47,4 @@ def bury(settings: Settings, letters: list[dict[str, Any]]) -> None:
             partition=partition,
             **({"timestamp": letter["timestamp"]} if "timestamp" in letter else {}),
         )
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0

@@ -132,10 +132,11 @@ class Endpoint:
     def wait_until(self, condition: "Any", timeout_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + timeout_s
         while True:
+            ended = self.process.poll() is not None  # before the look: it may say something and end
             with contextlib.suppress(ConnectionError):
                 if condition():
                     return
-            if self.process.poll() is not None:
+            if ended:
                 raise AssertionError(f"ingest ended with {self.process.returncode}: {self.log_file.read_text()}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {timeout_s} s in vain: {self.log_file.read_text()}")
@@ -181,9 +182,10 @@ class Endpoint:
     def exchange(self, request: bytes, *, half_close: bool = False) -> Answer | None:
         """Send bytes on their own connection, and return the response, or None if it was closed first."""
         with self.connect() as connection:
-            connection.sendall(request)
-            if half_close:
-                connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):  # it may refuse, and close, before it has read all
+                connection.sendall(request)
+                if half_close:
+                    connection.shutdown(socket.SHUT_WR)
             return answer_on(connection)
 
 
@@ -271,8 +273,8 @@ def records(bootstrap_servers: str, topic: str) -> list[Record]:
         }
     )
     try:
-        partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions}
+        partitions = consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions
+        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=PATIENCE_S)[1] for p in partitions}
         consumer.assign([TopicPartition(topic, p, 0) for p, end in ends.items() if end])
         found: list[Record] = []
         left = {p for p, end in ends.items() if end}

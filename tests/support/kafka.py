@@ -7,7 +7,6 @@ Where they come from, in this order:
 """
 
 import os
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from runtime.settings.model import Settings, TopicSettings
 from sternpost.local import LocalStack
+from tests.support.waiting import PATIENCE_S, until
 
 WRITE_KEY = "test-write-key"
 SIGNING_KEY = "test-signing-key"
@@ -87,21 +87,17 @@ class TopicMaker:
             NewTopic(name, partitions, config={"max.message.bytes": "16777216", **(config or {})}) for name in names
         ]
         for made in admin.create_topics(topics, operation_timeout=20).values():
-            made.result(30)
+            made.result(PATIENCE_S)
         self._made += names
         # The controller answers when it has decided; the brokers, which clients ask, hear of it a little later.
-        deadline = time.monotonic() + 120
-        while not all(_has_leaders(admin, name, partitions) for name in names):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the brokers did not hear of {', '.join(names)}")
-            time.sleep(0.01)
+        until(lambda: all(_has_leaders(admin, name, partitions) for name in names))
 
     def remove(self) -> None:
         """Remove what was made."""
         if self._made:
             admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
             for gone in admin.delete_topics(self._made, operation_timeout=20).values():
-                gone.exception(30)  # a test may have removed it itself
+                gone.exception(PATIENCE_S)  # a test may have removed it itself
             self._made.clear()
 
 
@@ -134,7 +130,7 @@ class SettingsMaker:
 
 
 def _has_leaders(admin: AdminClient, name: str, partitions: int) -> bool:
-    topic = admin.list_topics(name, timeout=20).topics[name]
+    topic = admin.list_topics(name, timeout=PATIENCE_S).topics[name]
     return len(topic.partitions) == partitions and all(p.leader >= 0 for p in topic.partitions.values())
 
 

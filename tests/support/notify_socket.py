@@ -7,6 +7,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE_S
+
 
 @dataclass(frozen=True)
 class NotifySocket:
@@ -24,5 +26,5 @@ def listening() -> Iterator[NotifySocket]:
     with tempfile.TemporaryDirectory() as folder, closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as incoming:
         address = str(Path(folder, "notify"))
         incoming.bind(address)
-        incoming.settimeout(60)
+        incoming.settimeout(PATIENCE_S)
         yield NotifySocket(address, incoming)

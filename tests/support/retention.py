@@ -7,13 +7,12 @@ from functools import partial
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 CHECKED_EACH_SECOND = {"log.retention.check.interval.ms": "1000", "log.initial.task.delay.ms": "1000"}
 """Of brokers, which by default look every five minutes: https://kafka.apache.org/documentation/#brokerconfigs."""
 
 IN_2020_MS = 1_577_836_800_000
-PATIENCE_S = 120.0
 
 
 def await_check(bootstrap_servers: str, retention_ms: int) -> None:
@@ -23,10 +22,10 @@ def await_check(bootstrap_servers: str, retention_ms: int) -> None:
     The second time they are, a whole look lies between.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    brokers = len(admin.list_topics(timeout=30).brokers)
+    brokers = len(admin.list_topics(timeout=PATIENCE_S).brokers)
     name = f"retention-control-{uuid.uuid4().hex[:8]}"
     control = NewTopic(name, brokers, 1, config={"retention.ms": str(retention_ms)})
-    admin.create_topics([control], operation_timeout=30)[name].result(60)
+    admin.create_topics([control], operation_timeout=30)[name].result(PATIENCE_S)
     producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True})
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": name})
     try:
@@ -34,12 +33,12 @@ def await_check(bootstrap_servers: str, retention_ms: int) -> None:
             for partition in range(brokers):
                 producer.produce(name, b"control", partition=partition, timestamp=IN_2020_MS)
             assert producer.flush(PATIENCE_S) == 0
-            until(partial(_begins_at, consumer, name, range(brokers), removed), PATIENCE_S)
+            until(partial(_begins_at, consumer, name, range(brokers), removed))
     finally:
         consumer.close()
-        admin.delete_topics([name], operation_timeout=30)[name].result(60)
+        admin.delete_topics([name], operation_timeout=30)[name].result(PATIENCE_S)
 
 
 def _begins_at(consumer: Consumer, topic: str, partitions: Collection[int], offset: int) -> bool:
-    starts = {consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=30)[0] for one in partitions}
+    starts = {consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=PATIENCE_S)[0] for one in partitions}
     return starts == {offset}

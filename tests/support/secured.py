@@ -7,13 +7,15 @@ import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     ScramCredentialInfo,
@@ -30,6 +32,7 @@ from sternpost.local import ports
 from sternpost.local.artifacts import Cache
 from sternpost.local.broker import Member, new_id, server_properties
 from sternpost.local.installation import install
+from tests.support.waiting import PATIENCE_S, until
 
 ADMIN = "admin"
 _JAAS = "org.apache.kafka.common.security"
@@ -51,13 +54,22 @@ class SecuredBroker:
         }
 
     def add_users(self, names: list[str]) -> None:
+        """Return once each can sign in: the controller answers a moment before the broker knows them."""
         admin = AdminClient({"bootstrap.servers": self.address, **self.properties(ADMIN)})
         credentials = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         users: list[UserScramCredentialAlteration] = [
             UserScramCredentialUpsertion(name, credentials, f"{name}-secret".encode()) for name in names
         ]
         for added in admin.alter_user_scram_credentials(users).values():
-            added.result(30)
+            added.result(PATIENCE_S)
+        for name in names:
+            until(partial(self._signs_in, name))
+
+    def _signs_in(self, user: str) -> bool:
+        client = AdminClient({"bootstrap.servers": self.address, "log_level": 0, **self.properties(user)})
+        with suppress(KafkaException):
+            return bool(client.list_topics(timeout=20).brokers)
+        return False
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
@@ -198,7 +210,7 @@ def secured_registry(
             if not accepted:
                 self._answer(401, b'{"error_code":401,"message":"who are you?"}')
                 return
-            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=20)
+            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=PATIENCE_S)
             headers = {"Content-Type": self.headers.get("Content-Type") or "application/json"}
             connection.request(self.command, self.path, body, headers)
             answer = connection.getresponse()

@@ -1,5 +1,7 @@
 """Waiting until readers see what was committed."""
 
+from functools import partial
+
 from runtime.kafka.admin import FROM_END, KafkaAdmin
 from runtime.settings.model import Settings
 from tests.support.waiting import until
@@ -18,7 +20,7 @@ def settle(settings: Settings, *topics: str) -> None:
     names, admin = settings.topics, KafkaAdmin(settings)
     for topic in topics or (names.raw, names.events, names.dead_letters):
         ends = dict.fromkeys(admin.metadata(topic).topics[topic].partitions, FROM_END)
-        until(lambda topic=topic, ends=ends: _is_settled(admin, topic, ends), VISIBLE_S)
+        until(partial(_is_settled, admin, topic, ends), VISIBLE_S)
 
 
 def _is_settled(admin: KafkaAdmin, topic: str, ends: dict[int, int]) -> bool:
