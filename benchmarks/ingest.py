@@ -93,6 +93,13 @@ def _answers(port: int) -> bool:
 
 
 def _records(place: Place) -> int:
-    """Return the number of records in the raw topic, which is at least that of the answered webhooks."""
-    time.sleep(0.3)  # for what was in flight when the load stopped
-    return sum(span.offsets for span in range_consumer.readable_ranges(place.settings, place.settings.topics.raw))
+    """Return the number of records in the raw topic, which is at least that of the answered webhooks.
+
+    Wait until it stands still: what was in flight when the load stopped comes later.
+    """
+    settings, before, found = place.settings, -1, 0
+    while found != before:
+        time.sleep(0.3)
+        spans = range_consumer.readable_ranges(settings, settings.topics.raw)
+        before, found = found, sum(span.offsets for span in spans)
+    return found

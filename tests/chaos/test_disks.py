@@ -254,7 +254,7 @@ def test_the_only_broker_has_a_full_disk_and_then_room_again(tmp_path: Path) -> 
     with small_disk(tmp_path / "disk", "300m") as disk, LocalStack(registry=False, data_dir=disk / "data") as stack:
         create(stack)
         (broker,) = stack.brokers
-        with endpoint(tmp_path, stack.bootstrap_servers, TOPIC) as service:
+        with endpoint(tmp_path, stack.bootstrap_servers, TOPIC, patient=False) as service:
             with Senders(service) as senders:
                 senders.reached(200, 200)
                 filler = fill(disk)

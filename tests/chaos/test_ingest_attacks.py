@@ -138,7 +138,7 @@ def _attacked(kafka: Kafka, folder: Path, *, tls: bool) -> Iterator[Attacked]:
     if tls:
         certificate, key = make(folder, ends=datetime.now(UTC) + timedelta(days=100))
         ingest |= {"tls_certificate": str(certificate), "tls_key": str(key)}
-    with endpoint(folder, kafka.bootstrap_servers, topic, **ingest) as running:
+    with endpoint(folder, kafka.bootstrap_servers, topic, patient=False, **ingest) as running:
         yield Attacked(running, kafka.bootstrap_servers, topic, certificate)
         assert running.stop(60) == 0
     maker.remove()
@@ -307,7 +307,12 @@ def test_twenty_thousand_idle_connections(kafka: Kafka, tmp_path: Path) -> None:
     try:
         with (
             endpoint(
-                tmp_path, kafka.bootstrap_servers, topic, max_connections=count + 100, header_timeout_ms=600_000
+                tmp_path,
+                kafka.bootstrap_servers,
+                topic,
+                patient=False,
+                max_connections=count + 100,
+                header_timeout_ms=600_000,
             ) as running,
             contextlib.ExitStack() as stack,
         ):

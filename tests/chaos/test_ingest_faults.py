@@ -88,7 +88,7 @@ def ready(service: Endpoint) -> bool:
 
 
 def test_a_broker_killed_and_back(stack: LocalStack, tmp_path: Path) -> None:
-    with endpoint(tmp_path, stack.bootstrap_servers, TOPIC) as service:
+    with endpoint(tmp_path, stack.bootstrap_servers, TOPIC, patient=False) as service:
         with Senders(service) as senders:
             senders.reached(200, 200)
             stack.brokers[0].kill()
@@ -137,7 +137,7 @@ def test_stopping_while_the_broker_is_frozen_answers_what_waits(stack: LocalStac
 
 @pytest.mark.parametrize("bound", [{"max_in_flight_requests": 4}, {"max_in_flight_bytes": 40, "max_body_bytes": 40}])
 def test_more_than_may_wait_is_refused_at_once(stack: LocalStack, tmp_path: Path, bound: dict[str, Any]) -> None:
-    with endpoint(tmp_path, stack.bootstrap_servers, TOPIC, **bound) as service:
+    with endpoint(tmp_path, stack.bootstrap_servers, TOPIC, patient=False, **bound) as service:
         stack.brokers[0].freeze()
         connections = [service.connect(CUSTOMER_IO_TIMEOUT_S) for _ in range(4)]
         for connection in connections:
@@ -159,7 +159,7 @@ def test_one_of_three_brokers_lost(tmp_path: Path, min_insync: int, goes_on: boo
     """With enough replicas left it goes on; without, it is 503 until the broker is back."""
     with LocalStack(brokers=3, registry=False) as stack:
         create(stack, replicas=3, min_insync=min_insync)
-        with endpoint(tmp_path, stack.bootstrap_servers, TOPIC) as service:
+        with endpoint(tmp_path, stack.bootstrap_servers, TOPIC, patient=False) as service:
             with Senders(service) as senders:
                 senders.reached(200, 200)
                 stack.brokers[2].kill()
@@ -186,7 +186,10 @@ def test_five_thousand_connections(stack: LocalStack, tmp_path: Path) -> None:
         pytest.skip(f"needs {2 * count} open files, the limit is {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        with endpoint(tmp_path, stack.bootstrap_servers, TOPIC) as service, selectors.DefaultSelector() as selector:
+        with (
+            endpoint(tmp_path, stack.bootstrap_servers, TOPIC, patient=False) as service,
+            selectors.DefaultSelector() as selector,
+        ):
             connections: list[socket.socket] = []
             for number in range(count):
                 connection = service.connect()
