@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import structlog
 
-from tests.support.kafka import WRITE_KEY, Kafka, SettingsMaker, TopicMaker, running
+from tests.support.kafka import STOP_MS, WRITE_KEY, Kafka, SettingsMaker, TopicMaker, running
 from tests.support.service import Starter
 
 # Tests run from the sources, whatever is compiled: breakpoints, coverage and patches work there. PURE_PYTHON=0 has them
@@ -121,8 +121,13 @@ def start(kafka: Kafka, make_topics: TopicMaker, make_settings: SettingsMaker, t
         "schema_registry": {"url": kafka.registry_url, "auto_register": True},
         "topics": {"raw": topics.raw, "events": topics.events, "dead_letters": topics.dead_letters},
         "sources": [{"name": "test", "write_keys": [WRITE_KEY]}],
-        "ingest": {"host": "127.0.0.1", "drain_delay_ms": 0},
-        "processor": {"group_id": topics.raw, "instance_id": "test", "state_dir": str(tmp_path / "state")},
+        "ingest": {"host": "127.0.0.1", "drain_delay_ms": 0, "drain_timeout_ms": STOP_MS},
+        "processor": {
+            "group_id": topics.raw,
+            "instance_id": "test",
+            "state_dir": str(tmp_path / "state"),
+            "shutdown_timeout_ms": STOP_MS,
+        },
     }
     starter = Starter(settings, tmp_path)
     yield starter

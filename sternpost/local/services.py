@@ -31,7 +31,7 @@ from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.status import service
 
 _READY_TIMEOUT_S = 180
-_STOP_TIMEOUT_S = 30
+_STOP_TIMEOUT_S = 90
 
 log = structlog.get_logger()
 

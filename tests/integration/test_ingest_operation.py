@@ -8,15 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.endpoint import BODY, SIGNED, UNSIGNED, Answer, answer_on, endpoint, records, request
 from tests.support.kafka import Kafka, TopicMaker
 from tests.support.waiting import PATIENCE_S
-
-PATIENT_MS = 60_000
 
 
 @pytest.fixture
@@ -127,8 +124,7 @@ class Client(threading.Thread):
 
 
 def test_sigterm_under_load_answers_everything_and_resets_nothing(kafka: Kafka, topic: str, tmp_path: Path) -> None:
-    limits: dict[str, Any] = {"workers": 2, "drain_delay_ms": 300, "drain_timeout_ms": PATIENT_MS}
-    with endpoint(tmp_path, kafka.bootstrap_servers, topic, **limits) as service:
+    with endpoint(tmp_path, kafka.bootstrap_servers, topic, workers=2, drain_delay_ms=300) as service:
         clients = [Client(service.port) for _ in range(24)]
         for client in clients:
             client.start()
@@ -143,8 +139,10 @@ def test_sigterm_under_load_answers_everything_and_resets_nothing(kafka: Kafka, 
 
 
 def test_a_request_in_hand_at_sigterm_gets_its_answer(kafka: Kafka, topic: str, tmp_path: Path) -> None:
-    limits: dict[str, Any] = {"body_timeout_ms": PATIENT_MS, "drain_timeout_ms": PATIENT_MS}
-    with endpoint(tmp_path, kafka.bootstrap_servers, topic, **limits) as service, service.connect() as connection:
+    with (
+        endpoint(tmp_path, kafka.bootstrap_servers, topic, body_timeout_ms=60_000) as service,
+        service.connect() as connection,
+    ):
         sent = request(BODY)
         connection.sendall(sent[:-10])
         service.wait_until(lambda: service.post().status == 200)

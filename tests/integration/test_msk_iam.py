@@ -26,7 +26,7 @@ from runtime.settings.model import Settings
 from sternpost.local import ports
 from sternpost.local.artifacts import Cache
 from sternpost.local.installation import install
-from tests.support.kafka import Kafka
+from tests.support.kafka import STOP_MS, Kafka
 from tests.support.secured import broker_behind
 from tests.support.waiting import PATIENCE_S, until
 
@@ -88,6 +88,8 @@ def options(address: str, registry_url: str, folder: Path) -> list[str]:
         "topics.min_insync_replicas": "1",
         "sources": '[{"name":"test","write_keys":["key"]}]',
         "processor.state_dir": str(folder / "state"),
+        "processor.shutdown_timeout_ms": str(STOP_MS),
+        "ingest.drain_timeout_ms": str(STOP_MS),
         "processor.admin_port": str(ports.choose(0, "", "")),
         "ingest.port": str(ports.choose(0, "", "")),
         "ingest.admin_port": str(ports.choose(0, "", "")),

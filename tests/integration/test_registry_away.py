@@ -20,6 +20,7 @@ from sternpost.local.ports import choose
 from sternpost.local.services import environment_for
 from sternpost.operations import schema, topics
 from sternpost.operations.changes_allowed import ChangesAllowed
+from tests.support.kafka import STOP_MS
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -36,6 +37,7 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
                 "topics.min_insync_replicas": 1,
                 "processor.admin_port": choose(0, "the processor", ""),
                 "processor.state_dir": tmp_path / "state",
+                "processor.shutdown_timeout_ms": STOP_MS,
             },
         )
         topics.create(settings, ChangesAllowed())

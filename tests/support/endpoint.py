@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.support.kafka import SIGNING_KEY, WRITE_KEY
+from tests.support.kafka import SIGNING_KEY, STOP_MS, WRITE_KEY
 from tests.support.waiting import PATIENCE_S
 
 SIGNED = {"name": "signed", "write_keys": [WRITE_KEY, "second-write-key"], "signing_keys": ["older-key", SIGNING_KEY]}
@@ -268,8 +268,10 @@ def endpoint(
 ) -> Iterator[Endpoint]:
     """Start a service with the sources SIGNED and UNSIGNED; `ingest` are settings of that section.
 
-    It is `patient` with the brokers unless `ingest` has a deadline.
+    It is `patient` with brokers and clients unless `ingest` has a deadline.
     """
+    if patient := patient and "produce_deadline_ms" not in ingest:
+        ingest.setdefault("drain_timeout_ms", STOP_MS)
     sections: dict[str, Mapping[str, Any]] = {
         "kafka": {"bootstrap_servers": bootstrap_servers},
         "kafka.properties": properties or {},
@@ -279,7 +281,7 @@ def endpoint(
     folder.mkdir(parents=True, exist_ok=True)
     running = Endpoint(folder, sections, sources or [SIGNED, UNSIGNED])
     running.open_files = open_files
-    running.patient = patient and "produce_deadline_ms" not in ingest
+    running.patient = patient
     try:
         running.start(wait=wait)
         yield running

@@ -22,6 +22,8 @@ from tests.support.waiting import PATIENCE_S, until
 
 WRITE_KEY = "test-write-key"
 SIGNING_KEY = "test-signing-key"
+STOP_MS = 60_000
+"""How long services may take to end in good order, longer than in production: tests want their exit code 0."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,19 @@ class SettingsMaker:
             "schema_registry": {"url": self.kafka.registry_url},
             "topics": topics.model_dump(),
             "sources": [{"name": "test", "write_keys": [WRITE_KEY], "signing_keys": [SIGNING_KEY]}],
-            "ingest": {"host": "127.0.0.1", "port": 0, "admin_port": 0, "drain_delay_ms": 0},
+            "ingest": {
+                "host": "127.0.0.1",
+                "port": 0,
+                "admin_port": 0,
+                "drain_delay_ms": 0,
+                "drain_timeout_ms": STOP_MS,
+            },
             "processor": {
                 "group_id": name,
                 "instance_id": "test",
                 "state_dir": self.folder / "state",
                 "admin_port": 0,
+                "shutdown_timeout_ms": STOP_MS,
             },
         }
         for section, values in sections.items():

@@ -62,7 +62,7 @@ if __name__ == "__main__":
         work,
         2,
         settings,
-        stop_timeout_s=float(os.environ.get("SUPERVISED_STOP_TIMEOUT_S", "20")),
+        stop_timeout_s=float(os.environ.get("SUPERVISED_STOP_TIMEOUT_S", "120")),
         liveness_timeout_s=float(os.environ.get("SUPERVISED_LIVENESS_TIMEOUT_S", "60")),
         passing=[DependencyError.exit_code],
     )
