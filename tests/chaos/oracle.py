@@ -103,7 +103,7 @@ def decoder(registry_url: str) -> Callable[[bytes], dict[str, Any]]:
 
     @cache
     def schema(schema_id: int) -> Any:
-        return fastavro.parse_schema(json.loads(json.loads(until(lambda: asked(schema_id), 60))["schema"]))
+        return fastavro.parse_schema(json.loads(json.loads(until(lambda: asked(schema_id)))["schema"]))
 
     def decode(value: bytes) -> dict[str, Any]:
         assert value[0] == 0

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from runtime.errors import DependencyError
-from runtime.kafka import admin, range_consumer, synchronous_producer
+from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.local import LocalStack
@@ -30,7 +30,7 @@ def _by_verdict(checks: Iterator[Check], verdict: Severity) -> dict[str, Check]:
     return {check.name: check for check in checks if check.severity is verdict}
 
 
-def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks() -> None:
     """They are controllers as well, and so the last one can elect nobody."""
     names = {"replication_factor": 3, "min_insync_replicas": 2, "partitions": 1}
     with LocalStack(brokers=3, registry=False) as stack:
@@ -40,8 +40,6 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
         until(lambda: _by_verdict(_of_cluster(settings), Severity.OK).keys() >= sound)  # once all replicas are there
         for broker in stack.brokers[1:]:
             broker.kill()
-        for module in (admin, synchronous_producer, topics):
-            monkeypatch.setattr(module, "TIMEOUT_S", 5)
         checks = list(
             run_checks(settings, ChangesAllowed(), url="http://127.0.0.1:1/v1/webhook", role=None, send=False)
         )
@@ -55,7 +53,6 @@ def test_of_three_brokers_those_that_are_down_are_named_and_no_command_breaks(mo
 
 
 def test_a_reader_whose_brokers_go_away_for_good_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(range_consumer, "SILENCE_S", 5)
     count, size = 40, 500_000
     little_ahead = {"queued.min.messages": "1", "queued.max.messages.kbytes": "1", "fetch.message.max.bytes": "1000"}
     with LocalStack(registry=False) as stack:
@@ -76,6 +73,7 @@ def test_a_reader_whose_brokers_go_away_for_good_gives_up(monkeypatch: pytest.Mo
         )
         next(one_by_one)
         found = len(next(in_batches))
+        monkeypatch.setattr(range_consumer, "SILENCE_S", 5)
         stack.brokers[0].kill()
         with pytest.raises(DependencyError, match=f"gave nothing of {raw} for 5 s.* check the brokers"):
             found += sum(len(batch) for batch in in_batches)

@@ -7,7 +7,7 @@ from runtime.settings.loader import load
 from sternpost.local import LocalStack, services
 from tests.integration.test_local_stack import SCHEMA, SUBJECT, create, names
 from tests.integration.test_services import send
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 def test_servers_that_were_killed_come_back_with_their_data() -> None:
@@ -20,9 +20,9 @@ def test_servers_that_were_killed_come_back_with_their_data() -> None:
             server.kill()
             server.start()
             server.wait_ready()
-        assert "somewhere" in names(stack)
+        until(lambda: "somewhere" in names(stack))
         with SchemaRegistryClient({"url": stack.registry_url}) as registry:
-            assert registry.get_subjects() == [SUBJECT]
+            until(lambda: registry.get_subjects() == [SUBJECT])
 
 
 def test_three_brokers_go_on_as_two() -> None:
@@ -30,7 +30,7 @@ def test_three_brokers_go_on_as_two() -> None:
         create(stack, "somewhere", replicas=3)
         stack.brokers[0].kill()
         # Until the others have given it up, they send clients that want to change something to it.
-        stack.brokers[1].wait_until(lambda: members(stack) == {2, 3}, 60)
+        stack.brokers[1].wait_until(lambda: members(stack) == {2, 3}, PATIENCE_S)
         create(stack, "elsewhere", replicas=2)
         until(lambda: {"somewhere", "elsewhere"} <= names(stack))  # brokers learn of a topic a moment later
 
@@ -43,4 +43,4 @@ def test_replicas_follow_the_brokers_that_are_started() -> None:
 
 
 def members(stack: LocalStack) -> set[int]:
-    return set(AdminClient({"bootstrap.servers": stack.brokers[1].address}).list_topics(timeout=30).brokers)
+    return set(AdminClient({"bootstrap.servers": stack.brokers[1].address}).list_topics(timeout=PATIENCE_S).brokers)

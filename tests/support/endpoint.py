@@ -24,7 +24,6 @@ from tests.support.waiting import PATIENCE_S
 SIGNED = {"name": "signed", "write_keys": [WRITE_KEY, "second-write-key"], "signing_keys": ["older-key", SIGNING_KEY]}
 UNSIGNED = {"name": "unsigned", "write_keys": ["open-key"], "signing_keys": []}
 BODY = b'{"event_id":"01E4C4CT6YDC7Y5M7FE1GWWPQJ","data":{"identifiers":{"cio_id":"d9c106000001"}}}'
-CUSTOMER_IO_TIMEOUT_S = 4.0
 STATUSES = {200, 401, 404, 405, 408, 413, 503}
 """All statuses that the endpoint itself may return."""
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +85,11 @@ class TopicMaker:
 
     def create(self, names: list[str], partitions: int, config: Mapping[str, str] | None = None) -> None:
         """Topics of the given names, with room for the largest records that the default settings allow."""
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        self._made += names
         topics = [
             NewTopic(name, partitions, config={"max.message.bytes": "16777216", **(config or {})}) for name in names
         ]
-        for made in admin.create_topics(topics, operation_timeout=20).values():
-            made.result(PATIENCE_S)
-        self._made += names
-        # The controller answers when it has decided; the brokers, which clients ask, hear of it a little later.
-        until(lambda: all(_has_leaders(admin, name, partitions) for name in names))
+        create_topics(self.kafka.bootstrap_servers, topics)
 
     def remove(self) -> None:
         """Remove what was made."""
@@ -138,9 +135,26 @@ class SettingsMaker:
         return Settings.model_validate(defaults)
 
 
-def _has_leaders(admin: AdminClient, name: str, partitions: int) -> bool:
-    topic = admin.list_topics(name, timeout=PATIENCE_S).topics[name]
-    return len(topic.partitions) == partitions and all(p.leader >= 0 for p in topic.partitions.values())
+def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> None:
+    """Create topics, and return once each of these brokers has heard of them.
+
+    The controller answers when it has decided; the brokers, which clients ask, hear of it a little later.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for made in admin.create_topics(topics, operation_timeout=60).values():
+        made.result(PATIENCE_S)
+    for address in bootstrap_servers.split(","):
+        # A client that knows one address asks that broker first, and has no reason to connect to another.
+        asked = AdminClient({"bootstrap.servers": address})
+        until(partial(_has_leaders, asked, topics))
+
+
+def _has_leaders(admin: AdminClient, topics: list[NewTopic]) -> bool:
+    for wanted in topics:
+        found = admin.list_topics(wanted.topic, timeout=PATIENCE_S).topics[wanted.topic].partitions
+        if len(found) != wanted.num_partitions or any(partition.leader < 0 for partition in found.values()):
+            return False
+    return True
 
 
 def _containers() -> Any:
