@@ -2,16 +2,18 @@
 
 A thin layer over confluent_kafka's client that knows our subject and our compatibility level. Each failure is one of
 the errors of `runtime.errors`, with a sentence of its own (`runtime.schema_registry_failures`).
+
+The client is imported by who makes one: it brings an HTTP client, OAuth and JWT along, a quarter of what a processor
+imports, and neither the parent of the workers nor most commands talk to the registry.
 """
 
 import json
 import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import structlog
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from runtime import schema_registry_failures as failures
 from runtime.errors import (
@@ -21,6 +23,9 @@ from runtime.errors import (
     SternpostError,
 )
 from runtime.settings.model import SchemaRegistrySettings, Settings, SubjectName
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry import Schema
 
 Answer = TypeVar("Answer")
 
@@ -80,6 +85,8 @@ class Registry:
 
     def __init__(self, settings: SchemaRegistrySettings) -> None:
         """Make the client, without connecting. Raises ConfigurationError if the client refuses the settings."""
+        from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 (see above)
+
         self._settings = settings
         try:
             if settings.ca_file is not None:
@@ -286,5 +293,7 @@ def _is_id(value: object) -> bool:
     return type(value) is int and 0 <= value <= LARGEST_ID
 
 
-def _avro(schema: dict[str, Any]) -> Schema:
+def _avro(schema: dict[str, Any]) -> "Schema":
+    from confluent_kafka.schema_registry import Schema  # noqa: PLC0415 (see above)
+
     return Schema(json.dumps(schema, separators=(",", ":")), "AVRO")

@@ -11,8 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
+from typing import TYPE_CHECKING
 
 from runtime.errors import (
     RegistryMisconfiguredError,
@@ -23,6 +22,9 @@ from runtime.errors import (
     SternpostError,
 )
 from runtime.settings.model import SchemaRegistrySettings
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 READ_ONLY = 42205
 """Confluent's and Redpanda's code for a registry or subject in the mode READONLY:
@@ -118,6 +120,11 @@ def explain(
 
     `is_registry` is called if a 404 does not say what is missing: the schema, or everything.
     """
+    from confluent_kafka.schema_registry.error import (  # noqa: PLC0415 (with the client: runtime.schema_registry)
+        OAuthTokenError,
+        SchemaRegistryError,
+    )
+
     if isinstance(error, SchemaRegistryError):
         return _answered(settings, error, is_registry)
     causes = list(_causes(error))
@@ -138,7 +145,7 @@ def explain(
 
 
 def _answered(
-    settings: SchemaRegistrySettings, error: SchemaRegistryError, is_registry: Callable[[], bool]
+    settings: SchemaRegistrySettings, error: "SchemaRegistryError", is_registry: Callable[[], bool]
 ) -> SternpostError:
     """Return the error for an answer that is not 2xx."""
     status, code = error.http_status_code, error.error_code
@@ -192,7 +199,7 @@ def _answered(
     return not_a_registry(settings, f"HTTP {status}")
 
 
-def _quote(error: SchemaRegistryError) -> str:
+def _quote(error: "SchemaRegistryError") -> str:
     """Return the registry's own message for a sentence; a proxy's page is not quoted."""
     words = error.error_message if type(error.error_code) is int and error.error_code > 0 else None
     text = " ".join(words.split())[:LONGEST_QUOTE] if isinstance(words, str) else ""
