@@ -54,7 +54,7 @@ class Images:
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
         }
 
-    def podman(self, *arguments: object, timeout_s: float = 120) -> str:
+    def podman(self, *arguments: object, timeout_s: float = 600) -> str:
         return run(tool("podman"), *arguments, environment=self.environment, timeout_s=timeout_s)
 
     def inspect(self, tag: str | None = None) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Images:
         """The image as a registry would get it: an OCI archive with compressed layers."""
         path = self.folder / "image.tar"
         if not path.exists():
-            self.podman("save", "--quiet", "--format=oci-archive", "--output", path, self.tag, timeout_s=300)
+            self.podman("save", "--quiet", "--format=oci-archive", "--output", path, self.tag, timeout_s=600)
         return path
 
     def digest(self) -> str:
@@ -137,6 +137,6 @@ def build(folder: Path, bases: Path) -> Images:
 def remove(images: Images) -> None:
     """Give back the space: hundreds of megabytes."""
     outcome(tool("podman"), "rm", "--all", "--force", "--time=1", environment=images.environment)
-    outcome(tool("podman"), "rmi", "--all", "--force", environment=images.environment, timeout_s=300)
+    outcome(tool("podman"), "rmi", "--all", "--force", environment=images.environment, timeout_s=600)
     outcome("umount", images.folder / "storage" / "overlay", environment=images.environment)
     shutil.rmtree(images.folder, ignore_errors=True)

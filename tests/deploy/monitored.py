@@ -64,7 +64,7 @@ class Pipeline:
     ingest_admin: int
     processor_admin: int
 
-    def sternpost(self, *arguments: object, timeout_s: float = 120) -> str:
+    def sternpost(self, *arguments: object, timeout_s: float = 600) -> str:
         return run(STERNPOST, "--config", self.settings, *arguments, timeout_s=timeout_s)
 
 
@@ -121,7 +121,7 @@ def answers(url: str) -> bool:
 
 def get(url: str, **parameters: str) -> Any:
     """The JSON of an answer."""
-    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=20) as answer:
+    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=START_S) as answer:
         return json.load(answer)
 
 

@@ -18,7 +18,7 @@ from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, TopicMaker
 from tests.support.ports import free_ports
 from tests.support.waiting import until
 
-START_S = 120.0
+START_S = 240.0
 
 
 @pytest.mark.timeout(1800)

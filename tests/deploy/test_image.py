@@ -167,8 +167,8 @@ def test_it_takes_webhooks_to_events_with_nothing_writable_but_its_state(
         images.container("ingest", options=mounted) as ingest,
         images.container("process", options=(*mounted, f"--volume={state}:/var/lib/sternpost")) as processor,
     ):
-        until(lambda: healthy(images, ingest, "--ready", "ingest"), 120)
-        until(lambda: healthy(images, processor, "--ready", "processor"), 120)
+        until(lambda: healthy(images, ingest, "--ready", "ingest"), 240)
+        until(lambda: healthy(images, processor, "--ready", "processor"), 240)
         for container in (ingest, processor):
             images.podman("healthcheck", "run", container)
         program = str(Path(sys.executable).with_name("sternpost"))

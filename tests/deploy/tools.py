@@ -43,7 +43,7 @@ def absent(what: str) -> None:
 
 
 def run(
-    *command: object, environment: Mapping[str, str] | None = None, timeout_s: float = 120, text: str | None = None
+    *command: object, environment: Mapping[str, str] | None = None, timeout_s: float = 600, text: str | None = None
 ) -> str:
     """A program's standard output. Fails the test with what it said if it exits with another code than 0."""
     result = outcome(*command, environment=environment, timeout_s=timeout_s, text=text)
@@ -54,7 +54,7 @@ def run(
 
 
 def outcome(
-    *command: object, environment: Mapping[str, str] | None = None, timeout_s: float = 120, text: str | None = None
+    *command: object, environment: Mapping[str, str] | None = None, timeout_s: float = 600, text: str | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """A program's exit code and what it said."""
     return subprocess.run(

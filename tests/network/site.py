@@ -12,7 +12,9 @@ class Site(Pipeline):
     stack: Cluster
 
     def __init__(self, protocol: GroupProtocol) -> None:
-        super().__init__(3, protocol, ingests=2)
+        # Longer before clients give up (`TIMEOUT_S` of tests/chaos/load.py) than the usual second: an answer that a
+        # machine with all these hosts takes a while to give is not one that waits for Kafka.
+        super().__init__(3, protocol, ingests=2, settings={"STERNPOST_INGEST__PRODUCE_DEADLINE_MS": "1000"})
 
     def new_stack(self) -> Cluster:
         self.network = Network(self.folder)

@@ -23,6 +23,9 @@ RUN = [page for page in PAGES if any(not block.reason for block in blocks(page))
 MINUTES = 5
 """How long one command may take before it counts as hanging."""
 
+SERVICES = {"sternpost ingest": "ingest", "sternpost process": "processor"}
+"""Commands that go on, and what `sternpost healthcheck` calls them."""
+
 
 class Shell:
     """A terminal: it keeps its folder and variables from one command to the next."""
@@ -67,10 +70,16 @@ class Shell:
             )
         self.background.append(started)
         deadline = time.monotonic() + 60 * MINUTES
-        while until not in log.read_text("utf-8"):
-            assert started.poll() is None, f"`{command}` ended:\n{log.read_text('utf-8')}"
-            assert time.monotonic() < deadline, f"`{command}` never printed {until!r}:\n{log.read_text('utf-8')}"
+        while until not in (printed := log.read_text("utf-8", "replace")):  # half a character at its end, at times
+            assert started.poll() is None, f"`{command}` ended:\n{printed}"
+            assert time.monotonic() < deadline, f"`{command}` never printed {until!r}:\n{printed}"
             time.sleep(0.1)
+
+    def await_ready(self, service: str) -> None:
+        """Return once a service that runs in the background is ready, as a reader's is by the next command."""
+        deadline = time.monotonic() + 60 * MINUTES
+        while (outcome := self.run(f"sternpost healthcheck --ready {service}"))[0] != 0:
+            assert time.monotonic() < deadline, outcome[1]
 
     def close(self) -> None:
         """End what is in the background as Ctrl-C does, the last first."""
@@ -122,6 +131,8 @@ def run(shell: Shell, block: Block) -> None:
     for command, expected in block.steps:
         if block.until:
             shell.start(command, block.until)
+            if (service := SERVICES.get(command.strip())) is not None:
+                shell.await_ready(service)
             continue
         code, output = shell.run(command)
         assert code == 0, f"{block}: `{command}` ended with {code}:\n{output}"

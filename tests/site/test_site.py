@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_MS = 120_000
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,7 @@ def pages(built: Path) -> list[str]:
 
 def test_no_page_asks_a_third_party(browser: Browser, built: Path, address: str) -> None:
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     foreign: set[str] = set()
     missing: set[str] = set()
     context.on(
@@ -45,6 +47,7 @@ def test_no_page_asks_a_third_party(browser: Browser, built: Path, address: str)
 
 def test_no_page_is_wider_than_a_phone(browser: Browser, built: Path, address: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     for name in pages(built):
         page.goto(f"{address}/{name}")
@@ -56,23 +59,25 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, built: Path, address: s
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_drawing_takes_the_colours_of_the_page(browser: Browser, address: str, scheme: str) -> None:
     context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(f"{address}/index.html")
-    ink = page.evaluate("getComputedStyle(document.querySelector('.drawing text')).fill")
-    text = page.evaluate("getComputedStyle(document.querySelector('.md-typeset')).color")
-    assert ink == text
+    ink = "getComputedStyle(document.querySelector('.drawing text')).fill"
+    text = "getComputedStyle(document.querySelector('.md-typeset')).color"
+    page.wait_for_function(f"{ink} === {text}")  # a page may take its colours a moment after it was loaded
     context.close()
 
 
 @pytest.mark.parametrize("from_disk", [False, True])
 def test_search_finds_a_heading(browser: Browser, built: Path, address: str, from_disk: bool) -> None:
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(f"{built.as_uri() if from_disk else address}/index.html", wait_until="networkidle")
     page.keyboard.press("Control+k")
     page.get_by_role("combobox", name="Search").fill("SternpostCertificateExpires")
     page.get_by_role("option", name="SternpostCertificateExpires").first.click()
-    expect(page).to_have_url(re.compile(r"/operations\.html.*#sternpostcertificateexpires$"), timeout=60_000)
+    expect(page).to_have_url(re.compile(r"/operations\.html.*#sternpostcertificateexpires$"), timeout=PATIENCE_MS)
     context.close()
 
 
