@@ -29,6 +29,8 @@ BROKEN = b'{"metric":"opened","event_id":"01HDBROKEN","object_type":"email","tim
 """A truncated body."""
 
 SETTLE_S = 120.0
+_BECAME = ("events", "duplicates", "dead_letters")
+"""What a raw record is counted as."""
 
 
 @dataclass
@@ -110,7 +112,7 @@ def run(settings: Settings, url: str) -> Outcome:
     source = settings.sources[0]
     write_key, signing_key = source.write_keys[0].get_secret_value(), source.signing_keys[0].get_secret_value()
     outcome = Outcome()
-    feed = WebhookFeed(url, write_key, signing_key, stall_s=0.1, give_up_s=2)
+    feed = WebhookFeed(url, write_key, signing_key, stall_s=0.1, give_up_s=10)
     payloads = list(samples.one_of_each(since=int(time.time()) - 60))
     again = next(payload for payload in payloads if (payload["object_type"], payload["metric"]) == ("email", "opened"))
     for payload in [*payloads, again]:
@@ -168,5 +170,19 @@ def _read(settings: Settings, outcome: Outcome) -> None:
     for message in range_consumer.read(settings, topics.dead_letters):
         outcome.dead_lettered[(dict(range_consumer.headers_of(message))[ERROR_CODE] or b"").decode()] += 1
     outcome.raw = sum(1 for _ in range_consumer.read(settings, topics.raw))
-    said = service.fetch_status("processor", settings.processor.admin_host, settings.processor.admin_port)
-    outcome.deduplicated = int(said.totals.get("sternpost_processor_duplicates_total", 0))
+    outcome.deduplicated = _duplicates(settings, outcome.raw)
+
+
+def _duplicates(settings: Settings, records: int) -> int:
+    """Return how many duplicates the processor has counted, once it has counted all of so many raw records.
+
+    It counts what it committed a moment later. If it does not come to that number within SETTLE_S seconds, return what
+    it has.
+    """
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        said = service.fetch_status("processor", settings.processor.admin_host, settings.processor.admin_port)
+        counted = {name: int(said.totals.get(f"sternpost_processor_{name}_total", 0)) for name in _BECAME}
+        if sum(counted.values()) >= records or time.monotonic() > deadline:
+            return counted["duplicates"]
+        time.sleep(0.05)

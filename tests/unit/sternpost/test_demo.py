@@ -1,11 +1,14 @@
 """The demo's own judgement: it must find every kind of wrong count."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
-from sternpost.local import samples
+from runtime.settings.model import Settings
+from sternpost.local import demo, samples
 from sternpost.local.demo import Outcome
+from sternpost.operations.status import service
 
 
 def right() -> Outcome:
@@ -44,3 +47,12 @@ def test_any_wrong_count_is_found(spoil: Callable[[Outcome], object]) -> None:
     outcome = right()
     spoil(outcome)
     assert outcome.wrong()
+
+
+def test_duplicates_are_those_that_the_processor_counts_once_it_has_counted_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = [{}, {"events": 69}, {"events": 69, "duplicates": 1, "dead_letters": 1}]
+    answers = iter([{f"sternpost_processor_{name}_total": float(n) for name, n in one.items()} for one in counted])
+    monkeypatch.setattr(service, "fetch_status", lambda *_: SimpleNamespace(totals=next(answers)))
+    assert demo._duplicates(Settings(), 71) == 1
