@@ -139,7 +139,7 @@ def plain(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[At
 def _attacked(kafka: Kafka, folder: Path, *, tls: bool) -> Iterator[Attacked]:
     maker = TopicMaker(kafka)
     topic = maker.one(partitions=1)
-    ingest: dict[str, Any] = {"header_timeout_ms": 5_000, "body_timeout_ms": 5_000, "max_body_bytes": 100_000}
+    ingest: dict[str, Any] = {"header_timeout_ms": 3_000, "body_timeout_ms": 3_000, "max_body_bytes": 100_000}
     certificate = None
     if tls:
         certificate, key = make(folder, ends=datetime.now(UTC) + timedelta(days=100))
