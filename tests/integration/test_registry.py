@@ -1,16 +1,14 @@
 """The registry client, and the commands on it, against a real registry."""
 
-import io
 import json
 import socket
 import socketserver
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
-import fastavro
 import pytest
 import structlog
 from click.testing import CliRunner
@@ -21,11 +19,12 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from runtime.errors import RegistryUnavailableError, SchemaIncompatibleError, SchemaNotFoundError
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import SchemaRegistrySettings
-from schemas.avro.wire_format import frame
 from schemas.track_event import EventReader, load_schema
 from sternpost.cli.main import cli
 from sternpost.local.ports import choose
+from sternpost.mapping import Event, Mapper
 from tests.support.kafka import Kafka
+from tests.support.raw_records import NOW_MS, payload
 from tests.support.waiting import PATIENCE_S
 
 V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
@@ -203,23 +202,25 @@ def test_waiting_ends_when_it_is_to_stop() -> None:
 def test_confluents_own_deserialiser_and_ours_read_what_is_framed(
     kafka: Kafka, registry: Registry, subject: str
 ) -> None:
-    found = registry.register(subject, V2)
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, fastavro.parse_schema(V2), {"a": "é⚓", "b": -1})
-    value = frame(found.id) + body.getvalue()
+    value = _event(registry.register(subject, load_schema()).id)
     with closing(SchemaRegistryClient({"url": kafka.registry_url})) as client:
         context = SerializationContext(subject.removesuffix("-value"), MessageField.VALUE)
         theirs = AvroDeserializer(client)(value, context)
-    assert theirs == EventReader(registry.schema)(value) == {"a": "é⚓", "b": -1}
+    assert theirs == EventReader(registry.schema)(value)
+
+
+def _event(schema_id: int) -> bytes:
+    outcome = Mapper(schema_id=schema_id).map(payload("é⚓"), received_at_ms=NOW_MS)
+    assert isinstance(outcome, Event)
+    return outcome.value
 
 
 @pytest.mark.parametrize("damage", [lambda v: v[:-1], lambda v: v + b"\0", lambda v: b"\1" + v[1:], lambda v: v[:4]])
-def test_a_damaged_value_is_refused(registry: Registry, subject: str, damage: object) -> None:
-    found = registry.register(subject, V1)
-    value = frame(found.id) + b"\x04ab"
-    assert EventReader(registry.schema)(value) == {"a": "ab"}
+def test_a_damaged_value_is_refused(registry: Registry, subject: str, damage: Callable[[bytes], bytes]) -> None:
+    value = _event(registry.register(subject, load_schema()).id)
+    assert EventReader(registry.schema)(value)["messageId"] == "é⚓"
     with pytest.raises(ValueError, match=r"wire format|value"):
-        EventReader(registry.schema)(damage(value))  # type: ignore[operator]
+        EventReader(registry.schema)(damage(value))
 
 
 def test_the_commands_register_and_check(kafka: Kafka, subject: str) -> None:
