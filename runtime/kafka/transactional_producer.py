@@ -92,6 +92,29 @@ def _make_client(
     return make_producer(settings, fixed, _DEFAULTS, on_error)
 
 
+class _Reports:
+    """What a producer's callbacks were told.
+
+    They must not lead back to the producer: librdkafka keeps a reference to one for each record that is not delivered,
+    and the garbage collector does not see those. An abandoned producer would stay, with its threads and connections.
+    """
+
+    def __init__(self) -> None:
+        self.refusals: list[KafkaError] = []
+        """Why records of this transaction were not delivered."""
+        self.disturbed = False
+        """Whether a request may still be on its way that must not reach the next transaction."""
+
+    def on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        """Keep the error."""
+        if error is not None:
+            self.refusals.append(error)
+
+    def on_error(self, _: KafkaError) -> None:
+        """Note that a connection failed: a request that was on it may have arrived, and be sent again."""
+        self.disturbed = True
+
+
 class TransactionalProducer:
     """Transactions of one transactional id, one after the other.
 
@@ -109,10 +132,7 @@ class TransactionalProducer:
         self._patience_s = 2 * timeout_ms / 1000
         self._open = False
         """Whether a transaction has begun that was neither committed nor ended otherwise."""
-        self._disturbed = False
-        """Whether a request may still be on its way that must not reach the next transaction."""
-        self._refusals: list[KafkaError] = []
-        """Why records of this transaction were not delivered."""
+        self._reports = _Reports()
         self._called: float | None = None
         """When the call to librdkafka that is under way began."""
         self._producer = self._connected()
@@ -125,7 +145,7 @@ class TransactionalProducer:
         if self._open:
             return
         try:
-            if self._disturbed:
+            if self._reports.disturbed:
                 log.warning("replacing the producer: the transaction before did not end in order")
                 self._producer = self._connected()
             self._producer.begin_transaction()
@@ -186,9 +206,9 @@ class TransactionalProducer:
         self._with_retry("commit", lambda: producer.commit_transaction(CALL_S))
         self._open = False
         with contextlib.suppress(KafkaException):
-            producer.poll(0)  # calls `_on_error` if a connection failed
+            producer.poll(0)  # calls `on_error` if a connection failed
         took = time.monotonic() - begun
-        self._disturbed = self._disturbed or took > UNDISTURBED_S
+        self._reports.disturbed = self._reports.disturbed or took > UNDISTURBED_S
         return took
 
     @property
@@ -202,7 +222,7 @@ class TransactionalProducer:
 
         Raises ClientUnusableError and DependencyError.
         """
-        if self._open or self._disturbed:
+        if self._open or self._reports.disturbed:
             self._producer = self._connected()
 
     def close(self, flush_s: float = 0.0) -> None:
@@ -221,13 +241,14 @@ class TransactionalProducer:
                 self._with_retry("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
         except (KafkaClientError, KafkaException, DependencyError) as error:
             log.warning("transaction left to its time-out", error=str(error))
-        self._disturbed = self._disturbed or self._open  # whoever goes on begins with a new producer
+        self._reports.disturbed = self._reports.disturbed or self._open  # whoever goes on begins with a new producer
         self._open = False
 
     def _connected(self) -> Producer:
         """Return a new producer with a higher epoch; the transaction before has ended by then."""
+        reports = _Reports()
         producer = _make_client(
-            self._settings, self._transactional_id, self._timeout_ms, self._on_delivery, self._on_error
+            self._settings, self._transactional_id, self._timeout_ms, reports.on_delivery, reports.on_error
         )
 
         def begin() -> None:
@@ -240,8 +261,8 @@ class TransactionalProducer:
         self._with_retry("init", begin)
         producer.poll(0)
         # The new epoch fences any request still in flight, so earlier connection errors no longer matter.
-        self._open = self._disturbed = False
-        self._refusals = []
+        self._open = reports.disturbed = False
+        self._reports = reports
         return producer
 
     def _with_retry(self, what: str, call: Callable[[], object], patience_s: float | None = None) -> None:
@@ -257,7 +278,7 @@ class TransactionalProducer:
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise self._translated(what, error) from error
-                self._disturbed = True
+                self._reports.disturbed = True
                 time.sleep(RETRY_S)
             else:
                 return
@@ -269,8 +290,8 @@ class TransactionalProducer:
         reason: KafkaError = error.args[0]
         if what != "init":
             with contextlib.suppress(KafkaException):  # a producer that is broken raises here, too
-                self._producer.poll(0)  # calls `_on_delivery` for what was refused
-        refusals = [refusal for refusal in self._refusals if not refusal.name().startswith("_PURGE")]
+                self._producer.poll(0)  # calls `on_delivery` for what was refused
+        refusals = [refusal for refusal in self._reports.refusals if not refusal.name().startswith("_PURGE")]
         for refusal in (reason, *refusals):
             if refusal.code() in AUTHORIZATION_ERRORS:
                 return access_denied(self._settings, refusal, f"write in transactions named {self._transactional_id}")
@@ -282,11 +303,3 @@ class TransactionalProducer:
             return TransactionAbortedError(nearest.name(), fault, detail=nearest.str())
         broken = ProducerFencedError if reason.code() in FENCING_ERRORS else ClientUnusableError
         return broken(f"{what}: {nearest.name()}", detail=nearest.str())
-
-    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            self._refusals.append(error)
-
-    def _on_error(self, _: KafkaError) -> None:
-        """Note that a connection failed: a request that was on it may have arrived, and be sent again."""
-        self._disturbed = True

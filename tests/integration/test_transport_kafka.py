@@ -1,7 +1,10 @@
 """The contract of the processor's transport, on Kafka itself with both group protocols, and what only Kafka has."""
 
+import contextlib
+import gc
 import uuid
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -11,6 +14,7 @@ from processor.group_consumer import KafkaGroupConsumer
 from processor.interfaces import RestoreConsumer, TransactionSink
 from processor.pipeline.records import RawRecord
 from processor.transaction_sink import KafkaTransactionSink
+from runtime.kafka.transactional_producer import TransactionalProducer
 from runtime.settings.model import GroupProtocol, Settings, TopicSettings
 from tests.contract.transport import VISIBLE_S, TransportContract, records_of
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
@@ -188,3 +192,26 @@ class TestTransportOnKafka(TransportContract):
         until(lambda: one.source.lag([0]) == {0: 0}, VISIBLE_S)
         other.commit_transaction(PATIENCE_S)
         one.receive(3)
+
+
+def test_an_abandoned_producer_is_gone(make_topics: TopicMaker, make_settings: SettingsMaker) -> None:
+    """As one is whose call does not return: with records that nobody will hear of, and threads and connections."""
+    settings = make_settings(make_topics(partitions=1))
+    gc.collect()
+    before = client_threads()
+    producer = TransactionalProducer(settings, settings.topics.raw, PATIENT_MS)
+    assert client_threads() > before
+    producer.begin()
+    for _ in range(10):
+        producer.produce(settings.topics.raw, b"{}")
+    del producer
+    until(lambda: client_threads() <= before)
+
+
+def client_threads() -> int:
+    """Return how many threads of librdkafka this process has."""
+    names = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            names.append((thread / "comm").read_text())
+    return sum(name.startswith("rdk:") for name in names)
