@@ -57,6 +57,18 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
+@cache
+def files_of_tests() -> dict[str, str]:
+    """Return the text of each file of tests, by its name."""
+    return {file.name: file.read_text("utf-8") for file in (ROOT / "tests").rglob("*.py")}
+
+
+@cache
+def names_of_tests() -> set[str]:
+    """Return the name of each test."""
+    return {name for text in files_of_tests().values() for name in re.findall(r"def (test_\w+)", text)}
+
+
 def code(page: Path) -> list[str]:
     """Return the page's code spans."""
     return [token.content for token in tokens(page) if token.type == "code_inline"]
@@ -124,14 +136,12 @@ def test_a_file_that_is_named_exists(page: Path) -> None:
 
 @EACH_PAGE
 def test_a_test_that_is_named_exists(page: Path) -> None:
-    files = {file.name: file.read_text("utf-8") for file in (ROOT / "tests").rglob("*.py")}
-    names = {name for text in files.values() for name in re.findall(r"def (test_\w+)", text)}
     for span in code(page):
         if re.fullmatch(r"test_\w+\.py", span):
-            assert span in files, f"there is no {span}"
+            assert span in files_of_tests(), f"there is no {span}"
         elif TEST.fullmatch(span):
             pattern = re.compile(span.replace("…", r"\w*"))
-            assert any(pattern.fullmatch(name) for name in names), f"there is no test {span}"
+            assert any(pattern.fullmatch(name) for name in names_of_tests()), f"there is no test {span}"
 
 
 @EACH_PAGE
