@@ -12,19 +12,21 @@ from sternpost.local import LocalStack, samples, services
 from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.operations import schema, topics
 from sternpost.operations.changes_allowed import ChangesAllowed
+from tests.support.kafka import Kafka
 from tests.support.retention import CHECKED_EACH_SECOND, IN_2020_MS, await_check
 from tests.support.waiting import until
 
 WEBHOOKS = 200
 
 
-def test_events_of_2020_are_there_after_the_brokers_looked_for_what_is_old(tmp_path: Path) -> None:
-    with LocalStack(broker_properties=CHECKED_EACH_SECOND) as stack:
+def test_events_of_2020_are_there_after_the_brokers_looked_for_what_is_old(kafka: Kafka, tmp_path: Path) -> None:
+    with LocalStack(registry=False, broker_properties=CHECKED_EACH_SECOND) as stack:
         settings = load(
             None,
             {
                 "kafka.bootstrap_servers": stack.bootstrap_servers,
-                "schema_registry.url": stack.registry_url,
+                "schema_registry.url": kafka.registry_url,
+                "topics.events": "events-of-2020",
                 "topics.partitions": 2,
                 "topics.replication_factor": 1,
                 "topics.min_insync_replicas": 1,

@@ -24,7 +24,7 @@ from sternpost.operations.severity import Severity
 from sternpost.operations.status import consumer_group
 from tests.chaos.pipeline import Service
 from tests.support.groups import set_session_timeout
-from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
 from tests.support.share import Share
 from tests.support.waiting import until
 
@@ -203,13 +203,18 @@ def test_a_member_that_loses_its_place_again_and_again_gives_up(
         thread.join()
 
 
-def test_a_cluster_without_the_protocol_is_told(tmp_path: Path) -> None:
-    with LocalStack(registry=True, broker_properties={cluster.PROTOCOLS: "classic"}) as stack:
+def test_a_cluster_without_the_protocol_is_told(kafka: Kafka, tmp_path: Path) -> None:
+    with LocalStack(registry=False, broker_properties={cluster.PROTOCOLS: "classic"}) as stack:
         settings = Settings.model_validate(
             {
                 "kafka": {"bootstrap_servers": stack.bootstrap_servers},
-                "schema_registry": {"url": stack.registry_url},
-                "topics": {"partitions": 1, "replication_factor": 1, "min_insync_replicas": 1},
+                "schema_registry": {"url": kafka.registry_url},
+                "topics": {
+                    "events": "events-without-the-protocol",
+                    "partitions": 1,
+                    "replication_factor": 1,
+                    "min_insync_replicas": 1,
+                },
                 "processor": {"group_protocol": CONSUMER, "state_dir": tmp_path / "state", "admin_port": 0},
             }
         )
