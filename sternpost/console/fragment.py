@@ -37,7 +37,7 @@ def unpack(fragment: str, most: int) -> str | None:
 
 async def read_fragment() -> tuple[str, str]:
     """Return the name and the value of the address's fragment, `#payload=…`; both empty if there is none."""
-    fragment = str(await ui.run_javascript("location.hash.slice(0, 40000)", timeout=10.0) or "")
+    fragment = str(await ui.run_javascript("location.hash.slice(0, 40000)", timeout=60.0) or "")
     name, _, value = fragment.removeprefix("#").partition("=")
     return name, value
 

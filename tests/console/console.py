@@ -12,11 +12,14 @@ import orjson
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
 from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.local.services import Services, environment_for
+from sternpost.operations.status.consumer_group import processor_offsets
 from tests.support.kafka import SIGNING_KEY, WRITE_KEY
-from tests.support.waiting import until
+from tests.support.settled import settle
+from tests.support.waiting import PATIENCE_S, until
 
 PROGRAM = str(Path(sys.executable).with_name("sternpost"))
 PHONE, DESK = 390, 1280
@@ -57,11 +60,16 @@ class RunningConsole:
         """What it logged so far."""
         return self._log.read_text()
 
+    def logged(self, text: str) -> list[str]:
+        """Wait until a line of the log has this text, and return all that have: a thread writes them."""
+        lines: list[str] = until(lambda: [line for line in self.log.splitlines() if text in line])
+        return lines
+
     def stop(self) -> int:
         """Press Ctrl-C, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_S)
 
 
 @dataclass
@@ -177,6 +185,18 @@ class Pipeline:
         for body in bodies:
             assert feed.send(body if isinstance(body, bytes) else orjson.dumps(body))
         feed.close()
+
+    def await_processed(self) -> None:
+        """Return once the processor has come to the end of the raw topic, and readers see what it made of it."""
+        raw, settings = self.settings.topics.raw, self.settings
+        ends = {span.partition: span.end for span in range_consumer.readable_ranges(settings, raw)}
+
+        def reached() -> bool:
+            committed = processor_offsets(settings, ends)
+            return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+        until(reached)
+        settle(settings)
 
     def changed(self, **sections: dict[str, Any]) -> Settings:
         """The settings with other values."""

@@ -13,6 +13,7 @@ import pytest
 from runtime.settings.model import Settings
 from tests.console.console import PROGRAM, ConsoleStarter, RunningConsole, without_a_cluster
 from tests.support import certificate
+from tests.support.waiting import PATIENCE_S
 
 
 class Client:
@@ -24,7 +25,7 @@ class Client:
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
         host, port = self.host.split(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, headers=named)
         answer = connection.getresponse()
@@ -139,7 +140,7 @@ def test_a_websocket_needs_cookie_and_origin(console: RunningConsole) -> None:
 
 def _upgraded(console: RunningConsole, cookie: str) -> bool:
     host, port = urlsplit(console.origin).netloc.split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
     headers = {name.replace("_", "-"): value for name, value in WEBSOCKET.items()}
     connection.request("GET", SOCKET, headers={**headers, "Cookie": cookie, "Origin": console.origin})
     try:
@@ -247,7 +248,7 @@ def test_with_tls_the_cookie_is_for_tls_alone(start_console: ConsoleStarter, tmp
     assert console.origin.startswith("https://127.0.0.1:")
     host, port = urlsplit(console.origin).netloc.split(":")
     context = ssl.create_default_context(cafile=str(crt))
-    connection = http.client.HTTPSConnection(host, int(port), timeout=30, context=context)
+    connection = http.client.HTTPSConnection(host, int(port), timeout=PATIENCE_S, context=context)
     connection.request("GET", path_of(console.addresses[0]))
     cookie = connection.getresponse().getheader("set-cookie") or ""
     connection.close()

@@ -16,6 +16,7 @@ def sent(pipeline: Pipeline) -> Pipeline:
         webhook("big/1?x=%", body="x" * 1_000_000),
         webhook("deep-1", content="a\u0000b\u001b[31m\u202ec"),
     )
+    pipeline.await_processed()  # the page says how things are when it is opened
     return pipeline
 
 
