@@ -32,6 +32,11 @@ from sternpost.operations.changes_allowed import ChangesAllowed
 STATIC = Path(__file__).parent / "static"
 LARGEST_MESSAGE_BYTES = 8 * 1_048_576
 """The most that a browser may send at once: a payload of 1 MiB, escaped as JSON twice."""
+RECONNECT_S = 60.0
+"""How many seconds a page is kept for a browser that has gone away.
+
+NiceGUI asks the browser after each 0.8 of it, which keeps proxies from closing a silent connection after a minute, and
+cuts it off if it does not answer for 0.4 of it: a tab that is busy must not lose what was opened in it."""
 SHUTDOWN_S = 3
 """How long open requests may take on Ctrl-C."""
 
@@ -158,7 +163,7 @@ def _application(console: Console) -> FastAPI:
         tailwind=False,
         gzip_middleware_factory=None,
         show_welcome_message=False,
-        reconnect_timeout=10.0,
+        reconnect_timeout=RECONNECT_S,
         favicon=STATIC / "favicon.svg",
     )
     return application

@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 from sternpost.console.pages import PAGES
 from tests.console.console import DESK, PHONE, ConsoleStarter, Tabs, Theme, without_a_cluster
 
+STILL_MS = 25_000
 ENTRIES = [page.path for page in PAGES if page.in_navigation]
 
 
@@ -65,3 +66,21 @@ def test_ctrl_c_ends_it_while_pages_are_open(start_console: ConsoleStarter, open
     assert console.stop() == 0
     tab.complaints.clear()  # the browser misses its server
     assert "Traceback" not in console.log
+
+
+def test_a_tab_that_stands_still_keeps_what_is_open_in_it(start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    """As a browser on a busy machine does, or one that looks at a large page."""
+    tab = open_tab(start_console(without_a_cluster()), "/mapping")
+    tab.page.get_by_label("Search").fill("recipient phone corrected")
+    tab.see("2 fields, 0 names of events")
+    tab.page.evaluate("window.opened = true")
+    scripts = tab.context.new_cdp_session(tab.page)
+    scripts.send("Debugger.enable")
+    scripts.send("Debugger.pause")
+    tab.page.wait_for_timeout(STILL_MS)
+    scripts.send("Debugger.resume")
+    scripts.detach()
+    tab.page.get_by_label("Search").fill("no such field")
+    tab.see("0 fields, 0 names of events")
+    assert tab.page.evaluate("window.opened"), "the page was opened again"
+    tab.complaints.clear()  # it may have been cut off for a moment
