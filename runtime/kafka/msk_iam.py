@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/msk/latest/developerguide/iam-access-control.html
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import cache
 
@@ -18,6 +19,10 @@ TokenCallback = Callable[[str], tuple[str, float]]
 """librdkafka's `oauth_cb`: takes `sasl.oauthbearer.config`; returns a token, and when it ends, in Unix seconds."""
 
 
+CHECK_S, RETRY_S = 1.0, 10.0
+"""How often to look whether the token is due for renewal, and how long to wait after it could not be renewed."""
+
+
 @cache
 def token_callback(region: str) -> TokenCallback:
     """Return what gives all clients of this process their tokens, and make the first one.
@@ -26,11 +31,11 @@ def token_callback(region: str) -> TokenCallback:
 
     Raises ConfigurationError if the extra `msk` is not installed, or if there are no AWS credentials to sign with.
     """
-    tokens = _Tokens(region)
     try:
-        tokens("")
+        tokens = _Tokens(region)
     except TokenError as error:
         raise ConfigurationError(f"kafka.msk_iam_region: {error}") from None
+    threading.Thread(target=_keep_renewing, args=(weakref.ref(tokens),), name="msk-iam", daemon=True).start()
     return tokens
 
 
@@ -39,26 +44,53 @@ class TokenError(Exception):
 
 
 class _Tokens:
-    """Makes a token when the last one is too old. For any thread."""
+    """The newest token. `renew_if_due` is for one thread, the call for any."""
 
     def __init__(self, region: str) -> None:
+        """Make a token. Raises TokenError."""
         self._region = region
-        self._lock = threading.Lock()
-        self._made_at = 0.0
-        self._token, self._ends_at = "", 0.0
+        self._made_at = time.time()
+        self._token = _sign(region)
+        self._problem = ""
+        self._retry_at = 0.0
 
     def __call__(self, _: str) -> tuple[str, float]:
-        """Return a token, and when it ends, in Unix seconds. Raises TokenError."""
-        with self._lock:
-            now = time.time()
-            renew_at = self._made_at + (1 - RENEW_SHARE) * (self._ends_at - self._made_at)
-            if not self._made_at <= now < renew_at:  # before it was made: the clock was set back
-                self._token, ends_at_ms = _sign(self._region)
-                self._made_at, self._ends_at = now, ends_at_ms / 1000
-            return self._token, self._ends_at
+        """Return the token, and when it ends, in Unix seconds. Raises TokenError if it could not be renewed.
+
+        It makes none, since that allocates enough to set off Python's garbage collector. A client that the collector
+        finds in a reference cycle while that client's own thread is here would be destroyed by that thread, upon which
+        librdkafka ends the process
+        (https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka.c, rd_kafka_destroy_app).
+        """
+        if self._problem:
+            raise TokenError(self._problem)
+        return self._token
+
+    def renew_if_due(self) -> None:
+        """Make a new token if this one is too old, or was made before the clock was set back."""
+        now, (_, ends_at) = time.time(), self._token
+        if self._made_at <= now < self._made_at + (1 - RENEW_SHARE) * (ends_at - self._made_at):
+            return
+        if self._problem and time.monotonic() < self._retry_at:
+            return
+        try:
+            self._token = _sign(self._region)
+        except TokenError as error:
+            self._problem, self._retry_at = str(error), time.monotonic() + RETRY_S
+        else:
+            self._made_at, self._problem = now, ""
 
 
-def _sign(region: str) -> tuple[str, int]:
+def _keep_renewing(reference: "weakref.ref[_Tokens]") -> None:
+    """Renew the token for as long as somebody has use for it."""
+    while (tokens := reference()) is not None:
+        tokens.renew_if_due()
+        del tokens
+        time.sleep(CHECK_S)
+
+
+def _sign(region: str) -> tuple[str, float]:
+    """Return a new token, and when it ends, in Unix seconds. Raises TokenError."""
     try:
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415 (an extra)
     except ImportError as error:
@@ -77,4 +109,4 @@ def _sign(region: str) -> tuple[str, int]:
             f"no token can be signed with the AWS credentials ({type(error).__name__}); check the role, the profile "
             "and AWS_… in the environment"
         ) from None
-    return str(token), int(ends_at_ms)
+    return str(token), ends_at_ms / 1000
