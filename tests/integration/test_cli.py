@@ -80,7 +80,7 @@ PAYLOAD = b'{"event_id":"a","metric":"sent","object_type":"email","timestamp":1,
 @pytest.mark.parametrize("command", ["--help", "config", "config --json", "transform"])
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true", "| head -n 1 >/dev/null"])
 def test_an_output_that_takes_nothing_ends_without_a_traceback(command: str, redirection: str, tmp_path: Path) -> None:
-    (tmp_path / "payloads").write_bytes(PAYLOAD * 10_000)
+    (tmp_path / "payloads").write_bytes(PAYLOAD * 1_000)
     result = subprocess.run(
         ["sh", "-c", f"{PROGRAM} {command} <payloads {redirection}"],
         check=False,

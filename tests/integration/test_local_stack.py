@@ -119,22 +119,12 @@ def test_no_network_on_the_first_start_is_one_clear_error(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
-def test_no_server_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
+def test_dev_says_where_everything_is_and_no_server_outlives_it(tmp_path: Path, how: signal.Signals) -> None:
     """SIGTERM and SIGKILL: see test_services.py."""
     with dev("--only-kafka", TMPDIR=str(tmp_path)) as process:
         servers = psutil.Process(process.pid).children(recursive=True)
         assert sum("java" in server.name() for server in servers) == 2
         assert os.listdir(tmp_path)
-        process.send_signal(how)
-        code = process.wait(PATIENCE_S)
-        _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
-    assert alive == []
-    assert code == 0
-    assert os.listdir(tmp_path) == []
-
-
-def test_dev_says_where_everything_is() -> None:
-    with dev("--only-kafka") as process:
         assert process.stdout is not None
         said: dict[str, str] = {}
         while "Ctrl-C ends it." not in (line := process.stdout.readline()):
@@ -144,8 +134,12 @@ def test_dev_says_where_everything_is() -> None:
         with urllib.request.urlopen(f"{said['schema registry']}/subjects", timeout=PATIENCE_S) as answer:
             assert answer.read() == b"[]"
         assert Path(said["logs"], "kafka-1.log").exists()
-        process.terminate()
-        process.wait(PATIENCE_S)
+        process.send_signal(how)
+        code = process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
+    assert alive == []
+    assert code == 0
+    assert os.listdir(tmp_path) == []
 
 
 def create(stack: LocalStack, name: str, replicas: int = 1) -> None:
