@@ -15,7 +15,7 @@ import pytest
 from runtime.schema_registry import Registry
 from runtime.settings.loader import load
 from tests.support.authorities import Authority, Identity
-from tests.support.kafka import Kafka
+from tests.support.kafka import REGISTRY_MS, Kafka
 from tests.support.secured import broker_behind, secured_registry, tls_properties
 from tests.support.waiting import PATIENCE_S, until
 
@@ -58,7 +58,11 @@ class Place:
         return properties
 
     def of_registry(self, identity: Identity | None) -> dict[str, object]:
-        given: dict[str, object] = {"schema_registry.url": self.registry, "schema_registry.ca_file": self.ca.file}
+        given: dict[str, object] = {
+            "schema_registry.url": self.registry,
+            "schema_registry.ca_file": self.ca.file,
+            "schema_registry.timeout_ms": REGISTRY_MS,
+        }
         if identity is not None:
             files = {
                 "ssl.certificate.location": str(identity.certificate),

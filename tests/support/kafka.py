@@ -25,6 +25,8 @@ WRITE_KEY = "test-write-key"
 SIGNING_KEY = "test-signing-key"
 STOP_MS = 60_000
 """How long services may take to end in good order, longer than in production: tests want their exit code 0."""
+REGISTRY_MS = 30_000
+"""How long the registry may take to answer, longer than in production."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class SettingsMaker:
         name = topics.raw.removesuffix(".raw")
         defaults: dict[str, Any] = {
             "kafka": {"bootstrap_servers": self.kafka.bootstrap_servers},
-            "schema_registry": {"url": self.kafka.registry_url},
+            "schema_registry": {"url": self.kafka.registry_url, "timeout_ms": REGISTRY_MS},
             "topics": topics.model_dump(),
             "sources": [{"name": "test", "write_keys": [WRITE_KEY], "signing_keys": [SIGNING_KEY]}],
             "ingest": {
