@@ -208,7 +208,7 @@ class TransactionalProducer:
         with contextlib.suppress(KafkaException):
             producer.poll(0)  # calls `on_error` if a connection failed
         took = time.monotonic() - begun
-        self._reports.disturbed = self._reports.disturbed or took > UNDISTURBED_S
+        self._reports.disturbed |= took > UNDISTURBED_S
         return took
 
     @property
@@ -241,7 +241,7 @@ class TransactionalProducer:
                 self._with_retry("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
         except (KafkaClientError, KafkaException, DependencyError) as error:
             log.warning("transaction left to its time-out", error=str(error))
-        self._reports.disturbed = self._reports.disturbed or self._open  # whoever goes on begins with a new producer
+        self._reports.disturbed |= self._open  # whoever goes on begins with a new producer
         self._open = False
 
     def _connected(self) -> Producer:
