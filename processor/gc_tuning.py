@@ -27,7 +27,7 @@ def raise_gc_thresholds(batch_max_records: int) -> None:
 class RareCollection:
     """Collects cycles every `COLLECT_EVERY_S`, since thresholds for batches may not be reached for days.
 
-    A commit that hung and returned long after its stream processor was closed leaves such cycles.
+    A consumer that was replaced is in one, with the callbacks for its partitions; so may be what an exception holds.
     """
 
     def __init__(self) -> None:

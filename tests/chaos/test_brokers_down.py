@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Producer
 
 from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
@@ -18,6 +17,7 @@ from sternpost.operations.doctor import cluster
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.doctor.run_checks import run_checks
 from sternpost.operations.severity import Severity
+from tests.support.kafka import idempotent_producer
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -61,7 +61,7 @@ def test_a_reader_whose_brokers_go_away_for_good_gives_up(monkeypatch: pytest.Mo
         settings = Settings.model_validate({"kafka": kafka, "topics": names})
         topics.create(settings, ChangesAllowed())
         raw = settings.topics.raw
-        producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True})
+        producer = idempotent_producer(stack.bootstrap_servers)
         for _ in range(count):
             producer.produce(raw, bytes(size))
         assert producer.flush(PATIENCE_S) == 0

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from runtime.settings.model import GroupProtocol
@@ -31,6 +30,7 @@ from tests.chaos.records import Topics
 from tests.chaos.test_ingest_faults import TOPIC, Senders, check, create, ready
 from tests.support.disks import Disk, fill, small_disk
 from tests.support.endpoint import endpoint
+from tests.support.kafka import idempotent_producer
 from tests.support.retention import CHECKED_EACH_SECOND
 from tests.support.service import DROPPED
 from tests.support.waiting import until
@@ -133,9 +133,7 @@ def broker_slow(pipeline: Pipeline, _: random.Random) -> None:
     topic = f"on-{broker.id}"
     admin = AdminClient({"bootstrap.servers": pipeline.stack.bootstrap_servers})
     admin.create_topics([NewTopic(topic, 1, replica_assignment=[[broker.id]])], operation_timeout=30)[topic].result(60)
-    producer = Producer(
-        {"bootstrap.servers": pipeline.stack.bootstrap_servers, "enable.idempotence": True, "linger.ms": 0}
-    )
+    producer = idempotent_producer(pipeline.stack.bootstrap_servers, {"linger.ms": 0})
 
     def append() -> float:
         """Return the seconds that the broker takes for so many records, one after the other."""

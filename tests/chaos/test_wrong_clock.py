@@ -8,11 +8,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 
 from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
-from tests.support.kafka import WRITE_KEY, Kafka, SettingsMaker, TopicMaker
+from tests.support.kafka import WRITE_KEY, Kafka, SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.raw_records import payload
 from tests.support.service import PROGRAM, Service, Starter
 from tests.support.waiting import until
@@ -31,7 +30,7 @@ def clock(tmp_path: Path) -> Clock:
 
 
 def produce(kafka: Kafka, topic: str, body: bytes) -> None:
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(kafka.bootstrap_servers)
     producer.produce(topic, body, partition=0)
     assert producer.flush(30) == 0
 

@@ -5,13 +5,12 @@ import random
 import re
 
 import pytest
-from confluent_kafka import Producer
 from playwright.sync_api import Locator, expect
 
 from runtime.settings.model import Settings
 from schemas import record_headers
 from tests.console.console import DESK, PHONE, ConsoleStarter, Tab, Tabs, Theme, without_a_cluster
-from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.kafka import SettingsMaker, TopicMaker, idempotent_producer
 
 SECRET = "grace.hopper@example.com"
 PAYLOAD = {
@@ -29,7 +28,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 
 def write(settings: Settings, topic: str, value: bytes, **headers: str) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
     found: dict[str, str | bytes | None] = {record_headers.SOURCE: "main", **headers}
     producer.produce(topic, value, key="u", headers=found)
     assert producer.flush(60) == 0

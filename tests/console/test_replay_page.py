@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import orjson
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Producer
 from playwright.sync_api import expect
 
 from runtime.kafka import range_consumer
@@ -23,7 +22,7 @@ from sternpost.console.replay_run import ReplayRequest, ReplayRun, Target
 from sternpost.local import samples
 from sternpost.operations.changes_allowed import ChangesNotAllowedError
 from tests.console.console import PHONE, ConsoleStarter, Tab, Tabs, without_a_cluster
-from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.kafka import SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.settled import settle
 
 RECORDS = 60
@@ -41,7 +40,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 def receive(settings: Settings, count: int = RECORDS) -> list[str]:
     """Write raw records of email and SMS, as ingest does, and return their event ids."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
     bodies = [samples.payload(index, people=11) for index in range(count)]
     for body in bodies:
         producer.produce(settings.topics.raw, orjson.dumps(body), key="u", headers={record_headers.SOURCE: "test"})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from runtime.errors import KafkaRequestError
@@ -28,7 +28,7 @@ from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.doctor import clock, cluster, endpoint, lag, registry, rights
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.severity import Severity
-from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker
+from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker, idempotent_producer
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -158,7 +158,7 @@ def test_a_processor_so_far_behind_that_retention_may_overtake_it(settings: Sett
     topics.create(settings, ChangesAllowed())
     assert set(by_verdict(lag.check(settings), Severity.WARNING)) == {"processor"}
     now = int(time.time() * 1000)
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
     for age_ms in (half_ms + 3_600_000, half_ms - 3_600_000):
         producer.produce(settings.topics.raw, b"{}", partition=0, timestamp=now - age_ms)
     assert producer.flush(PATIENCE_S) == 0

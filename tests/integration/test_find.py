@@ -10,14 +10,13 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Producer
 
 from runtime.settings.model import Settings
 from sternpost.cli.main import cli
 from sternpost.local import services
 from sternpost.local.services import environment_for
 from sternpost.operations.trace import Fate, Trace, trace
-from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -43,7 +42,7 @@ def settings(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def write(settings: Settings, records: list[tuple[int, bytes]], **headers: str) -> None:
     """Write to partitions of the raw topic, as another program would unless there are headers."""
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
     for partition, body in records:
         producer.produce(
             settings.topics.raw,

@@ -4,9 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 
-from tests.support.kafka import Kafka, TopicMaker
+from tests.support.kafka import Kafka, TopicMaker, idempotent_producer
 from tests.support.service import PROGRAM, SERVICES, Starter
 from tests.support.waiting import PATIENCE_S
 
@@ -59,7 +58,7 @@ def test_a_replay_without_any_names_tmpdir(kafka: Kafka, make_topics: TopicMaker
         "topics.dead_letters": topics.dead_letters,
     }
     command = [PROGRAM, *(f"--set={name}={value}" for name, value in settings.items())]
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(kafka.bootstrap_servers)
     producer.produce(topics.raw, b"{}")
     assert producer.flush(PATIENCE_S) == 0
     subprocess.run([*command, "schema", "register"], check=True, capture_output=True)

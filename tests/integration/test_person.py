@@ -6,13 +6,12 @@ from collections import Counter
 from typing import Any
 
 from click.testing import CliRunner
-from confluent_kafka import Producer
 
 from runtime.kafka import range_consumer
 from runtime.settings.model import Settings, TopicSettings
 from sternpost.cli.main import cli
 from sternpost.local import samples
-from tests.support.kafka import SettingsMaker
+from tests.support.kafka import SettingsMaker, idempotent_producer
 from tests.support.service import Starter
 from tests.support.waiting import PATIENCE_S, until
 
@@ -44,7 +43,7 @@ def test_every_record_of_a_person_is_found_in_every_topic_and_partition(
     settings = make_settings(TopicSettings.model_validate(start.topics))
     payloads = list(samples.one_of_each(people=PEOPLE))
     values = [*(json.dumps(payload).encode() for payload in payloads), BROKEN]
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
     for index, value in enumerate(values):
         producer.produce(settings.topics.raw, value=value, partition=index % 2)  # not where a key would put it
     producer.produce(settings.topics.events, value=b"not an event, of user-000001@example.com", partition=0)

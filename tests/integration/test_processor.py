@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from runtime.kafka import range_consumer
 from runtime.kafka.clients import make_admin
@@ -29,7 +29,7 @@ from sternpost.operations.status.snapshot import StatusCollector
 from tests.chaos.oracle import decoder, place
 from tests.chaos.pipeline import Service
 from tests.support import raw_records
-from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.settled import settle
 from tests.support.waiting import PATIENCE_S, until
 
@@ -93,9 +93,7 @@ def settings_for(
 
 def send(settings: Settings, records: Iterable[tuple[str, bytes, bytes, dict[str, str]]]) -> int:
     """(person, event id, body, further headers) as ingest writes them; gives how many."""
-    producer = Producer(
-        {"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True, "linger.ms": 5}
-    )
+    producer = idempotent_producer(settings.kafka.bootstrap_servers, {"linger.ms": 5})
     number = 0
     for person, event_id, body, more in records:
         headers: dict[str, str | bytes | None] = {"source": "test", "event_id": event_id, **more}

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import orjson
 import psutil
-from confluent_kafka import Producer
 
 from runtime.kafka import range_consumer
 from runtime.settings.loader import load
@@ -20,7 +19,7 @@ from sternpost.local.ports import choose
 from sternpost.local.services import environment_for
 from sternpost.operations import schema, topics
 from sternpost.operations.changes_allowed import ChangesAllowed
-from tests.support.kafka import STOP_MS
+from tests.support.kafka import STOP_MS, idempotent_producer
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -62,7 +61,7 @@ def test_the_processor_waits_for_the_registry_and_then_needs_it_no_more(tmp_path
             minutes = int((time.monotonic() - begun) / 60)
             stack.registry.kill()
 
-            producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True})
+            producer = idempotent_producer(stack.bootstrap_servers)
             for index in range(20):
                 producer.produce(settings.topics.raw, orjson.dumps(samples.payload(index)), str(index))
             assert producer.flush(PATIENCE_S) == 0

@@ -7,14 +7,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from confluent_kafka import Producer
 
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings, TopicSettings
 from schemas.avro.wire_format import frame
 from schemas.track_event import load_schema
 from sternpost.local.services import environment_for
-from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.registry_answers import LASTING
 from tests.support.scripted_http import answering
 from tests.support.waiting import PATIENCE_S
@@ -61,7 +60,7 @@ def test_the_real_registrys_address_without_its_path_is_said_by_every_command(
         make_settings(TopicSettings(), schema_registry={"url": kafka.registry_url}).schema_registry
     ) as registry:
         registered = registry.register(subject_of(settings.topics.events), load_schema())
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(kafka.bootstrap_servers)
     producer.produce(settings.topics.events, frame(registered.id) + b"\0", partition=0)
     producer.produce(settings.topics.raw, b"{}", partition=0)
     assert producer.flush(PATIENCE_S) == 0

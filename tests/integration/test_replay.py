@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Message, Producer, TopicPartition
+from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.deduplication.state_store import DISORDER_MS
@@ -34,7 +34,7 @@ from sternpost.operations.replay.checkpoint import ReplayCheckpoint
 from sternpost.operations.replay.dry_run import ExistingEvents
 from sternpost.operations.requested_range import RequestedRange, check_retained
 from tests.support.disks import small_disk
-from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.kafka import SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.settled import settle
 from tests.support.waiting import PATIENCE_S, until
 
@@ -54,13 +54,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 def receive(settings: Settings, bodies: list[bytes], *, source: str = "test", at_ms: int | None = None) -> None:
     """Writes raw records as ingest does, the same person's to the same partition."""
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.kafka.bootstrap_servers,
-            "enable.idempotence": True,
-            "partitioner": "murmur2_random",
-        }
-    )
+    producer = idempotent_producer(settings.kafka.bootstrap_servers, {"partitioner": "murmur2_random"})
     at_ms = at_ms or int(time.time() * 1000)
     for body in bodies:
         payload = {} if body == BROKEN else orjson.loads(body)
@@ -273,7 +267,7 @@ def test_the_dry_run_says_what_would_differ_and_writes_nothing(settings: Setting
 
 def test_events_that_todays_mapping_would_not_make_are_removed(settings: Settings) -> None:
     receive(settings, bodies(2))
-    wrong = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    wrong = idempotent_producer(settings.kafka.bootstrap_servers)
     replay(settings, "--from", "beginning", "--live")
     receive(settings, [BROKEN])
     spans = range_consumer.readable_ranges(settings, settings.topics.raw)
@@ -350,7 +344,7 @@ def test_the_last_counts_in_whichever_partition_it_is(settings: Settings) -> Non
     there, at_ms = event.partition() or 0, event.timestamp()[1]
     wrong = (event.value() or b"").replace(b"user-", b"usr--")
     assert wrong != event.value()
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
 
     def write(value: bytes | None, partition: int, ms: int) -> dict[str, Any]:
         producer.produce(settings.topics.events, value, partition=partition, timestamp=at_ms + ms)
@@ -366,7 +360,7 @@ def test_the_last_counts_in_whichever_partition_it_is(settings: Settings) -> Non
 def test_a_dry_run_reads_only_what_the_range_can_have_been_written_to(settings: Settings) -> None:
     now_ms = int(time.time() * 1000)
     receive(settings, bodies(5), at_ms=now_ms - 7_200_000)
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
 
     def write(body: bytes, ms: int) -> None:
         producer.produce(settings.topics.events, body, partition=0, timestamp=ms)

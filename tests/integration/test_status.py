@@ -19,7 +19,7 @@ from sternpost.cli.main import cli
 from sternpost.operations.doctor import lag
 from sternpost.operations.status import dead_letters, service
 from sternpost.operations.status.snapshot import Snapshot, StatusCollector
-from tests.support.kafka import SettingsMaker, TopicMaker
+from tests.support.kafka import SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.settled import settle
 from tests.support.waiting import PATIENCE_S, until
 
@@ -30,7 +30,7 @@ def settings(make_topics: TopicMaker, make_settings: SettingsMaker) -> Settings:
 
 
 def write(settings: Settings, topic: str, count: int, partition: int = 0, **record: Any) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(settings.kafka.bootstrap_servers)
     for _ in range(count):
         producer.produce(topic, partition=partition, **record)
     assert producer.flush(PATIENCE_S) == 0

@@ -20,7 +20,7 @@ from tests.contract.transport import VISIBLE_S, TransportContract, records_of
 from tests.contract.world import BATCH, MAX_EVENT_BYTES, PARTITIONS, Diary, Member
 from tests.support.fake_kafka import Written
 from tests.support.groups import HEARTBEAT_MS, set_session_timeout
-from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
+from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.waiting import PATIENCE_S, until
 
 SESSION_MS = 6_000
@@ -35,9 +35,7 @@ class KafkaWorld:
         self.settings = settings
         self.first_keeps_its_place = settings.processor.group_protocol is GroupProtocol.CONSUMER
         self.diary: Diary = []
-        self._producer = Producer(
-            {"bootstrap.servers": settings.kafka.bootstrap_servers, "enable.idempotence": True, "linger.ms": 1}
-        )
+        self._producer = idempotent_producer(settings.kafka.bootstrap_servers, {"linger.ms": 1})
         self._reader = Consumer(
             {
                 "bootstrap.servers": settings.kafka.bootstrap_servers,

@@ -3,10 +3,9 @@
 import time
 from typing import Any
 
-from confluent_kafka import Producer
-
 from runtime.settings.model import Settings
 from schemas import record_headers
+from tests.support.kafka import idempotent_producer
 from tests.support.waiting import PATIENCE_S
 
 GOOD = b'{"event_id":"e-%d","object_type":"email","metric":"sent","data":{"customer_id":"u%d"}}'
@@ -18,14 +17,7 @@ RECEIVED_AT = str(int(time.time() * 1000) - 60_000)
 
 def bury(settings: Settings, letters: list[dict[str, Any]]) -> None:
     """Writes dead letters as the processor does."""
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.kafka.bootstrap_servers,
-            "enable.idempotence": True,
-            "linger.ms": 5,
-            "message.max.bytes": 4_000_000,
-        }
-    )
+    producer = idempotent_producer(settings.kafka.bootstrap_servers, {"linger.ms": 5, "message.max.bytes": 4_000_000})
     for index, letter in enumerate(letters):
         partition = letter.get("partition", index % 3)
         found = {

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from runtime.settings.model import Settings, TopicSettings
@@ -135,6 +136,14 @@ class SettingsMaker:
         for section, values in sections.items():
             defaults[section] = {**defaults[section], **values} if section in defaults else values
         return Settings.model_validate(defaults)
+
+
+def idempotent_producer(bootstrap_servers: str, properties: Mapping[str, Any] | None = None) -> Producer:
+    """Return a producer whose records are in each partition in the order that they were sent in, and once.
+
+    Others write a batch that brokers refused for a moment after the one behind it.
+    """
+    return Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, **(properties or {})})
 
 
 def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> None:

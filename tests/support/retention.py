@@ -4,9 +4,10 @@ import uuid
 from collections.abc import Collection
 from functools import partial
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.support.kafka import idempotent_producer
 from tests.support.waiting import PATIENCE_S, until
 
 CHECKED_EACH_SECOND = {"log.retention.check.interval.ms": "1000", "log.initial.task.delay.ms": "1000"}
@@ -26,7 +27,7 @@ def await_check(bootstrap_servers: str, retention_ms: int) -> None:
     name = f"retention-control-{uuid.uuid4().hex[:8]}"
     control = NewTopic(name, brokers, 1, config={"retention.ms": str(retention_ms)})
     admin.create_topics([control], operation_timeout=30)[name].result(PATIENCE_S)
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True})
+    producer = idempotent_producer(bootstrap_servers)
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": name})
     try:
         for removed in (1, 2):
