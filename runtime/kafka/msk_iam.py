@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/msk/latest/developerguide/iam-access-control.html
 """
 
+import logging
 import threading
 import time
 import weakref
@@ -11,13 +12,14 @@ from functools import cache
 
 from runtime.errors import ConfigurationError
 
+log = logging.getLogger("kafka")
+
 RENEW_SHARE = 0.5
 """A token is given to another client while it has this share of its life left. librdkafka asks for another one when a
 fifth is left, so clients that are made later do not get one that is about to end."""
 
 TokenCallback = Callable[[str], tuple[str, float]]
 """librdkafka's `oauth_cb`: takes `sasl.oauthbearer.config`; returns a token, and when it ends, in Unix seconds."""
-
 
 CHECK_S, RETRY_S = 1.0, 10.0
 """How often to look whether the token is due for renewal, and how long to wait after it could not be renewed."""
@@ -52,22 +54,31 @@ class _Tokens:
         self._made_at = time.time()
         self._token = _sign(region)
         self._problem = ""
+        self._logged: tuple[str, bool] | None = None
+        """The problem that was logged last, and whether the token had ended."""
         self._retry_at = 0.0
 
     def __call__(self, _: str) -> tuple[str, float]:
-        """Return the token, and when it ends, in Unix seconds. Raises TokenError if it could not be renewed.
+        """Return the token, and when it ends, in Unix seconds.
+
+        Raises TokenError if the token has ended and could not be renewed. librdkafka then reports why, and asks again
+        every 10 s; it asks earlier than that if it is given what is left of a token, always before that ends
+        (https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka_sasl_oauthbearer.c).
 
         It makes none, since that allocates enough to set off Python's garbage collector. A client that the collector
         finds in a reference cycle while that client's own thread is here would be destroyed by that thread, upon which
         librdkafka ends the process
         (https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka.c, rd_kafka_destroy_app).
         """
-        if self._problem:
-            raise TokenError(self._problem)
+        if (problem := self._problem) and self._has_ended():
+            raise TokenError(problem)
         return self._token
 
     def renew_if_due(self) -> None:
-        """Make a new token if this one is too old, or was made before the clock was set back."""
+        """Make a new token if this one is too old, or was made before the clock was set back.
+
+        Until that works, warn if the token is still valid, and log an error once it has ended.
+        """
         now, (_, ends_at) = time.time(), self._token
         if self._made_at <= now < self._made_at + (1 - RENEW_SHARE) * (ends_at - self._made_at):
             return
@@ -77,8 +88,27 @@ class _Tokens:
             self._token = _sign(self._region)
         except TokenError as error:
             self._problem, self._retry_at = str(error), time.monotonic() + RETRY_S
+            self._log_problem()
         else:
-            self._made_at, self._problem = now, ""
+            self._made_at, self._problem, self._logged = now, "", None
+
+    def _has_ended(self) -> bool:
+        """Return whether brokers would refuse the token; also if the clock says that it is yet to be made."""
+        return not self._made_at <= time.time() < self._token[1]
+
+    def _log_problem(self) -> None:
+        """Log each problem once while the token is valid and once after it has ended, rather than with every try."""
+        ended = self._has_ended()
+        if self._logged == (self._problem, ended):
+            return
+        self._logged = self._problem, ended
+        if ended:
+            log.error("the token for Amazon MSK has ended and cannot be renewed: %s", self._problem)
+        else:
+            left_s = self._token[1] - time.time()
+            log.warning(
+                "the token for Amazon MSK, valid for another %.0f s, cannot be renewed: %s", left_s, self._problem
+            )
 
 
 def _keep_renewing(reference: "weakref.ref[_Tokens]") -> None:
