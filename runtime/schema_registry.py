@@ -10,7 +10,7 @@ imports, and neither the parent of the workers nor most commands talk to the reg
 import json
 import threading
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import structlog
@@ -36,8 +36,11 @@ readable (https://docs.confluent.io/platform/current/schema-registry/fundamental
 LARGEST_ID = 2**31 - 1
 """The wire format has four bytes for a schema's id, and registries treat it as a Java int."""
 
-MOST_SCHEMAS = 64
-"""The number of schemas that are kept. Their ids come from records, which anyone may have written."""
+ABSENT_S = 5.0
+"""For so long an id without a schema is not asked for again: a topic may be full of another program's records."""
+
+MOST_ABSENT = 10_000
+"""The number of such ids that are kept. They come from records, which anyone may have written."""
 
 RETRY_S = 2.0
 LOG_INTERVAL_S = 60.0
@@ -94,7 +97,8 @@ class Registry:
             self._client = SchemaRegistryClient(settings.client_properties())
         except Exception as error:  # ValueError, TypeError, OSError, and the HTTP library's own
             raise failures.misconfigured(settings, error) from None
-        self._kept = lru_cache(MOST_SCHEMAS)(self._fetch)
+        self._absent: set[int] = set()
+        self._absent_until = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -243,13 +247,19 @@ class Registry:
         except SchemaNotFoundError:
             return False
 
-    def schema(self, schema_id: int) -> dict[str, Any]:
-        """Return the schema as JSON, and keep it. Raises SchemaNotFoundError if there is none, or none of Avro."""
-        schema = self._kept(schema_id)
+    def schema(self, schema_id: int) -> dict[str, Any] | None:
+        """Return the schema as JSON; None if there is none, or none of Avro."""
+        if monotonic() >= self._absent_until:
+            self._absent.clear()
+        if schema_id in self._absent:
+            return None
+        schema = self._fetch(schema_id)
         if schema is None:
-            raise SchemaNotFoundError(
-                f"the schema {schema_id} of {failures.name(self._settings)} is not an Avro record"
-            )
+            if len(self._absent) == MOST_ABSENT:
+                self._absent.clear()
+            if not self._absent:
+                self._absent_until = monotonic() + ABSENT_S
+            self._absent.add(schema_id)
         return schema
 
     def _fetch(self, schema_id: int) -> dict[str, Any] | None:
@@ -259,11 +269,8 @@ class Registry:
             text = self._ask(lambda: self._client.get_schema(schema_id, context)).schema_str
             # The client keeps every schema that it has seen.
             self._client.clear_caches()  # type: ignore[no-untyped-call]
-        except SchemaNotFoundError as error:
-            raise SchemaNotFoundError(
-                f"{failures.name(self._settings)} has no schema {schema_id} ({error})",
-                "check schema_registry.url: events are read with the registry that they were written with",
-            ) from None
+        except SchemaNotFoundError:
+            return None
         if not isinstance(text, str):
             raise failures.not_a_registry(self._settings, "JSON without a schema")
         try:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import fastavro
 
+from schemas.avro.bounded_schema import bounded
 from schemas.avro.wire_format import split
 
 _EPOCH = datetime(1970, 1, 1)
@@ -45,9 +46,10 @@ MOST_SCHEMAS = 64
 class EventReader:
     """Decodes events as a sink does, with the schema whose id comes before the Avro: any version of ours."""
 
-    def __init__(self, schema_by_id: Callable[[int], dict[str, Any]]) -> None:
-        """Take a function that returns the schema of an id as JSON, such as `Registry.schema`."""
-        self._writer = lru_cache(MOST_SCHEMAS)(lambda schema_id: _Writer(schema_id, schema_by_id(schema_id)))
+    def __init__(self, schema_by_id: Callable[[int], dict[str, Any] | None]) -> None:
+        """Take a function that returns the schema of an id as JSON, or None, such as `Registry.schema`."""
+        self._schema_by_id = schema_by_id
+        self._writer = lru_cache(MOST_SCHEMAS)(self._look_up)
 
     @classmethod
     def of_newest(cls) -> Self:
@@ -58,10 +60,12 @@ class EventReader:
     def __call__(self, value: bytes) -> dict[str, Any]:
         """Decode an event with its writer's schema, times as aware datetimes.
 
-        Raises ValueError for other formats, and for another program's records.
+        Raises ValueError for other formats, for another program's records, and if the id has no schema.
         """
         schema_id, payload = split(value)
         writer, rest = self._writer(schema_id), io.BytesIO(payload)
+        if writer is None:
+            raise ValueError(f"schema {schema_id} is not a {_NAME}")
         try:
             event: dict[str, Any] = fastavro.schemaless_reader(rest, writer.schema, None)  # type: ignore[assignment]
             if not writer.is_known:
@@ -72,25 +76,34 @@ class EventReader:
             raise ValueError(f"the value goes on after an event of schema {schema_id}")
         return event
 
+    def _look_up(self, schema_id: int) -> "_Writer | None":
+        """Return the schema of an id, None if it is not one of a track event. Raises ValueError if there is none.
 
-class _Writer:
+        The cache keeps what is returned, but not that an id has no schema: it may have one later.
+        """
+        schema = self._schema_by_id(schema_id)
+        if schema is None:
+            raise ValueError(f"there is no schema {schema_id}")
+        try:
+            reduced = bounded(schema)
+            parsed = fastavro.parse_schema(reduced)
+        except Exception:  # the registry may hold JSON Schema, or anything
+            return None
+        match parsed:
+            case {"type": "record", "name": name} if name == _NAME:
+                return _Writer(parsed, reduced in _KNOWN)
+        return None
+
+
+class _Writer(NamedTuple):
     """A schema that events were written with."""
 
-    def __init__(self, schema_id: int, schema: dict[str, Any]) -> None:
-        """Parse the schema. Raises ValueError unless it is one of a track event."""
-        self.is_known = schema in _KNOWN
-        """Whether it is one of this version's; of another, each event is checked to be readable with the newest."""
-        try:
-            self.schema = fastavro.parse_schema(schema)
-        except Exception as error:  # the registry may hold JSON Schema, or anything
-            raise ValueError(f"schema {schema_id} is not an Avro schema") from error
-        match self.schema:
-            case {"type": "record", "name": name} if name == _NAME:
-                return
-        raise ValueError(f"schema {schema_id} is not a {_NAME}")
+    schema: Any
+    is_known: bool
+    """Whether it is one of this version's; of another, each event is checked to be readable with the newest."""
 
 
-_KNOWN = [json.loads(file.read_text("utf-8")) for file in SCHEMA_FILES]
+_KNOWN = [bounded(json.loads(file.read_text("utf-8"))) for file in SCHEMA_FILES]
 _NEWEST = fastavro.parse_schema(load_schema())
 _NAME = "sternpost.events.TrackEvent"
 

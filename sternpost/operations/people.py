@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from runtime.errors import SchemaNotFoundError
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import Message, OffsetRange
 from runtime.schema_registry import Registry
@@ -194,7 +193,7 @@ def _event_parser(decode: EventReader) -> Callable[[bytes], Any]:
     def parse(value: bytes) -> Any:
         try:
             return track_json(decode(value))
-        except (ValueError, SchemaNotFoundError):  # not an event of ours
+        except ValueError:  # not an event of ours
             return None
 
     return parse

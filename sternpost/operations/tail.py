@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from runtime.errors import SchemaNotFoundError
 from runtime.kafka import range_consumer
 from runtime.schema_registry import Registry
 from runtime.settings.model import Settings
@@ -51,7 +50,7 @@ def tail(
             value = message.value() or b""
             try:
                 event = track_json(decode(value))
-            except (ValueError, SchemaNotFoundError):
+            except ValueError:
                 event = None
             yield TailedEvent(
                 message.partition() or 0,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from processor.deduplication.state_store import DISORDER_MS
 from processor.pipeline.records import RawRecord, attempt_of, identify, raw_records
-from runtime.errors import CheckFailedError, DependencyError, SchemaNotFoundError
+from runtime.errors import CheckFailedError, DependencyError
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import Message, OffsetRange
 from runtime.schema_registry import Registry
@@ -303,7 +303,7 @@ class _Tracer:
     def _keep_event(self, decode: EventReader, message: Message) -> None:
         try:
             event = track_json(decode(message.value() or b""))
-        except (ValueError, SchemaNotFoundError):  # another program wrote it
+        except ValueError:  # another program wrote it
             return
         match event.get("context", {}).get("origin"):
             case {"topic": self._settings.topics.raw, "partition": int(partition), "offset": int(offset)}:

@@ -72,7 +72,7 @@ LASTING: dict[str, tuple[Answer, type[SternpostError], str, str]] = {
     "other JSON": (Answer(200, {"status": "ok"}), RegistryMisconfiguredError, "JSON without", "schema_registry.url"),
     "a JSON list": (Answer(200, ["a"]), RegistryMisconfiguredError, "another shape", "schema_registry.url"),
     "an id that is text": (
-        Answer(200, {"id": "7", "version": 1, "schema": "[]"}),
+        Answer(200, {"id": "7", "version": 1, "schema": 7}),
         RegistryMisconfiguredError,
         "JSON without",
         "schema_registry.url",

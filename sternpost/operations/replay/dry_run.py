@@ -17,7 +17,6 @@ from rocksdict import Options, Rdict
 from processor.deduplication.state_store import DISORDER_MS
 from processor.pipeline.records import DeadLetter, Event, Outcome
 from runtime import temporary
-from runtime.errors import SchemaNotFoundError
 from runtime.kafka import range_consumer
 from runtime.kafka.range_consumer import OffsetRange
 from runtime.schema_registry import Registry
@@ -84,16 +83,14 @@ class ExistingEvents:
     def read(
         self,
         ranges: list[OffsetRange],
-        schema_by_id: Callable[[int], dict[str, Any]],
+        decode: EventReader,
         on_done: Callable[[int], None],
         interrupted: threading.Event,
     ) -> None:
         """Read the events in `ranges` of the events topic, up to the batch in which it is interrupted.
 
-        `schema_by_id` returns a schema, or raises SchemaNotFoundError. `on_done` is told the number of further records.
-        Raises DependencyError.
+        `on_done` is told the number of further records. Raises DependencyError.
         """
-        decode = EventReader(schema_by_id)
         for messages in range_consumer.read_ranges(self._settings, self._topic, ranges):
             if interrupted.is_set():
                 return
@@ -101,7 +98,7 @@ class ExistingEvents:
                 value = message.value() or b""
                 try:
                     event = decode(value)
-                except (ValueError, SchemaNotFoundError):  # another program wrote it
+                except ValueError:  # another program wrote it
                     self.unreadable += 1
                     continue
                 if (raw := self._raw_key(event)) is not None:
@@ -197,9 +194,9 @@ class Difference:
 class _Comparison:
     """Adds up the difference, one record after the other."""
 
-    def __init__(self, schema_by_id: Callable[[int], dict[str, Any]], *, show_values: bool) -> None:
+    def __init__(self, decode: EventReader, *, show_values: bool) -> None:
         self.difference = Difference()
-        self._read_existing, self._read_mapped = EventReader(schema_by_id), EventReader.of_newest()
+        self._read_existing, self._read_mapped = decode, EventReader.of_newest()
         self._show_values = show_values
 
     def add(self, raw: str, existing: bytes | None, outcome: Outcome) -> None:
@@ -257,7 +254,7 @@ class _Comparison:
 def compare(
     pipeline: ReplayPipeline,
     existing: ExistingEvents,
-    schema_by_id: Callable[[int], dict[str, Any]],
+    decode: EventReader,
     *,
     show_values: bool,
     on_done: Callable[[int], None],
@@ -266,11 +263,10 @@ def compare(
 ) -> Difference:
     """Map the ranges of `pipeline` and compare them with `existing`, up to the batch in which it is interrupted.
 
-    `schema_by_id` returns the schemas that the existing events were written with. Values are people's data: without
-    `show_values`, examples tell their type alone. `on_done` is told the number of further records. Raises
-    DependencyError.
+    `decode` reads the existing events. Values are people's data: without `show_values`, examples tell their type alone.
+    `on_done` is told the number of further records. Raises DependencyError.
     """
-    comparison = _Comparison(schema_by_id, show_values=show_values)
+    comparison = _Comparison(decode, show_values=show_values)
     for mapped in pipeline.batches(batch):
         if interrupted.is_set():
             break
@@ -353,12 +349,13 @@ def dry_run(
         ):
             output = existing.output_ranges()
             on_start(sum(offset_range.offsets for offset_range in [*output, *ranges]))
-            existing.read(output, registry.schema, on_done, interrupted)
+            decode = EventReader(registry.schema)
+            existing.read(output, decode, on_done, interrupted)
             pipeline.restore_window(interrupted)
             difference = compare(
                 pipeline,
                 existing,
-                registry.schema,
+                decode,
                 show_values=show_values,
                 on_done=on_done,
                 interrupted=interrupted,

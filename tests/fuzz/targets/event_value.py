@@ -9,6 +9,7 @@ import json
 
 import fastavro
 
+from schemas.avro.bounded_schema import bounded
 from schemas.avro.wire_format import frame
 from schemas.track_event import EventReader, load_schema, track_json
 from sternpost.local import samples
@@ -16,7 +17,7 @@ from sternpost.mapping import Event, Mapper
 from tests.support import other_schemas
 
 _SCHEMAS = [load_schema(), other_schemas.LATER, *(schema for schema, _ in other_schemas.OTHERS.values())]
-_PARSED = [fastavro.parse_schema(schema) for schema in _SCHEMAS[:2]]
+_PARSED = [fastavro.parse_schema(bounded(schema)) for schema in _SCHEMAS[:2]]
 _READ = EventReader(lambda schema_id: _SCHEMAS[schema_id % len(_SCHEMAS)])
 
 

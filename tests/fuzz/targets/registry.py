@@ -48,7 +48,7 @@ _REGISTRY = Registry(SchemaRegistrySettings(url="http://registry", properties={"
 
 def check(data: bytes) -> None:
     registry, client = _REGISTRY, cast(Any, _REGISTRY)._client
-    registry._kept.cache_clear()
+    registry._absent.clear()
     client.clear_caches()
     client._rest_client.session = httpx2.Client(transport=_Answers(Taker(data)))
     with suppress(SternpostError):
@@ -59,7 +59,7 @@ def check(data: bytes) -> None:
     with suppress(SternpostError):
         assert isinstance(registry.is_compatible("a-value", _SCHEMA), bool)
     with suppress(SternpostError):
-        assert isinstance(registry.schema(7), dict)
+        assert isinstance(registry.schema(7), dict | None)
     with suppress(SternpostError, ValueError):
         track_json(EventReader(registry.schema)(b"\0\0\0\0\7\2a"))
     with suppress(SternpostError):

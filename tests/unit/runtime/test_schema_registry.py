@@ -14,7 +14,6 @@ import structlog
 
 from runtime.errors import (
     ConfigurationError,
-    DependencyError,
     RegistryMisconfiguredError,
     RegistryRefusedError,
     RegistryUnavailableError,
@@ -22,7 +21,7 @@ from runtime.errors import (
     SchemaNotFoundError,
     SternpostError,
 )
-from runtime.schema_registry import COMPATIBILITY, Registered, Registry, events_subject
+from runtime.schema_registry import ABSENT_S, COMPATIBILITY, Registered, Registry, events_subject
 from runtime.settings.loader import load
 from runtime.settings.model import SchemaRegistrySettings
 from schemas.track_event import load_schema
@@ -114,8 +113,7 @@ def test_a_subject_that_is_not_known_takes_any_schema(unknown: Answer) -> None:
         assert client.is_compatible(SUBJECT, V1)
         with pytest.raises(SchemaNotFoundError, match="sternpost schema register"):
             client.lookup(SUBJECT, V1)
-        with pytest.raises(SchemaNotFoundError, match="no schema 7"):
-            client.schema(7)
+        assert client.schema(7) is None
 
 
 def test_a_404_without_a_code_is_a_missing_schema_where_the_registry_answers() -> None:
@@ -198,12 +196,37 @@ def test_a_read_only_registry_and_an_incompatible_schema_are_told_apart() -> Non
 
 
 @pytest.mark.parametrize("text", ['"string"', "message A {}", "[]"])
-def test_a_schema_that_is_no_record_is_one_clear_error(text: str) -> None:
-    with (
-        registry(Answer(200, {"schema": text})) as (client, _),
-        pytest.raises(DependencyError, match="not an Avro record"),
-    ):
-        client.schema(7)
+def test_a_schema_that_is_no_record_counts_as_none(text: str) -> None:
+    with registry(Answer(200, {"schema": text})) as (client, requests):
+        assert client.schema(7) is None
+        assert client.schema(7) is None
+        assert len(requests) == 1
+
+
+def test_an_id_without_a_schema_is_asked_for_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record of a topic may have one, and it may be registered while a reader follows the topic for days."""
+    there: dict[str, Answer] = {}
+    seconds = 1_000.0
+    monkeypatch.setattr("runtime.schema_registry.monotonic", lambda: seconds)
+    with registry(lambda asked: there.get(asked, SUBJECT_NOT_FOUND)) as (client, requests):
+        assert [client.schema(7), client.schema(8), client.schema(7), client.schema(8)] == [None] * 4
+        assert len(requests) == 2
+        there["GET /schemas/ids/7"] = Answer(200, {"schema": json.dumps(V1)})
+        seconds += ABSENT_S / 2
+        assert client.schema(7) is None
+        seconds += ABSENT_S / 2
+        assert client.schema(7) == V1
+        assert client.schema(8) is None
+        assert client.schema(8) is None
+        assert len(requests) == 4
+
+
+def test_few_ids_without_a_schema_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.schema_registry.MOST_ABSENT", 3)
+    with registry(SUBJECT_NOT_FOUND) as (client, requests):
+        for schema_id in [1, 2, 3, 3, 4, 4, 1]:
+            assert client.schema(schema_id) is None
+        assert len(requests) == 5
 
 
 @contextmanager

@@ -1,15 +1,16 @@
 """The event's schema and its JSON form."""
 
+import io
 import json
 from collections import Counter
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import fastavro
 import pytest
 
+from schemas.avro.bounded_schema import MOST_LEVELS, bounded
 from schemas.avro.wire_format import frame
 from schemas.track_event import MOST_SCHEMAS, SCHEMA_FILE, SCHEMA_FILES, EventReader, iso, load_schema, track_json
 from sternpost.local import samples
@@ -94,6 +95,19 @@ def test_a_reader_keeps_few_schemas() -> None:
     assert asked[1] == 1
 
 
+def test_a_schema_that_is_not_there_may_come_later_and_one_that_is_stays_what_it_is() -> None:
+    answers = iter([None, other_schemas.OTHERS["no schema"][0], None, load_schema()])
+    read = EventReader(lambda _: next(answers))
+    with pytest.raises(ValueError, match="no schema 7"):
+        read(_event())
+    for _ in range(3):
+        with pytest.raises(ValueError, match=r"schema 7 is not a sternpost\.events\.TrackEvent"):
+            read(_event())
+    with pytest.raises(ValueError, match="no schema 8"):
+        read(frame(8) + _event()[5:])
+    assert track_json(read(frame(8) + _event()[5:])) == track_json(EventReader.of_newest()(_event()))
+
+
 @pytest.mark.parametrize("name", other_schemas.OTHERS)
 def test_another_programs_record_is_not_an_event(name: str) -> None:
     schema, payload = other_schemas.OTHERS[name]
@@ -101,6 +115,67 @@ def test_another_programs_record_is_not_an_event(name: str) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match=r"schema 7"):
             read(frame(7) + payload)
+
+
+@pytest.mark.parametrize("name", other_schemas.ENDLESS)
+def test_a_record_that_would_be_read_for_ever_is_not_an_event(name: str) -> None:
+    """Whoever may write to the registry can register such a schema under our name."""
+    schema, payload = other_schemas.ENDLESS[name]
+    fastavro.parse_schema(schema)
+    with pytest.raises(ValueError, match="readers do not take"):
+        bounded(schema)  # else the next line ends the tests
+    with pytest.raises(ValueError, match="schema 7 is not"):
+        EventReader(lambda _: schema)(frame(7) + payload + _event()[5:])
+
+
+def test_types_may_be_as_deep_as_ours_and_not_much_deeper() -> None:
+    kind: Any = "string"
+    for _ in range(MOST_LEVELS - 2):
+        kind = {"type": "array", "items": kind}
+    event = b"\0" + _event()[5:]
+    assert EventReader(lambda _: other_schemas.with_first(kind))(frame(7) + event)["first"] == []
+    deeper = other_schemas.with_first({"type": "map", "values": kind})
+    with pytest.raises(ValueError, match="schema 7 is not"):
+        EventReader(lambda _: deeper)(frame(7) + event)
+
+
+_LARGE, _NEGATIVE, _LEAST = map(other_schemas.encode_long, (2**62, -5, -(2**63)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoded"),
+    [
+        *(("string", length) for length in (_LARGE, _NEGATIVE, _LEAST)),
+        *(("bytes", length) for length in (_LARGE, _NEGATIVE, _LEAST)),
+        *(({"type": "array", "items": ["null", "long"]}, count) for count in (_LARGE, _NEGATIVE, _LEAST)),
+        *(({"type": "map", "values": "long"}, count) for count in (_LARGE, _NEGATIVE, _LEAST)),
+        *((["null", "string"], index) for index in (_LARGE, _NEGATIVE, _LEAST)),
+        *(({"type": "long", "logicalType": "timestamp-millis"}, number) for number in (_LARGE, _LEAST)),
+        *(("int", other_schemas.encode_long(number)) for number in (2**31, -(2**31) - 1, 2**62)),
+        ([], b"\0"),
+        ("string", b"\x02\xff"),
+    ],
+)
+def test_damage_is_not_an_event(kind: Any, encoded: bytes) -> None:
+    """The rest of the event comes after it."""
+    with pytest.raises(ValueError, match="schema 7"):
+        EventReader(lambda _: other_schemas.with_first(kind))(frame(7) + encoded + _event()[5:])
+
+
+def test_an_int_has_32_bits() -> None:
+    """fastavro reads more; other readers refuse the event, or make another number of it."""
+    wider = json.loads(json.dumps(load_schema()).replace('"int"', '"long"'))
+    event = EventReader.of_newest()(_event())
+    for partition, is_event in ((2**31 - 1, True), (-(2**31), True), (2**31, False), (-(2**31) - 1, False)):
+        event["context"]["origin"]["partition"] = partition
+        encoded = io.BytesIO()
+        fastavro.schemaless_writer(encoded, fastavro.parse_schema(wider), event)
+        value = frame(7) + encoded.getvalue()
+        if is_event:
+            assert EventReader.of_newest()(value) == event
+        else:
+            with pytest.raises(ValueError, match="not an event of schema 7"):
+                EventReader.of_newest()(value)
 
 
 def test_an_id_that_no_registry_gives_is_not_asked_for() -> None:
@@ -114,4 +189,21 @@ def test_a_later_versions_event_is_read_and_shown() -> None:
     known = track_json(EventReader.of_newest()(_event()))
     assert {name: event.pop(name) for name in other_schemas.ADDED_JSON} == other_schemas.ADDED_JSON
     assert event == known
-    assert read(other_schemas.later(_event()))["addedDecimal"] == Decimal("1.20")
+
+
+@pytest.mark.parametrize(
+    ("underlying", "logical", "encoded", "value"),
+    [
+        ("bytes", {"logicalType": "decimal", "precision": 10**9, "scale": 2}, b"\x02x", b"x"),
+        ("string", {"logicalType": "uuid"}, b"\x02x", "x"),
+        ("int", {"logicalType": "date"}, other_schemas.encode_long(2**31 - 1), 2**31 - 1),
+        ("long", {"logicalType": "timestamp-micros"}, _LARGE, 2**62),
+        ("long", {"logicalType": ["timestamp-millis"]}, _LARGE, 2**62),
+    ],
+)
+def test_a_logical_type_that_is_not_ours_is_read_as_what_it_is_made_of(
+    underlying: str, logical: dict[str, Any], encoded: bytes, value: Any
+) -> None:
+    """A decimal of a megabyte would take hours, and a date after the year 9999 would be an error."""
+    read = EventReader(lambda _: other_schemas.with_first({"type": underlying, **logical}))
+    assert read(frame(7) + encoded + _event()[5:])["first"] == value
