@@ -4,8 +4,9 @@ import errno
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6, socket
+from socket import AF_INET, AF_INET6, SHUT_RDWR, socket
 from threading import BoundedSemaphore, Thread
 from typing import Any
 
@@ -39,6 +40,8 @@ class AdminListener:
 
     def close(self) -> None:
         """Stop answering and free the port."""
+        with suppress(OSError):  # not every system has this, and there the thread takes half a second to see its end
+            self._server.socket.shutdown(SHUT_RDWR)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -107,6 +110,7 @@ def serve(host: str, port: int, ready: Check, alive: Check) -> AdminListener:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10.0
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # send a response as one packet: its second half would wait for the client's acknowledgement
         server_version, sys_version = "sternpost", ""
 
         def do_GET(self) -> None:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +16,7 @@ from runtime.settings.loader import load
 from tests.support.authorities import Authority, Identity
 from tests.support.kafka import REGISTRY_MS, Kafka
 from tests.support.secured import broker_behind, secured_registry, tls_properties
+from tests.support.serving import serving
 from tests.support.waiting import PATIENCE_S, until
 
 PROGRAM = (sys.executable, "-c", "from sternpost.cli.main import main; main()")
@@ -147,14 +147,8 @@ def issuer(seconds: int) -> Iterator[tuple[str, list[str]]]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}/token", given
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def of_issuer(endpoint: str, secret: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from sternpost.operations.doctor import clock, cluster, endpoint, lag, registry,
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.severity import Severity
 from tests.support.kafka import SIGNING_KEY, WRITE_KEY, Kafka, SettingsMaker, idempotent_producer
+from tests.support.serving import serving
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -235,15 +235,9 @@ def test_an_endpoint_that_answers_wrongly(settings: Settings, status: int, word:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         url = f"http://127.0.0.1:{server.server_address[1]}/v1/webhook"
         [check] = endpoint.check(settings, ChangesAllowed(), url, send=False)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
     assert check.severity is Severity.FAULT
     assert word in check.detail
 

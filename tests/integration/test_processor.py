@@ -31,7 +31,7 @@ from tests.chaos.pipeline import Service
 from tests.support import raw_records
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.settled import settle
-from tests.support.waiting import PATIENCE_S, until
+from tests.support.waiting import PATIENCE_S, ended, until
 
 PARTITIONS = 4
 PEOPLE = 40
@@ -143,7 +143,7 @@ def test_each_event_once_and_in_order_whatever_happens_to_the_processes(
     # Killed with a transaction open, and its state gone: what it did is known from the raw topic.
     workers = psutil.Process(first.pid).children(recursive=True)
     first.signal_all(signal.SIGKILL)
-    psutil.wait_procs(workers, PATIENCE_S)  # one that is in the middle of a call to the system finishes it
+    until(lambda: all(map(ended, workers)))  # one that is in the middle of a call to the system finishes it
     shutil.rmtree(tmp_path / "state-one")
     killed_at = group.done()
     assert killed_at < sent, "it was killed in the middle of it"

@@ -25,6 +25,7 @@ from sternpost.local.ports import choose
 from sternpost.mapping import Event, Mapper
 from tests.support.kafka import Kafka
 from tests.support.raw_records import NOW_MS, payload
+from tests.support.serving import POLL_S
 from tests.support.waiting import PATIENCE_S
 
 V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]}
@@ -57,7 +58,7 @@ class Relay:
             allow_reuse_address = True  # the test keeps the port
 
         self._server = Server(address, Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,))
         self._thread.start()
 
     def close(self) -> None:

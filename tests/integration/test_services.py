@@ -17,7 +17,7 @@ from sternpost.local.customerio_simulator import WebhookFeed
 from sternpost.local.process import watch
 from tests.integration.test_local_stack import dev
 from tests.support.kafka import SettingsMaker, TopicMaker
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, ended, until
 
 BODY = b'{"event_id":"1","object_type":"email","metric":"opened","timestamp":1700000000,\
 "data":{"customer_id":"c","identifiers":{"id":"c"}}}'
@@ -74,8 +74,7 @@ def test_nothing_outlives_dev(tmp_path: Path, how: signal.Signals) -> None:
         assert len(children) >= 6  # two servers, two services with a worker each
         process.send_signal(how)
         code = process.wait(PATIENCE_S)
-        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
-    assert alive == []
+    until(lambda: all(map(ended, children)))
     if how is not signal.SIGKILL:
         assert code == 0
         assert [name for name in os.listdir(tmp_path) if not name.startswith("sternpost-metrics-")] == []

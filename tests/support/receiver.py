@@ -2,9 +2,10 @@
 
 import contextlib
 import socket
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.serving import serving
 
 
 class Receiver(ThreadingHTTPServer):
@@ -22,6 +23,7 @@ class Receiver(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # a response is one packet, and its second half need not wait for the client's acknowledgement
     server: Receiver
 
     def do_POST(self) -> None:
@@ -43,9 +45,6 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def receiving() -> Iterator[Receiver]:
     """Run a receiver as long as the block lasts."""
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = Receiver()
+    with serving(server):
         yield server
-        server.shutdown()
-        thread.join()

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import unquote
+
+from tests.support.serving import serving
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def answering(script: Script | Answer) -> Iterator[ScriptedServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # a response is one packet, and its second half need not wait for the client's acknowledgement
 
         def _any(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -66,11 +68,5 @@ def answering(script: Script | Answer) -> Iterator[ScriptedServer]:
 
     http = Server(("127.0.0.1", 0), Handler)
     server = ScriptedServer(f"http://127.0.0.1:{http.server_address[1]}")
-    thread = Thread(target=http.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serving(http):
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()

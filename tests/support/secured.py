@@ -4,7 +4,6 @@ import datetime
 import http.client
 import ipaddress
 import ssl
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +31,7 @@ from sternpost.local import ports
 from sternpost.local.artifacts import Cache
 from sternpost.local.broker import Member, new_id, server_properties
 from sternpost.local.installation import install
+from tests.support.serving import serving
 from tests.support.waiting import PATIENCE_S, until
 
 ADMIN = "admin"
@@ -202,6 +202,7 @@ def secured_registry(
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # a response is one packet, and its second half need not wait for the client's acknowledgement
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -239,11 +240,5 @@ def secured_registry(
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(client_ca)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield f"https://127.0.0.1:{server.server_address[1]}{target.path}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

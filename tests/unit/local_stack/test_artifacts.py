@@ -5,7 +5,6 @@ import io
 import subprocess
 import sys
 import tarfile
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ import pytest
 from runtime.errors import DependencyError
 from sternpost.local import artifacts
 from sternpost.local.artifacts import Artifact, Cache
+from tests.support.serving import serving
 
 
 class Repository:
@@ -42,10 +42,8 @@ class Repository:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def add(self, name: str, content: bytes, extension: str = "jar") -> Artifact:
         sha256 = hashlib.sha256(content).hexdigest()
@@ -56,11 +54,6 @@ class Repository:
     def requests(self, artifact: Artifact) -> int:
         return self.asked[f"/{artifact.path.as_posix()}"]
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
@@ -69,8 +62,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
     settings.write_text(f"[repositories]\ncentral = {repository.url}\n")
     monkeypatch.setenv("JGO_CONFIG_FILE", str(settings))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield repository
-    repository.close()
+    with serving(repository.server):
+        yield repository
 
 
 @pytest.fixture
@@ -122,7 +115,7 @@ def test_a_file_that_no_repository_has_is_one_error(repository: Repository, cach
 
 def test_without_network_the_error_says_what_to_do(repository: Repository, cache: Cache) -> None:
     wanted = [repository.add(name, b"content") for name in "abcdef"]
-    repository.close()
+    repository.server.server_close()
     with pytest.raises(DependencyError, match=r"needs network access to a Maven repository.*start again"):
         cache.fetch(wanted)
 

@@ -147,7 +147,8 @@ def test_resuming_is_told_once_with_the_number_of_lines(pipe: tuple[int, int]) -
     assert read_all(reader) == b"three\nfour\n"
 
 
-def test_after_half_a_line_the_next_one_begins_anew(pipe: tuple[int, int]) -> None:
+def test_after_half_a_line_the_next_one_begins_anew(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.log_stream.PATIENCE_S", 0.01)
     reader, writer = pipe
     os.set_blocking(writer, False)
     stream = LogStream(writer)
