@@ -22,13 +22,15 @@ def _breakpoint(file: str, text: str, name: str, *, before: bool = False, first:
 
 
 BREAKPOINTS = (
+    Edit(LOOP, "\nimport structlog\n", "\nimport breakpoints\nimport structlog\n"),
     _breakpoint(LOOP, "        outcomes = self._process_batch(records)\n", "processed"),
     _breakpoint(PRODUCER, "        if offsets:\n", "written", before=True, first="producer.flush(5.0); "),
     _breakpoint(LOOP, "        ended.result()\n", "committed"),
     _breakpoint(SINK, '        """See `TransactionSink.abort`."""\n', "aborting"),
 )
-"""In every copy. After a batch is mapped; after its records are on the brokers and before its offsets are; after its
-transaction is committed and before the deduplication state is; before an abort."""
+"""In every copy. When a processor starts, which says that the copy is what runs. After a batch is mapped; after its
+records are on the brokers and before its offsets are; after its transaction is committed and before the deduplication
+state is; before an abort."""
 
 
 class Mutation(NamedTuple):

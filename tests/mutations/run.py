@@ -172,6 +172,8 @@ class Run:
 
     def verdict(self) -> Verdict:
         """Play the scenario, let the processors end in order, and judge. Raises DidNotComeAboutError."""
+        # Otherwise another tree runs than the copy. A slow machine may not have started the processors yet.
+        until((self._breakpoints / breakpoints.IMPORTED).exists, PATIENCE_S)
         self._scenario.play(self)
         ended = self.drained(DRAIN_S)
         for processor in self.pipeline.processors:
@@ -179,7 +181,6 @@ class Run:
             processor.signal_all(signal.SIGCONT)
             processor.stop(60)
         self._watch.close()
-        assert (self._breakpoints / breakpoints.IMPORTED).exists(), "the copy is not what ran"
         acknowledged = [*self.raw.acknowledged, *(self._load.acknowledged if self._load else ())]
         window_ms = 1000 * self._scenario.window_s
         witness = Witness() if self._scenario.repeats else self._watch.witness
