@@ -29,6 +29,9 @@ START_S = 240.0
 SESSION_S, TRANSACTION_S = 10, 6
 """Short, so that a test need not wait long for what happens when they end."""
 
+SHUTDOWN_S = 60
+"""For a service to stop in good order, on a busy machine and beside a slow disk; then it kills its workers."""
+
 PARTITIONS = 6
 
 
@@ -137,6 +140,7 @@ class Pipeline:
                 "STERNPOST_INGEST__DRAIN_DELAY_MS": "0",
                 "STERNPOST_PROCESSOR__GROUP_PROTOCOL": self.protocol,
                 "STERNPOST_PROCESSOR__TRANSACTION_TIMEOUT_MS": str(TRANSACTION_S * 1000),
+                "STERNPOST_PROCESSOR__SHUTDOWN_TIMEOUT_MS": str(SHUTDOWN_S * 1000),
             }
             if self.protocol is GroupProtocol.CLASSIC:
                 self.env["STERNPOST_PROCESSOR__SESSION_TIMEOUT_MS"] = str(SESSION_S * 1000)
@@ -216,7 +220,7 @@ class Pipeline:
         with self._lock:
             self._kept.discard(service)
         service.signal_all(signal.SIGCONT)
-        service.stop(60)
+        service.stop(2 * SHUTDOWN_S)
         assert service.exit_code == 0, f"{service.name} ended with {service.exit_code}: {service.output()[-3000:]}"
 
     def give_up(self, service: Service) -> None:

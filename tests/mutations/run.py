@@ -22,7 +22,7 @@ from sternpost.cli.main import cli
 from sternpost.local import LocalStack
 from tests.chaos.load import Load
 from tests.chaos.oracle import Watch, read_topics
-from tests.chaos.pipeline import PARTITIONS, Pipeline, Service
+from tests.chaos.pipeline import PARTITIONS, SHUTDOWN_S, Pipeline, Service
 from tests.chaos.records import Topics
 from tests.chaos.verdict import Verdict, Witness, weigh
 from tests.mutations import breakpoints
@@ -179,7 +179,7 @@ class Run:
         for processor in self.pipeline.processors:
             self.pipeline.let_go(processor)
             processor.signal_all(signal.SIGCONT)
-            processor.stop(60)
+            processor.stop(2 * SHUTDOWN_S)
         self._watch.close()
         acknowledged = [*self.raw.acknowledged, *(self._load.acknowledged if self._load else ())]
         window_ms = 1000 * self._scenario.window_s
