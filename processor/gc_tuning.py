@@ -16,8 +16,9 @@ def raise_gc_thresholds(batch_max_records: int) -> None:
     """Collect cycles only when far more objects are alive than batches of this size need.
 
     Records make no cycles (tests/unit/processor/test_gc_tuning.py), so they are freed as soon as they are dropped.
-    Searching the records of a batch for cycles finds nothing and takes an eighth of the processor's time. What fails
-    does make cycles, and they hold clients with their threads and connections: `RareCollection` is for them.
+    Searching the records of a batch for cycles finds nothing and takes a quarter of the processor's time
+    (docs/performance.md). What fails does make cycles, and they hold clients with their threads and connections:
+    `RareCollection` is for them.
     """
     gc.collect()
     gc.freeze()  # imported modules stay alive anyway
