@@ -85,7 +85,7 @@ def _rest(snapshot: Snapshot) -> RenderableType:
 
 def _service(service: ServiceStatus) -> tuple[str, str]:
     if not service.reachable:
-        return f"{service.address}: {service.reason}", "dim"
+        return f"{service.address}: {service.reason}", "yellow" if service.timed_out else "dim"
     if not service.ready:
         return f"{service.address}: not ready: {service.reason}", "yellow"
     return f"{service.address}: ready", "green"

@@ -68,6 +68,7 @@ class Monitor:
     def start(self) -> None:
         """Look from now on, in threads that end with the process."""
         threading.Thread(target=self._look_for_ever, name="monitor", daemon=True).start()
+        threading.Thread(target=self._look_at_metrics_for_ever, name="metrics", daemon=True).start()
         threading.Thread(target=self._check_for_ever, name="doctor", daemon=True).start()
 
     def check_again(self) -> None:
@@ -89,7 +90,6 @@ class Monitor:
         while True:
             started = time.monotonic()
             try:
-                self._look_at_metrics()
                 snapshot = collector.collect()
             except SternpostError as error:
                 self.problem = error
@@ -98,7 +98,16 @@ class Monitor:
             else:
                 self.snapshot, self.problem = snapshot, None
                 self.points.append(_point(snapshot, self.rates))
-            time.sleep(max(0.5, INTERVAL_S - (time.monotonic() - started)))
+            _sleep_from(started)
+
+    def _look_at_metrics_for_ever(self) -> None:
+        while True:
+            started = time.monotonic()
+            try:
+                self._look_at_metrics()
+            except Exception as error:
+                report(error, "looking at the services' metrics failed")
+            _sleep_from(started)
 
     def _look_at_metrics(self) -> None:
         now = time.monotonic()
@@ -129,6 +138,11 @@ class Monitor:
         if here not in service_metrics.scrape([here]).samples:
             return None
         return f"{'https' if ingest.tls_certificate else 'http'}://127.0.0.1:{ingest.port}/v1/webhook"
+
+
+def _sleep_from(started: float) -> None:
+    """Sleep until the next look is due, after one that began at `started` on the monotonic clock."""
+    time.sleep(max(0.5, INTERVAL_S - (time.monotonic() - started)))
 
 
 def _reachable(host: str) -> str:

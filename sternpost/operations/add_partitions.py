@@ -55,6 +55,11 @@ def _check_quiet(settings: Settings) -> None:
             f"ingest is running ({ingest.address}): a person's events would go to two partitions. Stop every "
             "ingest, or take the risk with --force"
         )
+    if ingest.timed_out:
+        raise CheckFailedError(
+            f"{ingest.address}: {ingest.reason}, so ingest may be running: a person's events would go to two "
+            "partitions. See what listens there and stop it, or take the risk with --force"
+        )
     behind = sum(partition.lag for partition in consumer_group.partitions(settings, time.time_ns() // 1_000_000))
     if behind:
         raise CheckFailedError(

@@ -15,8 +15,6 @@ from sternpost.operations.severity import Severity
 TICK_S = 2.0
 MOST_KINDS = 12
 """Pairs of code and source: there can be any number, since whoever writes to the raw topic can invent sources."""
-STALE_S = 30
-"""A look that is older is not shown as the present."""
 LATE_S = 60.0
 """Lag above this is a warning: `doctor` says when it is a fault."""
 
@@ -216,7 +214,9 @@ class _Overview:
                 if snapshot.schema.problem:
                     Text("p", f"Registry: {snapshot.schema.problem}", "bad")
                 for service in snapshot.services:
-                    if service.reachable and not service.ready:
+                    if service.timed_out:
+                        Text("p", f"{service.name} at {service.address}: {service.reason}", "bad")
+                    elif service.reachable and not service.ready:
                         Text("p", f"{service.name} is not ready: {service.reason}", "warn")
             if scrape is None:
                 return

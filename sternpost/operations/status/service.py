@@ -1,12 +1,13 @@
 """What a service reports on its admin port."""
 
 import http
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-TIMEOUT_S = 2.0
+from runtime.settings.model import Settings
+from sternpost.operations.status.admin_ports import Answer, NoAnswer, get_all
 
 
 class ServiceStatus(NamedTuple):
@@ -18,6 +19,8 @@ class ServiceStatus(NamedTuple):
     ready: bool
     reason: str
     """Why it is not ready or not reachable, such as `catching up on partitions …`."""
+    timed_out: bool
+    """Whether something may run there that did not answer in time, rather than nothing."""
     totals: dict[str, float]
     """The `sternpost_` metrics by name, added up over their labels; histograms as `…_count` and `…_sum`."""
 
@@ -32,20 +35,48 @@ class ServiceStatus(NamedTuple):
         }
 
 
+def fetch_statuses(settings: Settings) -> list[ServiceStatus]:
+    """Ask ingest and the processor. It raises nothing, and takes at most as long as commands wait for brokers."""
+    ingest, processor = settings.ingest, settings.processor
+    return _fetch(
+        {
+            "ingest": _address(ingest.admin_host, ingest.admin_port),
+            "processor": _address(processor.admin_host, processor.admin_port),
+        }
+    )
+
+
 def fetch_status(name: str, host: str, port: int) -> ServiceStatus:
-    """Get `/readyz` and `/metrics` from the address that the service listens on. It raises nothing."""
+    """Ask one service, at the address that it listens on. It raises nothing, as `fetch_statuses`."""
+    [found] = _fetch({name: _address(host, port)})
+    return found
+
+
+def _address(host: str, port: int) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (where it listens, not where we do)
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _fetch(addresses: Mapping[str, str]) -> list[ServiceStatus]:
+    answers = get_all(f"{address}{path}" for address in addresses.values() for path in ("/readyz", "/metrics"))
+    return [
+        _status(name, address, answers[f"{address}/readyz"], answers[f"{address}/metrics"])
+        for name, address in addresses.items()
+    ]
+
+
+def _status(name: str, address: str, readiness: Answer, metrics: Answer) -> ServiceStatus:
+    if isinstance(readiness, NoAnswer):
+        return ServiceStatus(name, address, False, False, readiness.reason, readiness.timed_out, {})
+    if isinstance(metrics, NoAnswer):
+        return ServiceStatus(name, address, False, False, metrics.reason, metrics.timed_out, {})
     try:
-        with httpx2.Client(base_url=address, timeout=TIMEOUT_S, trust_env=False) as client:
-            readiness, metrics = client.get("/readyz"), client.get("/metrics")
         totals = sum_samples(metrics.text)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        return ServiceStatus(name, address, False, False, f"no answer ({str(error) or type(error).__name__})", {})
     except ValueError:  # another program listens there
-        return ServiceStatus(name, address, False, False, "no answer (/metrics is not in Prometheus' text format)", {})
+        reason = "no answer (/metrics is not in Prometheus' text format)"
+        return ServiceStatus(name, address, False, False, reason, False, {})
     ready = readiness.status_code == http.HTTPStatus.OK
-    return ServiceStatus(name, address, True, ready, "" if ready else readiness.text.strip(), totals)
+    return ServiceStatus(name, address, True, ready, "" if ready else readiness.text.strip(), False, totals)
 
 
 def sum_samples(exposition: str) -> dict[str, float]:

@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime import metrics
-from sternpost.operations.status.service import TIMEOUT_S
+from sternpost.operations.status.admin_ports import NoAnswer, get_all
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 """The name of a sample, and its labels sorted by name."""
@@ -24,25 +23,32 @@ class Scrape(NamedTuple):
 
 
 def scrape(addresses: Sequence[str]) -> Scrape:
-    """Get the metrics from each address, such as `http://127.0.0.1:8081/metrics`. It raises nothing."""
+    """Get the metrics from each address, such as `http://127.0.0.1:8081/metrics`, at the same time. It raises nothing.
+
+    It takes at most as long as commands wait for brokers.
+    """
     samples: dict[str, Mapping[Series, float]] = {}
     silent: dict[str, str] = {}
-    with httpx2.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-        for address in addresses:
+    for address, answer in get_all(addresses).items():
+        if isinstance(answer, NoAnswer):
+            silent[address] = answer.reason
+        elif not answer.is_success:
+            silent[address] = f"it answers {answer.status_code}"
+        else:
             try:
-                answer = client.get(address)
-                answer.raise_for_status()
-                samples[address] = {
-                    (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-                    for family in text_string_to_metric_families(answer.text)
-                    for sample in family.samples
-                    if sample.name.startswith("sternpost_")
-                }
-            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-                silent[address] = str(error) or type(error).__name__
+                samples[address] = _samples(answer.text)
             except ValueError:  # another program listens there
                 silent[address] = "what answers is not in Prometheus' text format"
     return Scrape(samples, silent)
+
+
+def _samples(exposition: str) -> dict[Series, float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+        if sample.name.startswith("sternpost_")
+    }
 
 
 class Increase:

@@ -123,10 +123,7 @@ class StatusCollector:
             throughput=throughput,
             dead_letters=letters,
             schema=self._schema(),
-            services=[
-                service.fetch_status(name, section.admin_host, section.admin_port)
-                for name, section in (("ingest", settings.ingest), ("processor", settings.processor))
-            ],
+            services=service.fetch_statuses(settings),
         )
 
     def _cluster(self) -> tuple[str, int]:
