@@ -1,16 +1,23 @@
 """Transactions of commands that write: what a command wrote is there whole or not at all."""
 
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from confluent_kafka import TopicPartition
 
 from runtime.errors import DependencyError, KafkaClientError, ProducerFencedError
+from runtime.kafka.admin import FROM_END, KafkaAdmin
 from runtime.kafka.transactional_producer import CALL_S, TransactionalProducer
 from runtime.settings.model import Settings
 
 TIMEOUT_MS = 60_000
+
+VISIBLE_S = 15.0
+"""How long to wait at most until readers see what was committed. Usually it takes milliseconds."""
+
+ASK_EVERY_S = 0.05
 
 
 class CommandTransactions(TransactionalProducer):
@@ -37,6 +44,25 @@ class CommandTransactions(TransactionalProducer):
             except BaseException:
                 self.close(flush_s=CALL_S)
                 raise
+
+    def await_visible(self, *topics: str) -> None:
+        """Return once read_committed readers of the topics see what was committed, or after `VISIBLE_S`.
+
+        Without this, a command that follows may not see it: brokers answer a commit before they have marked it in each
+        partition (KIP-98:
+        https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging),
+        and readers also wait for older transactions of others. It raises nothing, since what was committed stands.
+        """
+        admin, deadline = KafkaAdmin(self._settings), time.monotonic() + VISIBLE_S
+        with suppress(DependencyError):
+            for topic in topics:
+                partitions = dict.fromkeys(admin.metadata(topic).topics[topic].partitions, FROM_END)
+                written = admin.offsets(topic, partitions, stable=False)
+                while time.monotonic() < deadline:
+                    stable = admin.offsets(topic, partitions)
+                    if all(stable[partition] >= end for partition, end in written.items()):
+                        break
+                    time.sleep(ASK_EVERY_S)
 
 
 @contextmanager

@@ -32,7 +32,9 @@ class RedrivePanel:
         """
         self._view, self._selection, self._words, self._on_sent = view, selection, words, on_sent
         self._shown: RedriveRun | None = None
-        self._was_running = False
+        current = RedriveRun.current(view.console)
+        self._before = None if current is None or current.running else current
+        """The run that had ended when the page was opened: the page's list has what it sent."""
         self._tried: tuple[list[str], bool] | None = None
         """The options of the dry run before: only what was tried is sent."""
         with ui.element("section").classes("card stack").props('aria-label="Redrive"'):
@@ -93,7 +95,6 @@ class RedrivePanel:
         if run is None:
             return
         if run.running:
-            self._was_running = True
             self._bar.value, self._progress.text = run.progress()
             self._arrange()
         elif self._shown is not run:
@@ -106,7 +107,7 @@ class RedrivePanel:
             elif error is not None:
                 raise error
             self._show(run, None if error else run.ended.result())
-            if self._was_running and not run.dry:
+            if run is not self._before and not run.dry:
                 await self._on_sent()
 
     def _show(self, run: RedriveRun, result: object) -> None:

@@ -131,7 +131,7 @@ def redrive(
     on_plan: Callable[[RedrivePlan], None],
     on_sent: Callable[[int], None],
 ) -> RedriveResult:
-    """Send back what `plan` returns, and stop after a batch if interrupted.
+    """Send back what `plan` returns, and stop after a batch if interrupted. Readers see it when this returns.
 
     A batch is one transaction over the raw records and the redrive markers of their dead letters. `on_plan` is told
     what will be sent, `on_sent` the number of dead letters after each batch. Raises DependencyError; what was committed
@@ -170,6 +170,8 @@ def redrive(
                 _send(transactions, settings, letter, message, partitions)
         sent.update(letter.code for letter, _ in batch)
         on_sent(len(batch))
+    if sent:
+        transactions.await_visible(settings.topics.raw, settings.topics.dead_letters)
     return RedriveResult(planned, sent)
 
 

@@ -128,7 +128,8 @@ class Replay:
         """Write the events of the ranges, `rate` raw records a second at most, and stop after a batch if interrupted.
 
         `on_start` is told the number of offsets to read once the deduplication window is restored, `on_done` the number
-        of further offsets after each batch. Raises DependencyError; what was committed stands, and the replay resumes.
+        of further offsets after each batch. Readers see the events when this returns. Raises DependencyError; what was
+        committed stands, and the replay resumes.
         """
         with ReplayPipeline(self._settings, self.ranges, self._filters, self._schema_id) as pipeline:
             pipeline.restore_window(interrupted)
@@ -145,6 +146,7 @@ class Replay:
                 interrupted=interrupted,
                 on_done=on_done,
             )
+        self._producer.await_visible(self.target)
         return ReplayResult(self.ranges, self.resumed, not interrupted.is_set(), self.target, counts)
 
     def close(self) -> None:
