@@ -12,6 +12,9 @@ from sternpost.cli import output, parameters
 from sternpost.cli.output import Progress, graceful_interrupt
 from sternpost.operations.trace import Place, Trace, TracedRecord, trace
 
+MOST_ROWS = 1_000
+"""Records to show. There can be any number with one event id."""
+
 
 class RawPlace(click.ParamType[Place]):
     """A partition and an offset of the raw topic."""
@@ -44,7 +47,11 @@ def command(settings: Settings, event_id: str, source: str | None, at: Place | N
     with graceful_interrupt() as interrupted, Progress("offsets read", transient=True) as progress:
         found = trace(settings, event_id, source, at=at, stop=interrupted, on_progress=progress.at)
     if as_json:
-        output.echo_json(found.as_json())
+        output.echo_json_with_list(
+            {"event_id": found.event_id, "complete": found.complete},
+            "records",
+            (record.as_json() for record in found.records),
+        )
     else:
         _show(settings, found)
     if interrupted.is_set():
@@ -60,7 +67,7 @@ def command(settings: Settings, event_id: str, source: str | None, at: Place | N
 
 def _show(settings: Settings, found: Trace) -> None:
     table = output.table("raw record", "source", "received", "became", "", folded=("",))
-    for record in found.records:
+    for record in found.records[:MOST_ROWS]:
         partition, offset = record.place
         table.add_row(
             output.text(f"{partition}:{offset}"),
@@ -71,6 +78,8 @@ def _show(settings: Settings, found: Trace) -> None:
         )
     if found.records:
         output.console().print(table)
+    if more := found.records[MOST_ROWS:]:
+        click.echo(f"and {output.pluralize(len(more), 'more record')}, which --json prints as well")
 
 
 def describe(settings: Settings, record: TracedRecord) -> str:

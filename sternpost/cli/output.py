@@ -8,8 +8,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from types import FrameType
 from typing import Self
 
@@ -57,6 +58,17 @@ def pluralize(number: int, one: str) -> str:
 def echo_json(value: object) -> None:
     """Print one line of JSON that holds nothing a terminal would obey."""
     click.echo(printable(orjson.dumps(value, default=str).decode()))
+
+
+def echo_json_with_list(value: Mapping[str, object], name: str, items: Iterable[object]) -> None:
+    """Print one line of JSON, as `echo_json`: an object with `value` and, last, the list, of which not all is held."""
+    head = orjson.dumps(dict(value), default=str).removesuffix(b"}").decode()
+    click.echo(printable(f'{head},"{name}":['), nl=False)
+    left, separator = iter(items), ""
+    while some := list(islice(left, 1_000)):
+        click.echo(printable(separator + orjson.dumps(some, default=str)[1:-1].decode()), nl=False)
+        separator = ","
+    click.echo("]}")
 
 
 def silence_logs() -> None:

@@ -3,8 +3,11 @@
 Nothing is indexed by event id, so the raw topic is searched: from the time in the id on if the id has one, else from
 the newest record back. What a raw record became is then known by its place: an event names it in `context.origin`, a
 dead letter in its headers. Both are dated later than the raw record, so that only a part of their topics is read.
+
+Any number of records can have one event id. Of most of them only the place and the like is kept, not the content.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -54,13 +57,17 @@ class FoundEvent(NamedTuple):
     key: bytes | None
     headers: list[tuple[str, bytes | None]]
     event: dict[str, Any]
-    """In RudderStack's JSON form."""
+    """In RudderStack's JSON form; only the event's name if the content of its raw record was not kept."""
 
 
 class TracedRecord(NamedTuple):
     """One raw record with the event id, and what became of it."""
 
-    record: RawRecord
+    topic: str
+    partition: int
+    offset: int
+    content: RawRecord | None
+    """The record itself, if it was kept."""
     source: str
     received_ms: int
     """Unix milliseconds."""
@@ -74,12 +81,12 @@ class TracedRecord(NamedTuple):
     @property
     def place(self) -> Place:
         """Partition and offset in the raw topic."""
-        return self.record.partition, self.record.offset
+        return self.partition, self.offset
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON for scripts, without key, payload and event, which are a person's data."""
         return {
-            "raw": {"topic": self.record.topic, "partition": self.record.partition, "offset": self.record.offset},
+            "raw": {"topic": self.topic, "partition": self.partition, "offset": self.offset},
             "source": self.source,
             "received_at": iso(self.received_ms),
             "attempt": self.attempt,
@@ -105,14 +112,6 @@ class Trace(NamedTuple):
     complete: bool
     """Whether all was searched."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON for scripts."""
-        return {
-            "event_id": self.event_id,
-            "complete": self.complete,
-            "records": [record.as_json() for record in self.records],
-        }
-
 
 OnProgress = Callable[[int, int], None]
 
@@ -123,17 +122,29 @@ def trace(
     source: str | None = None,
     *,
     at: Place | None = None,
+    contents: int = 0,
     stop: threading.Event,
     on_progress: OnProgress = lambda _done, _total: None,
     on_found: Callable[[Trace], None] = lambda _: None,
 ) -> Trace:
     """Find the webhook with this event id, copies of it, and what each became.
 
-    `at` is where the webhook is in the raw topic, if that is known. `on_found` is told what is known so far; the last
+    `at` is where the webhook is in the raw topic, if that is known. `contents` is the number of records of which to
+    keep the content, with that of their events: the first ones found. `on_found` is told what is known so far; the last
     such trace is returned, also when asked to stop. `on_progress` is told the number of offsets read and to read.
     Raises DependencyError.
     """
-    return _Tracer(settings, event_id, source, stop, on_progress, on_found).trace(at)
+    return _Tracer(settings, event_id, source, contents, stop, on_progress, on_found).trace(at)
+
+
+class _Copy(NamedTuple):
+    """What is kept of a raw record with the event id. Two of a partition with the same source and attempt are equal."""
+
+    source: str
+    attempt: int
+    received_ms: int
+    timestamp_ms: int
+    content: RawRecord | None
 
 
 class _Tracer:
@@ -142,13 +153,14 @@ class _Tracer:
         settings: Settings,
         event_id: str,
         source: str | None,
+        contents: int,
         stop: threading.Event,
         on_progress: OnProgress,
         on_found: Callable[[Trace], None],
     ) -> None:
-        self._settings, self._id, self._source = settings, event_id, source
+        self._settings, self._id, self._source, self._contents = settings, event_id, source, contents
         self._stop, self._on_progress, self._on_found = stop, on_progress, on_found
-        self._records: dict[Place, RawRecord] = {}
+        self._records: dict[Place, _Copy] = {}
         self._events: dict[Place, FoundEvent] = {}
         self._letters: dict[Place, DeadLetterRecord] = {}
         self._looked_up: set[Place] = set()
@@ -177,11 +189,8 @@ class _Tracer:
             record = read_raw_record(self._settings, *place)
         except (CheckFailedError, DependencyError):  # the search says what is wrong, if anything is
             return None
-        identity = identify(record)
-        if identity.event_id != self._id or self._source not in (None, identity.source):
-            return None
-        self._records[place] = record
-        return place
+        self._keep([record])
+        return place if self._records else None
 
     def _first(self, readable: list[OffsetRange]) -> tuple[Place | None, list[OffsetRange]]:
         """Return the place of one of the records, and what was not searched."""
@@ -200,7 +209,7 @@ class _Tracer:
                 stop=self._stop,
                 on_read=self._read,
             ):
-                self._keep(messages)
+                self._keep(raw_records(topic, messages)[0])
                 if self._records:
                     return next(iter(self._records)), readable
         return None, []
@@ -221,7 +230,7 @@ class _Tracer:
                 stop=self._stop,
                 on_read=self._read,
             ):
-                self._keep(messages)
+                self._keep(raw_records(self._settings.topics.raw, messages)[0])
 
     def _is_wanted(self, message: Message) -> bool:
         wanted = self._id.encode()
@@ -235,23 +244,30 @@ class _Tracer:
         [record], _ = raw_records(self._settings.topics.raw, [message])
         return identify(record).event_id == self._id
 
-    def _keep(self, messages: list[Message]) -> None:
-        for record in raw_records(self._settings.topics.raw, messages)[0]:
-            identity = identify(record)
-            if identity.event_id == self._id and self._source in (None, identity.source):
-                self._records[record.partition, record.offset] = record
+    def _keep(self, records: Iterable[RawRecord]) -> None:
+        for record in records:
+            place, identity = (record.partition, record.offset), identify(record)
+            known = place in self._records  # copies are looked for where the first was found, too
+            if not known and identity.event_id == self._id and self._source in (None, identity.source):
+                self._records[place] = _Copy(
+                    sys.intern(identity.source),
+                    attempt_of(record),
+                    identity.received_at_ms,
+                    record.timestamp_ms,
+                    record if len(self._records) < self._contents else None,
+                )
 
     def _look_up_outcomes(self) -> None:
         """Find the dead letters and events of the records that are new."""
         new = {
-            place: record
-            for place, record in self._records.items()
-            if place not in self._looked_up and record.offset < self._committed.get(record.partition, 0)
+            place: copy
+            for place, copy in self._records.items()
+            if place not in self._looked_up and self._is_processed(place)
         }
         self._looked_up |= self._records.keys()
         if not new or self._stop.is_set():
             return
-        earliest_ms = min(record.timestamp_ms for record in new.values())
+        earliest_ms = min(copy.timestamp_ms for copy in new.values())
         self._look_for_letters(earliest_ms, new)
         self._look_for_events(earliest_ms, new.keys() - self._letters.keys() - set(self._repeated()))
 
@@ -307,47 +323,52 @@ class _Tracer:
             return
         match event.get("context", {}).get("origin"):
             case {"topic": self._settings.topics.raw, "partition": int(partition), "offset": int(offset)}:
+                copy = self._records.get((partition, offset))
+                kept = copy is not None and copy.content is not None
                 self._events[partition, offset] = FoundEvent(
                     message.partition() or 0,
                     message.offset() or 0,
                     message.timestamp()[1],
-                    message.key(),
-                    range_consumer.headers_of(message),
-                    event,
+                    message.key() if kept else None,
+                    range_consumer.headers_of(message) if kept else [],
+                    event if kept else {"event": event.get("event")},
                 )
 
     def _repeated(self) -> dict[Place, int]:
         """Return each record that repeats another in its partition, and the offset of the first of them."""
-        firsts: dict[tuple[int, bytes], int] = {}
+        firsts: dict[tuple[int, str, int], int] = {}
         repeated: dict[Place, int] = {}
-        for place in sorted(self._records):
-            key = place[0], identify(self._records[place]).key
-            if key in firsts:
-                repeated[place] = firsts[key]
-            else:
-                firsts[key] = place[1]
+        for (partition, offset), copy in sorted(self._records.items()):
+            first = firsts.setdefault((partition, copy.source, copy.attempt), offset)
+            if first != offset:
+                repeated[partition, offset] = first
         return repeated
+
+    def _is_processed(self, place: Place) -> bool:
+        partition, offset = place
+        return offset < self._committed.get(partition, 0)
 
     def _trace(self, *, complete: bool) -> Trace:
         repeated = self._repeated()
         found = []
         for place in sorted(self._records):
-            record, event, letter = self._records[place], self._events.get(place), self._letters.get(place)
-            identity = identify(record)
+            copy, event, letter = self._records[place], self._events.get(place), self._letters.get(place)
             if event is not None:
                 fate = Fate.EVENT
             elif letter is not None:
                 fate = Fate.DEAD_LETTER
-            elif record.offset >= self._committed.get(record.partition, 0):
+            elif not self._is_processed(place):
                 fate = Fate.WAITING
             else:
                 fate = Fate.DUPLICATE if place in repeated else Fate.UNKNOWN
             found.append(
                 TracedRecord(
-                    record,
-                    identity.source,
-                    identity.received_at_ms,
-                    attempt_of(record),
+                    self._settings.topics.raw,
+                    *place,
+                    copy.content,
+                    copy.source,
+                    copy.received_ms,
+                    copy.attempt,
                     fate,
                     event,
                     letter,

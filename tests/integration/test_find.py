@@ -75,7 +75,7 @@ def test_event_duplicate_and_dead_letter(settings: Settings) -> None:
     write(settings, [(2, payload("bad", delivery_id={}))], event_id="bad", source="test")
     assert fates(settings, "twice") == [Fate.EVENT, Fate.DUPLICATE]
     assert fates(settings, "bad", "test") == [Fate.DEAD_LETTER]
-    first, second = find(settings, "twice").records
+    first, second = find(settings, "twice", contents=1).records
     assert second.duplicate_of == first.place[1]
     assert first.event is not None
     assert first.event.event["messageId"] == "twice"
@@ -113,6 +113,29 @@ def test_two_sources_with_one_id(settings: Settings) -> None:
     write(settings, [(0, payload("shared"))], event_id="shared", source="two")
     assert fates(settings, "shared") == [Fate.EVENT, Fate.EVENT]
     assert fates(settings, "shared", "two") == [Fate.EVENT]
+
+
+def test_all_places_and_few_contents_of_many_copies_are_kept(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(settings, [(0, payload("many"))] * 1_200, event_id="many", source="test")
+    became = [Fate.EVENT, *[Fate.DUPLICATE] * 1_199]
+    assert fates(settings, "many") == became
+    kept = find(settings, "many", contents=2).records
+    assert [record.fate for record in kept] == became
+    assert [record.content.value for record in kept if record.content is not None] == [payload("many")] * 2
+    first, none = kept[0].event, find(settings, "many").records[0].event
+    assert first is not None
+    assert none is not None
+    assert (first.event["messageId"], none.event) == ("many", {"event": "Email Opened"})
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment_for(settings).items():
+        monkeypatch.setenv(name, value)
+    printed = json.loads(CliRunner().invoke(cli, ["find", "many", "--json"], catch_exceptions=False).stdout)
+    assert [record["became"] for record in printed["records"]] == became
+    shown = CliRunner().invoke(cli, ["find", "many"], catch_exceptions=False).stdout
+    assert "and 200 more records, which --json prints as well" in shown
 
 
 def test_stopped_at_once(settings: Settings) -> None:

@@ -23,6 +23,8 @@ from sternpost.operations.trace import Fate, Place, Trace, TracedRecord, trace
 
 ANY_SOURCE = "-"
 """In an address, for events of whatever source."""
+MOST_SHOWN = 50
+"""Records on the page. There can be any number with one event id."""
 EXPLAINED_BYTES = 65_536
 """Larger payloads are explained when asked: each value is tried in turn, and each time all of it is mapped."""
 
@@ -92,7 +94,14 @@ class _EventPage:
         at = _place(view.query.get("raw", ""))
         self._job: Job[Trace] = Job(
             lambda stop, report: trace(
-                view.settings, event_id, source, at=at, stop=stop, on_progress=report, on_found=self._keep
+                view.settings,
+                event_id,
+                source,
+                at=at,
+                contents=MOST_SHOWN,
+                stop=stop,
+                on_progress=report,
+                on_found=self._keep,
             )
         )
         self._timer = ui.timer(0.3, self._tick)
@@ -145,7 +154,10 @@ class _EventPage:
         self._records.clear()
         with self._records:
             for record in found.records:
-                _record(self._view, record)
+                if record.content is not None:
+                    _record(self._view, record, record.content)
+            if more := sum(record.content is None for record in found.records):
+                ui.label(f"{more:,} more have this id; the command lists them all.").classes("quiet")
 
 
 def _same(before: Trace, after: Trace) -> bool:
@@ -155,7 +167,7 @@ def _same(before: Trace, after: Trace) -> bool:
     ]
 
 
-def _record(view: PageView, found: TracedRecord) -> None:
+def _record(view: PageView, found: TracedRecord, content: RawRecord) -> None:
     raw = view.settings.topics.raw
     partition, offset = found.place
     place = f"{raw} {partition}:{offset}"
@@ -169,17 +181,17 @@ def _record(view: PageView, found: TracedRecord) -> None:
         with ui.element("div").classes("pair"):
             with ui.element("div").classes("half"):
                 Text("h3", "Webhook")
-                _headers(view, found.record, place)
+                _headers(view, content, place)
                 payload(
                     view,
-                    found.record.value or b"",
+                    content.value or b"",
                     field=found.letter.field if found.letter else None,
                     record=place,
                 )
             with ui.element("div").classes("half"):
                 _outcome(view, found)
         if found.fate is not Fate.DUPLICATE:
-            _explanation(view, found.record, place)
+            _explanation(view, content, place)
 
 
 def _headers(view: PageView, record: RawRecord, place: str) -> None:
