@@ -23,6 +23,11 @@ def say(text: str) -> None:
 P = TypeVar("P", bound=Pipeline)
 
 
+def in_this_order(*faults: Callable[[P, random.Random], None]) -> dict[str, Callable[[P, random.Random], None]]:
+    """Return the faults by their names in plain words."""
+    return {fault.__name__.replace("_", " "): fault for fault in faults}
+
+
 def endure(
     pipeline: P,
     faults: Mapping[str, Callable[[P, random.Random], None]],

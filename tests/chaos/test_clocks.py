@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from runtime.settings.model import GroupProtocol
 from sternpost.local import LocalStack
 from tests.chaos import faults, pipeline
-from tests.chaos.experiment import endure, say
+from tests.chaos.experiment import endure, in_this_order, say
 from tests.chaos.faults import hold
 from tests.chaos.pipeline import SESSION_S, STERNPOST, Service
 from tests.support.retention import CHECKED_EACH_SECOND, await_check
@@ -198,17 +198,14 @@ def unready(service: Service) -> str:
             return error.read().decode()
 
 
-FAULTS: dict[str, Callable[[Pipeline, random.Random], None]] = {
-    function.__name__.replace("_", " "): function
-    for function in (
-        brokers_minutes_off,
-        broker_hours_ahead,
-        broker_hours_behind,
-        services_hours_behind,
-        services_jump_and_are_killed,
-    )
-}
-"""In this order, with a fresh event through every partition after each: clocks that a fault leaves off are off then."""
+FAULTS = in_this_order(
+    brokers_minutes_off,
+    broker_hours_ahead,
+    broker_hours_behind,
+    services_hours_behind,
+    services_jump_and_are_killed,
+)
+"""With a fresh event through every partition after each: clocks that a fault leaves off are off then."""
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import random
 import signal
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from runtime.settings.model import GroupProtocol
 from sternpost.local import LocalStack
 from sternpost.local.broker import Broker
 from tests.chaos import pipeline
-from tests.chaos.experiment import endure, say
+from tests.chaos.experiment import endure, in_this_order, say
 from tests.chaos.pipeline import Service
 from tests.chaos.records import Topics
 from tests.chaos.test_ingest_faults import TOPIC, Senders, check, create, ready
@@ -231,20 +231,17 @@ def await_in_sync(pipeline: Pipeline) -> None:
     until(in_sync, NOTICED_S)
 
 
-FAULTS: dict[str, Callable[[Pipeline, random.Random], None]] = {
-    function.__name__.replace("_", " "): function
-    for function in (
-        broker_slow,
-        broker_fast_again,
-        broker_full,
-        broker_has_room_again,
-        broker_read_only,
-        broker_repaired,
-        state_slow,
-        state_and_log_read_only,
-    )
-}
-"""In this order, with a fresh event through every partition after each."""
+FAULTS = in_this_order(
+    broker_slow,
+    broker_fast_again,
+    broker_full,
+    broker_has_room_again,
+    broker_read_only,
+    broker_repaired,
+    state_slow,
+    state_and_log_read_only,
+)
+"""With a fresh event through every partition after each."""
 
 
 def test_the_only_broker_has_a_full_disk_and_then_room_again(tmp_path: Path) -> None:

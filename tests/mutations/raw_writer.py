@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from zlib import crc32
 
-from confluent_kafka import Producer
-
 from tests.chaos.expected import raw_parts_of
 from tests.chaos.load import BROKEN_SHARE, REPEATED_SHARE, Sent, event
 from tests.chaos.pipeline import PARTITIONS
+from tests.support.kafka import idempotent_producer
 
 FLUSH_S = 180.0
 
@@ -23,9 +22,7 @@ class RawWriter:
         self.acknowledged: list[Sent] = []
         self._topic = topic
         self._rng = rng
-        self._producer = Producer(
-            {"bootstrap.servers": bootstrap_servers, "partitioner": "murmur2_random", "enable.idempotence": True}
-        )
+        self._producer = idempotent_producer(bootstrap_servers, {"partitioner": "murmur2_random"})
 
     @contextmanager
     def flow(self, at_once: int = 0, rate: int = 100) -> Iterator[None]:

@@ -4,13 +4,13 @@ The broker has the local stack's properties, given as the image takes them: `KAF
 """
 
 import os
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sternpost.local.broker import Member, server_properties
 from tests.support.kafka import Kafka
+from tests.support.ports import free_ports
 
 KAFKA_IMAGE = "apache/kafka:4.4.0"
 REGISTRY_IMAGE = "apicurio/apicurio-registry:3.3.3"
@@ -43,7 +43,7 @@ def running() -> Iterator[Kafka]:
 
     # Clients connect to the address that the broker advertises, so its port on the host must be known beforehand.
     # Where the tests run in a container themselves, that address may not be theirs: STERNPOST_TEST_CONTAINERS=0 then.
-    port = random.choice(range(15_000, 32_000))
+    [port] = free_ports(1)  # Docker, too, sets SO_REUSEADDR, so that it can listen on the port that is kept for it
     kafka = DockerContainer(KAFKA_IMAGE)
     host = kafka.get_docker_client().host()
     environment = {
