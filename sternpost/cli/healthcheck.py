@@ -7,9 +7,9 @@ import click
 from runtime.errors import CheckFailedError, ConfigurationError
 from runtime.settings.model import Settings
 from sternpost.cli import parameters
+from sternpost.operations.listening_address import reachable_host
 
 TIMEOUT_S = 3.0
-_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a service listens, not this command)
 
 
 @click.command()
@@ -36,7 +36,7 @@ def command(settings: Settings, service: str | None, ready: bool) -> None:
             raise ConfigurationError(
                 f"{name}.admin_port is 0, so the service takes a free port that only its log tells; set a fixed port"
             )
-        host = _EVERY_ADDRESS.get(section.admin_host, section.admin_host)
+        host = reachable_host(section.admin_host)
         try:
             status, text = _get(host, section.admin_port, path)
         except ConnectionRefusedError:

@@ -11,6 +11,7 @@ from runtime.settings.model import Settings
 from sternpost.console.failures import report
 from sternpost.operations.doctor.check import Check
 from sternpost.operations.doctor.run_checks import run_checks
+from sternpost.operations.listening_address import base_url
 from sternpost.operations.status import service_metrics
 from sternpost.operations.status.service_metrics import Increase, Scrape
 from sternpost.operations.status.snapshot import Snapshot, StatusCollector
@@ -81,7 +82,7 @@ class Monitor:
         if self.settings.console.metrics:
             return self.settings.console.metrics
         return [
-            f"http://{_reachable(section.admin_host)}:{section.admin_port}/metrics"
+            f"{base_url(section.admin_host, section.admin_port)}/metrics"
             for section in (self.settings.ingest, self.settings.processor)
         ]
 
@@ -134,20 +135,15 @@ class Monitor:
     def _endpoint(self) -> str | None:
         """Return the webhook endpoint of this machine; None if ingest does not run here, as far as one can see."""
         ingest = self.settings.ingest
-        here = f"http://{_reachable(ingest.admin_host)}:{ingest.admin_port}/metrics"
+        here = f"{base_url(ingest.admin_host, ingest.admin_port)}/metrics"
         if here not in service_metrics.scrape([here]).samples:
             return None
-        return f"{'https' if ingest.tls_certificate else 'http'}://127.0.0.1:{ingest.port}/v1/webhook"
+        return f"{base_url(ingest.host, ingest.port, tls=ingest.tls_certificate is not None)}/v1/webhook"
 
 
 def _sleep_from(started: float) -> None:
     """Sleep until the next look is due, after one that began at `started` on the monotonic clock."""
     time.sleep(max(0.5, INTERVAL_S - (time.monotonic() - started)))
-
-
-def _reachable(host: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (where it listens, not where we do)
-    return f"[{host}]" if ":" in host else host
 
 
 def _rates(increase: Increase, seconds: float) -> Rates:

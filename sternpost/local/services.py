@@ -28,6 +28,7 @@ from sternpost.local.process import Process
 from sternpost.local.stack import LocalStack
 from sternpost.operations import schema, topics
 from sternpost.operations.changes_allowed import ChangesAllowed
+from sternpost.operations.listening_address import base_url
 from sternpost.operations.status import service
 
 _READY_TIMEOUT_S = 180
@@ -57,7 +58,7 @@ class Services:
     @property
     def url(self) -> str:
         """The address of the webhook endpoint, without `?writeKey=…`."""
-        return f"http://{_reachable(self.settings.ingest.host)}:{self.settings.ingest.port}/v1/webhook"
+        return f"{base_url(self.settings.ingest.host, self.settings.ingest.port)}/v1/webhook"
 
     @property
     def processes(self) -> list[Process]:
@@ -237,10 +238,6 @@ def _await_ready(process: Process, host: str, port: int) -> None:
         return said.ready
 
     process.wait_until(ready, _READY_TIMEOUT_S, lambda: reason)
-
-
-def _reachable(host: str) -> str:
-    return ports.HOST if host in ("0.0.0.0", "::", "") else host  # noqa: S104 (compared, not bound)
 
 
 def _revealed(value: Any) -> Any:

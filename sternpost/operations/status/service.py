@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.settings.model import Settings
+from sternpost.operations.listening_address import base_url
 from sternpost.operations.status.admin_ports import Answer, NoAnswer, get_all
 
 
@@ -40,21 +41,16 @@ def fetch_statuses(settings: Settings) -> list[ServiceStatus]:
     ingest, processor = settings.ingest, settings.processor
     return _fetch(
         {
-            "ingest": _address(ingest.admin_host, ingest.admin_port),
-            "processor": _address(processor.admin_host, processor.admin_port),
+            "ingest": base_url(ingest.admin_host, ingest.admin_port),
+            "processor": base_url(processor.admin_host, processor.admin_port),
         }
     )
 
 
 def fetch_status(name: str, host: str, port: int) -> ServiceStatus:
     """Ask one service, at the address that it listens on. It raises nothing, as `fetch_statuses`."""
-    [found] = _fetch({name: _address(host, port)})
+    [found] = _fetch({name: base_url(host, port)})
     return found
-
-
-def _address(host: str, port: int) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (where it listens, not where we do)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _fetch(addresses: Mapping[str, str]) -> list[ServiceStatus]:
