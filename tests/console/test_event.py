@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from sternpost.console.pages.event import MOST_SHOWN
 from tests.console.console import DESK, PHONE, ConsoleStarter, Pipeline, RunningConsole, Tabs, Theme, webhook
 
 
@@ -32,6 +33,14 @@ def test_an_event_and_its_duplicate(sent: Pipeline, start_console: ConsoleStarte
     first.get_by_role("button", name="Show the key").click()
     first.get_by_text("ada-1815").wait_for()
     expect(tab.page.locator(".command")).to_have_text("sternpost find event-1 --source test")
+
+
+def test_the_first_of_very_many_copies_are_shown(sent: Pipeline, start_console: ConsoleStarter, open_tab: Tabs) -> None:
+    sent.send(*[webhook("many-1")] * (MOST_SHOWN + 3))
+    sent.await_processed()
+    tab = open_tab(start_console(sent.settings), "/event/test/many-1")
+    tab.see("3 more have this id; the command lists them all.")
+    expect(tab.page.locator(".record")).to_have_count(MOST_SHOWN)
 
 
 def test_a_dead_letter_and_the_same_address_after_a_restart(
