@@ -75,20 +75,25 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stack.close()
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own cluster must not end up in a test."""
-    for name in os.environ:
+# Hooks rather than fixtures: as fixtures, these two took a fifth of pytest's own time for each of thousands of tests.
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Remove settings from the environment: a developer's own cluster must not end up in a test."""
+    for name in list(os.environ):
         if name.startswith("STERNPOST_") and not name.startswith("STERNPOST_TEST_"):
-            monkeypatch.delenv(name)
+            del os.environ[name]
 
 
-@pytest.fixture(autouse=True)
-def _logs_as_they_were() -> Iterator[None]:
-    """Commands that run within a test silence the logs of what runs in this process."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Leave the logs as they were: commands that run within a test silence those of this process."""
     before = structlog.get_config()
-    yield
-    structlog.configure(**before)
+    try:
+        return (yield)
+    finally:
+        structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

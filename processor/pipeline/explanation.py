@@ -223,14 +223,19 @@ def _leaves(payload: Any, place: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield place, payload
 
 
-def _flat(event: Any, path: str = "") -> dict[str, Any]:
+def _flat(event: Any, path: str = "", found: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return path → value. Headers and integrations are one value each, because their names are data."""
-    if not event or not isinstance(event, dict | list) or path in ("properties.headers", "integrations"):
-        return {path: event}
-    found: dict[str, Any] = {}
-    for step, value in event.items() if isinstance(event, dict) else enumerate(event):
-        name = f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
-        found.update(_flat(value, f"{path}{name}"))
+    found = {} if found is None else found
+    if not event or path in ("properties.headers", "integrations"):
+        found[path] = event
+    elif isinstance(event, dict):
+        for name, value in event.items():
+            _flat(value, f"{path}.{name}" if path else name, found)
+    elif isinstance(event, list):
+        for index, value in enumerate(event):
+            _flat(value, f"{path}[{index}]", found)
+    else:
+        found[path] = event
     return found
 
 

@@ -16,9 +16,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -108,8 +110,10 @@ class Cache:
                         raise
 
     def unpack(self, artifact: Artifact) -> Path:
-        """Return the folder to which a pinned `.tar.gz` is unpacked; unpack it the first time."""
-        target = self.folder / "unpacked" / f"{artifact.name}-{artifact.version}-{artifact.sha256[:12]}"
+        """Return the folder to which a pinned `.tar.gz` is unpacked; the first time, fetch and unpack it."""
+        target = self._unpacked(artifact)
+        if target.exists():
+            return target
         [archive] = self.fetch([artifact])
         with self.locked():
             if not target.exists():
@@ -120,6 +124,13 @@ class Cache:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     staging.rename(target)  # complete, or not there
         return target
+
+    def has_unpacked(self, artifact: Artifact) -> bool:
+        """Return whether a `.tar.gz` is unpacked, so that the archive itself is not needed."""
+        return self._unpacked(artifact).exists()
+
+    def _unpacked(self, artifact: Artifact) -> Path:
+        return self.folder / "unpacked" / f"{artifact.name}-{artifact.version}-{artifact.sha256[:12]}"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -179,13 +190,23 @@ class _Downloader:
         except ImportError as error:
             raise missing_package(error) from error
         pooch.get_logger().setLevel(logging.CRITICAL)  # errors are raised, progress is shown by `downloads`
-        hashes = {artifact.path.as_posix(): f"sha256:{artifact.sha256}" for artifact in artifacts}
+        self._folder = folder
+        self._hashes = {artifact.path.as_posix(): f"sha256:{artifact.sha256}" for artifact in artifacts}
         self._downloads = downloads
-        self._fetchers = [
-            pooch.create(folder, f"{address.rstrip('/')}/", registry=hashes) for address in repositories()
+        self._pooch = pooch
+
+    @cached_property
+    def _fetchers(self) -> list[Any]:
+        """One for each repository. Made when a file has to be downloaded: finding the repositories takes a while."""
+        return [
+            self._pooch.create(self._folder, f"{address.rstrip('/')}/", registry=self._hashes)
+            for address in repositories()
         ]
 
     def __call__(self, artifact: Artifact) -> Path:
+        file = self._folder / artifact.path
+        if file.exists() and self._pooch.file_hash(str(file)) == artifact.sha256:
+            return file
         failure: Exception | None = None
         for fetcher in self._fetchers:
             try:

@@ -74,7 +74,7 @@ def install(cache: Cache, *, registry: bool) -> Installation:
     artifacts = pinned()
     kafka = [artifact for artifact in artifacts if artifact.component == "kafka"]
     [distribution] = [artifact for artifact in artifacts if artifact.component == "registry"]
-    fetched = cache.fetch([*kafka, distribution] if registry else kafka)
+    fetched = cache.fetch([*kafka, distribution] if registry and not cache.has_unpacked(distribution) else kafka)
     program = cache.unpack(distribution) if registry else None
 
     prepared = cache.folder / "prepared"

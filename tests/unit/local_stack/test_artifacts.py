@@ -174,7 +174,9 @@ def test_an_archive_is_unpacked_once(repository: Repository, cache: Cache) -> No
     folder = cache.unpack(archive)
     assert (folder / "lib/a.jar").read_text() == "lib/a.jar"
     unpacked_at = folder.stat().st_ino
+    (cache.folder / "maven" / archive.path).unlink()
     assert cache.unpack(archive).stat().st_ino == unpacked_at
+    assert repository.requests(archive) == 1, "the archive is not needed again"
 
 
 def test_an_archive_whose_unpacking_was_interrupted_is_unpacked_again(

@@ -80,10 +80,9 @@ def test_many_partitions_keep_to_the_memory_limit(tmp_path: Path) -> None:
         (tmp_path / str(partition)).mkdir()
         states.append(PartitionState(tmp_path / str(partition), WINDOW_MS, memory))
     for turn in range(12):
+        written = {b"\1key-%06d-%d" % (index, turn): (index, at) for index in range(1_000)}
         for state in states:
-            state.write(
-                {b"\1key-%06d-%d" % (index, turn): (index, at) for index in range(1_000)}, 1_000 * (turn + 1), at
-            )
+            state.write(written, 1_000 * (turn + 1), at)
         tables = [
             segment.db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
             for state in states
