@@ -20,7 +20,7 @@ from processor.pipeline import records
 from processor.pipeline.pipeline import Pipeline
 from processor.pipeline.records import Event
 from runtime.schema_registry import Registry
-from schemas import record_headers
+from schemas import record_headers, track_event
 from schemas.customerio import lossless_json, signature
 from schemas.track_event import load_schema
 from sternpost.operations.replay.checkpoint import ReplayCheckpoint
@@ -53,6 +53,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "body": (BodyReader, "_read_chunks", _read_without_a_limit),
     "checkpoint": (ReplayCheckpoint, "_end", lambda _, committed: int(committed.metadata or -1)),
     "dead_letters": (_module("dead_letters"), "raw_headers", lambda message: message.headers()),
+    "event_schema": (track_event, "bounded", lambda schema: schema),
     "event_value": (
         _module("event_value"),
         "_READ",
