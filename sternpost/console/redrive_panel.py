@@ -32,11 +32,10 @@ class RedrivePanel:
         """
         self._view, self._selection, self._words, self._on_sent = view, selection, words, on_sent
         self._shown: RedriveRun | None = None
-        current = RedriveRun.current(view.console)
-        self._before = None if current is None or current.running else current
-        """The run that had ended when the page was opened: the page's list has what it sent."""
+        self._before = RedriveRun.last_ended(view.console)
+        """The run that had ended when the page was opened: the list has what it sent, and it may be long ago."""
         self._tried: tuple[list[str], bool] | None = None
-        """The options of the dry run before: only what was tried is sent."""
+        """The choice of the dry run before, if that had a result: only what was tried is sent."""
         with ui.element("section").classes("card stack").props('aria-label="Redrive"'):
             with ui.element("h2"):
                 ui.label("Send back")
@@ -46,8 +45,8 @@ class RedrivePanel:
             with ui.element("div").classes("bar"):
                 self._failing = ui.checkbox("Even those that would fail again", on_change=self.selection_changed)
                 ui.element("span").classes("grow")
-                self._dry = ui.button("Dry run", on_click=lambda: self._begin(dry=True)).props("outline no-caps")
-                self._send = ui.button("Redrive", icon="replay", on_click=lambda: self._begin(dry=False))
+                self._dry = ui.button("Dry run", on_click=lambda: self._start(dry=True)).props("outline no-caps")
+                self._send = ui.button("Redrive", icon="replay", on_click=lambda: self._start(dry=False))
                 self._send.props("unelevated no-caps color=primary")
                 self._stop = ui.button("Stop", icon="stop", on_click=self._cancel).props("outline no-caps")
             if view.console.allowed is None:
@@ -70,19 +69,28 @@ class RedrivePanel:
         failing = ["--even-if-failing"] if self._failing.value else []
         self._command.text = f"sternpost dead-letters redrive {shlex.join([*options, *failing])}"
 
-    def _begin(self, *, dry: bool, again: RedriveRun | None = None) -> None:
-        self._clear()
-        running = RedriveRun.current(self._view.console)
-        if running is not None and running.running:
-            return
+    def _choice(self) -> tuple[list[str], bool]:
+        return self._words()[1], bool(self._failing.value)
+
+    def _start(self, *, dry: bool) -> None:
+        """Start with what is chosen now."""
+        options, failing = self._choice()
         try:
-            selection = again.selection if again else self._selection()
+            selection = self._selection()
         except SternpostError as error:
+            self._clear()
             show_error(self._banner, error)
             return
-        failing = again.even_if_failing if again else bool(self._failing.value)
-        self._tried = (self._words()[1], failing) if dry else None
-        RedriveRun(self._view.console, selection, dry=dry, even_if_failing=failing).begin(self._view.console)
+        self._begin(RedriveRun(self._view.console, selection, options, dry=dry, even_if_failing=failing))
+
+    def _go_on(self, stopped: RedriveRun) -> None:
+        """Start again what was stopped."""
+        options, failing = stopped.options, stopped.even_if_failing
+        self._begin(RedriveRun(self._view.console, stopped.selection, options, dry=False, even_if_failing=failing))
+
+    def _begin(self, run: RedriveRun) -> None:
+        self._clear()
+        run.begin(self._view.console)
         self._arrange()
 
     def _cancel(self) -> None:
@@ -98,16 +106,18 @@ class RedrivePanel:
             self._bar.value, self._progress.text = run.progress()
             self._arrange()
         elif self._shown is not run:
-            self._shown = run
+            self._shown, error = run, run.ended.exception()
+            result, is_new = None if error else run.ended.result(), run is not self._before
+            tried = is_new and run.dry and result is not None
+            self._tried = (run.options, run.even_if_failing) if tried else None
             self._arrange()
             self._clear()
-            error = run.ended.exception()
             if isinstance(error, SternpostError):
                 show_error(self._banner, error)
             elif error is not None:
                 raise error
-            self._show(run, None if error else run.ended.result())
-            if run is not self._before and not run.dry:
+            self._show(run, result)
+            if is_new and not run.dry:
                 await self._on_sent()
 
     def _show(self, run: RedriveRun, result: object) -> None:
@@ -126,7 +136,7 @@ class RedrivePanel:
                 with ui.element("div").classes("bar"):
                     if left:
                         ui.label(f"Stopped: {left:,} are left.").classes("warn")
-                    ui.button("Go on", icon="play_arrow", on_click=lambda: self._begin(dry=False, again=run)).props(
+                    ui.button("Go on", icon="play_arrow", on_click=lambda: self._go_on(run)).props(
                         "unelevated no-caps color=primary"
                     )
 
@@ -140,8 +150,7 @@ class RedrivePanel:
         run = RedriveRun.current(self._view.console)
         running = run is not None and run.running
         self._dry.set_enabled(not running)
-        tried = self._tried == (self._words()[1], bool(self._failing.value))
-        self._send.set_enabled(not running and tried and self._view.console.allowed is not None)
+        self._send.set_enabled(not running and self._tried == self._choice() and self._view.console.allowed is not None)
         self._stop.set_visibility(running)
         self._bar.set_visibility(running)
         self._progress.set_visibility(running)

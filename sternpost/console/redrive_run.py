@@ -14,10 +14,12 @@ class RedriveRun(Run):
 
     kind = "redrive"
 
-    def __init__(self, console: Console, selection: Selection, *, dry: bool, even_if_failing: bool) -> None:
-        """Prepare it; `start` begins. `dry` sends nothing."""
+    def __init__(
+        self, console: Console, selection: Selection, options: list[str], *, dry: bool, even_if_failing: bool
+    ) -> None:
+        """Prepare it; `begin` starts it. `options` of the command stand for the selection. `dry` sends nothing."""
         super().__init__(self._do)
-        self.selection, self.dry, self.even_if_failing = selection, dry, even_if_failing
+        self.selection, self.options, self.dry, self.even_if_failing = selection, options, dry, even_if_failing
         self.stage = "read"
         self._console = console
 

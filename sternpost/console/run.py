@@ -30,6 +30,12 @@ class Run(Job[object]):
         found = console.jobs.get(cls.kind)
         return found if isinstance(found, cls) else None
 
+    @classmethod
+    def last_ended(cls, console: Console) -> Self | None:
+        """Return the run that was started last if it has ended."""
+        run = cls.current(console)
+        return None if run is None or run.running else run
+
     def progress(self) -> tuple[float, str]:
         """Return the part that is done, from 0 to 1, and the progress in words."""
         stopping = ", stopping after what is in hand" if self.cancelled else ""

@@ -215,7 +215,11 @@ def test_a_read_only_console_sends_nothing(settings: Settings, start_console: Co
     expect(redrive_button(tab)).to_be_disabled()
     redrive_button(tab).evaluate("e => { e.disabled = false; e.click(); }")
     run = RedriveRun(
-        Console(settings, None, Monitor(settings), LiveEvents(settings)), Selection(), dry=False, even_if_failing=True
+        Console(settings, None, Monitor(settings), LiveEvents(settings)),
+        Selection(),
+        [],
+        dry=False,
+        even_if_failing=True,
     )
     with pytest.raises(ChangesNotAllowedError):
         run._work(run._stop, lambda *_: None)
@@ -227,6 +231,7 @@ def test_brokers_away(start_console: ConsoleStarter, open_tab: Tabs) -> None:
     tab.see("no Kafka broker at 127.0.0.1:1 answers")
     press(tab, "Dry run")
     tab.page.get_by_role("region", name="Redrive").get_by_text("no Kafka broker").wait_for()
+    expect(redrive_button(tab), "the dry run failed").to_be_disabled()
     tab.check_accessibility()
 
 

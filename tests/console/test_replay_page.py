@@ -178,7 +178,7 @@ def test_a_read_only_console_writes_nothing(settings: Settings, start_console: C
 
 
 def test_what_cannot_be_done_is_said(settings: Settings, start_console: ConsoleStarter, open_tab: Tabs) -> None:
-    tab = open_tab(start_console(settings), "/replay")
+    tab = open_tab(start_console(settings, "--allow-changes"), "/replay")
     for start, partitions, said in (
         ("last week", "", "is not a place in a topic"),
         ("beginning", "x", "give partitions as numbers"),
@@ -189,6 +189,7 @@ def test_what_cannot_be_done_is_said(settings: Settings, start_console: ConsoleS
         tab.page.get_by_label("Partitions").fill(partitions)
         press(tab, "Dry run")
         tab.see(said)
+        expect(tab.page.get_by_role("button", name="Replay", exact=True), "the dry run failed").to_be_disabled()
     tab.check_accessibility()
     away = open_tab(start_console(without_a_cluster()), "/replay")
     press(away, "Dry run")

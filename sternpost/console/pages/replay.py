@@ -25,7 +25,9 @@ class ReplayPage:
         self._view = view
         self._shown: ReplayRun | None = None
         self._tried: ReplayRequest | None = None
-        """The request of the dry run before: only what was tried is replayed."""
+        """The request of the last dry run that had a result: only what was tried is replayed."""
+        self._before = ReplayRun.last_ended(view.console)
+        """The run that had ended when the page was opened, which may be long ago."""
         with ui.element("div").classes("stack"):
             with ui.element("section").classes("card stack").props('aria-label="Range"'):
                 self._range()
@@ -112,8 +114,7 @@ class ReplayPage:
         self._arrange()
 
     def _try(self) -> None:
-        self._tried = self._request()
-        self._begin(self._tried, None)
+        self._begin(self._request(), None)
 
     def _replay(self) -> None:
         target = self._target()
@@ -159,10 +160,11 @@ class ReplayPage:
             self._bar.value, self._progress.text = run.progress()
             self._arrange()
         elif self._shown is not run:
-            self._shown = run
+            self._shown, error = run, run.ended.exception()
+            if run is not self._before and run.target is None and error is None:
+                self._tried = run.request
             self._arrange()
             self._clear()
-            error = run.ended.exception()
             if isinstance(error, SternpostError):
                 show_error(self._banner, error)
                 return
