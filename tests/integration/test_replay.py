@@ -179,7 +179,7 @@ def test_interrupted_and_killed_it_goes_on_and_every_event_is_there_once(
 ) -> None:
     receive(settings, bodies(400))
     target = make_topics.one(partitions=2)
-    arguments = ("--from", "beginning", "--to-topic", target, "--rate", "5")  # 80 s: time to look
+    arguments = ("--from", "beginning", "--to-topic", target, "--rate", "1")  # 400 s: time to look
     for number in (signal.SIGINT, signal.SIGKILL):
         with subprocess.Popen([*PROGRAM, *command(settings, *arguments)], stderr=subprocess.DEVNULL) as process:
             until(partial(has_grown, settings, target, len(events(settings, target))))
