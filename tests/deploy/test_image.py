@@ -185,7 +185,7 @@ def test_it_takes_webhooks_to_events_with_nothing_writable_but_its_state(
 
 def passes(images: Images, *command: str) -> bool:
     """Run a command of podman, and return whether it succeeded."""
-    return bool(outcome(tool("podman"), *command, environment=images.environment).returncode == 0)
+    return outcome(tool("podman"), *command, environment=images.environment).returncode == 0
 
 
 def toml(kafka: Kafka, topics: TopicSettings) -> str:
