@@ -158,16 +158,19 @@ class StreamProcessor:
         Raises ClientUnusableError, after which another processor can go on; InstanceFencedError, InstanceInUseError
         and ProcessorHaltedError; and StateUnavailableError if the disk refuses reads or writes.
         """
+        fenced = ""
         try:
             while not self._worker.stopping.is_set():
                 self.run_once()
             self._finish()
-        except ProducerFencedError:
-            self._wait_for_fencing()
-            raise
+        except ProducerFencedError as error:
+            fenced = str(error)
         except TransactionAbortedError as aborted:
             # Closing ends the transaction, and the next member starts from the committed offsets.
             log.warning("transaction aborted", cause=aborted.cause)
+        if fenced:
+            self._wait_for_fencing()
+            raise ClientUnusableError(fenced)
 
     def run_once(self) -> None:
         """Poll once and process what came. Raises as `run` does."""
@@ -184,11 +187,15 @@ class StreamProcessor:
             ours = self._deduplicator.partitions - self._restore.partitions
             self._process([record for record in batch if record.partition in ours])
         except TransactionAbortedError as aborted:
-            self._abort_and_rewind(aborted)
+            cause, record_fault = aborted.cause, aborted.record_fault
         except StateCorruptError as error:
             log.warning("state is corrupt, rebuilding it", folder=str(error.folder), reason=str(error))
             shutil.rmtree(error.folder, ignore_errors=True)
             raise ClientUnusableError("the deduplication state is corrupt") from error
+        else:
+            return
+        # Not while the error is handled: the client would keep it for good (runtime/kafka/transactional_producer.py).
+        self._abort_and_rewind(cause, record_fault)
 
     def close(self) -> None:
         """Wait for the transaction in flight, abort what is unfinished, and leave the group."""
@@ -306,25 +313,26 @@ class StreamProcessor:
         self._limit.committed()
         self._deduplicator.commit(ended.positions)
 
-    def _abort_and_rewind(self, aborted: TransactionAbortedError) -> None:
+    def _abort_and_rewind(self, cause: str, record_fault: str | None) -> None:
         """End the transaction, and start again from the committed offsets.
 
-        Raises ClientUnusableError, ProcessorHaltedError and StateError.
+        `cause` and `record_fault` are those of a TransactionAbortedError. Raises ClientUnusableError,
+        ProcessorHaltedError and StateError.
         """
-        metrics.PROCESSOR_ABORTS.labels(aborted.cause).inc()
-        log.warning("transaction aborted", cause=aborted.cause)
+        metrics.PROCESSOR_ABORTS.labels(cause).inc()
+        log.warning("transaction aborted", cause=cause)
         self._await_commit()  # if the membership was lost while a commit was under way
         self._in_flight = None
         self._sink.abort()
         self._deduplicator.rollback()
-        if aborted.record_fault:
+        if record_fault:
             if self._last_written in self._refused:
                 raise ProcessorHaltedError(
-                    f"the brokers refuse a dead letter for good ({aborted.record_fault}): check the topics with "
+                    f"the brokers refuse a dead letter for good ({record_fault}): check the topics with "
                     "`sternpost topics check`. Nothing was lost"
                 )
             if self._isolating:
-                self._refused[self._last_written] = aborted.record_fault
+                self._refused[self._last_written] = record_fault
             self._isolating = self._isolation_records
         self._rewind()
 

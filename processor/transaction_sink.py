@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from confluent_kafka import KafkaError, KafkaException
+
 from processor.pipeline.records import DeadLetter, Event, Outcome, RawRecord, headers_of, received_at_ms
 from runtime import metrics
 from runtime.kafka.group_offsets import TopicPartition
@@ -28,7 +30,9 @@ class KafkaTransactionSink:
         """See `TransactionSink.write`."""
         topic, dead_letters = self._topics.events, self._topics.dead_letters
         wait_and_produce = self._producer.produce
-        with self._producer.writing() as produce:
+        error: KafkaError | None = None
+        produce = self._producer.begin()
+        try:
             for record, outcome in zip(records, outcomes, strict=True):
                 if type(outcome) is Event:
                     try:
@@ -37,9 +41,16 @@ class KafkaTransactionSink:
                         else:
                             produce(topic, outcome.value, outcome.key, headers=headers_of(outcome))
                     except BufferError:
-                        wait_and_produce(topic, outcome.value, outcome.key, headers_of(outcome))
+                        pass
+                    else:
+                        continue
+                    wait_and_produce(topic, outcome.value, outcome.key, headers_of(outcome))
                 elif type(outcome) is DeadLetter:
                     wait_and_produce(dead_letters, record.value, record.key, dead_letter_headers(record, outcome))
+        except KafkaException as raised:
+            error = raised.args[0]
+        if error is not None:
+            raise self._producer.failure(error)
 
     def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
         """See `TransactionSink.commit`."""

@@ -10,14 +10,18 @@ An abort replaces the producer, too: once `init_transactions` returns, the broke
 whatever state it was in. Nothing of it (reports of purged records, sequence numbers with gaps, requests on their way)
 can reach the next transaction.
 
+Call the client outside `except` and `finally`. An error that it raises while another one is handled refers to that one
+(`__context__`), and never lets it go: KafkaError is an exception whose type frees only its own text
+(https://github.com/confluentinc/confluent-kafka-python/blob/master/src/confluent_kafka/src/confluent_kafka.c). The
+frames of that other error then keep the clients that they used, with their threads and connections.
+
 What librdkafka says of a call and what each kind of error means:
 https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -137,34 +141,22 @@ class TransactionalProducer:
         """When the call to librdkafka that is under way began."""
         self._producer = self._connected()
 
-    def begin(self) -> None:
+    def begin(self) -> Callable[..., None]:
         """Begin a transaction unless one is open, with a new producer if the last one did not end in order.
+
+        Return librdkafka's own `produce`, for the hot path. It raises BufferError while its queue is full: `produce` of
+        this class then waits. What its KafkaException means, `failure` tells.
 
         Raises TransactionAbortedError, ClientUnusableError and DependencyError.
         """
-        if self._open:
-            return
-        try:
+        if not self._open:
             if self._reports.disturbed:
                 log.warning("replacing the producer: the transaction before did not end in order")
                 self._producer = self._connected()
-            self._producer.begin_transaction()
-        except KafkaException as error:
-            raise self._translated("write", error) from error
-        self._open = True
-
-    @contextmanager
-    def writing(self) -> Iterator[Callable[..., None]]:
-        """Begin a transaction unless one is open, and give librdkafka's own `produce`, for the hot path.
-
-        It raises BufferError while its queue is full: `produce` of this class then waits. Other errors within the block
-        are raised as TransactionAbortedError, ClientUnusableError or DependencyError.
-        """
-        self.begin()
-        try:
-            yield self._producer.produce
-        except KafkaException as error:
-            raise self._translated("write", error) from error
+            if (error := self._error_of(self._producer, self._producer.begin_transaction)) is not None:
+                raise self._translated("write", error)
+            self._open = True
+        return self._producer.produce
 
     def produce(
         self,
@@ -178,18 +170,26 @@ class TransactionalProducer:
 
         Raises TransactionAbortedError, ClientUnusableError and DependencyError.
         """
-        deadline = time.monotonic() + self._patience_s
+        producer, deadline = self._producer, time.monotonic() + self._patience_s
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=list(headers))
+                return producer.produce(topic, value, key, partition, headers=list(headers))
             except BufferError:
-                if time.monotonic() > deadline:
-                    raise TransactionAbortedError("_QUEUE_FULL", detail="the queue stays full") from None
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise self._translated("write", error) from error
-            else:
-                return
+                error = None
+            except KafkaException as raised:
+                error = raised.args[0]
+            if error is None:
+                error = self._error_of(producer, lambda: producer.poll(0.1))
+            if error is not None:
+                raise self.failure(error)
+            if time.monotonic() > deadline:
+                raise TransactionAbortedError("_QUEUE_FULL", detail="the queue stays full")
+
+    def failure(self, error: KafkaError) -> Exception:
+        """Return what to raise after an error of librdkafka's `produce`. Call this once it is no longer handled."""
+        with contextlib.suppress(KafkaException):
+            self._producer.poll(0)  # calls `on_delivery` for what was refused
+        return self._translated("write", error)
 
     def commit(self, offsets: Sequence[TopicPartition], group_metadata: Any) -> float:
         """Commit what was written together with the consumer group's offsets; return how many seconds it took.
@@ -202,11 +202,9 @@ class TransactionalProducer:
         producer = self._producer
         if offsets:
             send = producer.send_offsets_to_transaction
-            self._with_retry("send offsets", lambda: send(list(offsets), group_metadata, CALL_S))
-        self._with_retry("commit", lambda: producer.commit_transaction(CALL_S))
+            self._with_retry("send offsets", producer, lambda: send(list(offsets), group_metadata, CALL_S))
+        self._with_retry("commit", producer, lambda: producer.commit_transaction(CALL_S))
         self._open = False
-        with contextlib.suppress(KafkaException):
-            producer.poll(0)  # calls `on_error` if a connection failed
         took = time.monotonic() - begun
         self._reports.disturbed |= took > UNDISTURBED_S
         return took
@@ -238,7 +236,8 @@ class TransactionalProducer:
             if self._open:
                 if flush_s:
                     self._producer.flush(flush_s)
-                self._with_retry("abort", lambda: self._producer.abort_transaction(CALL_S), patience_s=CALL_S)
+                abort = self._producer.abort_transaction
+                self._with_retry("abort", self._producer, lambda: abort(CALL_S), patience_s=CALL_S)
         except (KafkaClientError, KafkaException, DependencyError) as error:
             log.warning("transaction left to its time-out", error=str(error))
         self._reports.disturbed |= self._open  # whoever goes on begins with a new producer
@@ -250,47 +249,42 @@ class TransactionalProducer:
         producer = _make_client(
             self._settings, self._transactional_id, self._timeout_ms, reports.on_delivery, reports.on_error
         )
-
-        def begin() -> None:
-            try:
-                producer.init_transactions(CALL_S)
-            finally:
-                with contextlib.suppress(KafkaException):
-                    producer.poll(0)  # logs why brokers cannot be reached
-
-        self._with_retry("init", begin)
-        producer.poll(0)
+        self._with_retry("init", producer, lambda: producer.init_transactions(CALL_S))
         # The new epoch fences any request still in flight, so earlier connection errors no longer matter.
         self._open = reports.disturbed = False
         self._reports = reports
         return producer
 
-    def _with_retry(self, what: str, call: Callable[[], object], patience_s: float | None = None) -> None:
-        """Repeat the call while its error says that this may help.
+    def _with_retry(
+        self, what: str, producer: Producer, call: Callable[[], object], patience_s: float | None = None
+    ) -> None:
+        """Repeat the producer's call while its error says that this may help.
 
         Raises TransactionAbortedError, ClientUnusableError and DependencyError.
         """
         deadline = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
-        while True:
-            self._called = time.monotonic()
-            try:
-                call()
-            except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > deadline:
-                    raise self._translated(what, error) from error
-                self._reports.disturbed = True
-                time.sleep(RETRY_S)
-            else:
-                return
-            finally:
-                self._called = None
+        while (error := self._error_of(producer, call)) is not None:
+            if not error.retriable() or time.monotonic() > deadline:
+                raise self._translated(what, error)
+            self._reports.disturbed = True
+            time.sleep(RETRY_S)
 
-    def _translated(self, what: str, error: KafkaException) -> Exception:
+    def _error_of(self, producer: Producer, call: Callable[[], object]) -> KafkaError | None:
+        """Make the producer's call, and let it tell `_reports` and the log what went on."""
+        error: KafkaError | None = None
+        self._called = time.monotonic()
+        try:
+            call()
+        except KafkaException as raised:
+            error = raised.args[0]
+        finally:
+            self._called = None
+        with contextlib.suppress(KafkaException):  # a producer that is broken raises here, too
+            producer.poll(0)
+        return error
+
+    def _translated(self, what: str, reason: KafkaError) -> Exception:
         """Return the error to raise: abort the transaction, replace the producer, a missing right or a wrong clock."""
-        reason: KafkaError = error.args[0]
-        if what != "init":
-            with contextlib.suppress(KafkaException):  # a producer that is broken raises here, too
-                self._producer.poll(0)  # calls `on_delivery` for what was refused
         refusals = [refusal for refusal in self._reports.refusals if not refusal.name().startswith("_PURGE")]
         for refusal in (reason, *refusals):
             if refusal.code() in AUTHORIZATION_ERRORS:

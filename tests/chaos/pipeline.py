@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +22,6 @@ from sternpost.local.registry import ApicurioRegistry
 from tests.support.groups import set_session_timeout
 from tests.support.kafka import WRITE_KEY
 from tests.support.retention import CHECKED_EACH_SECOND
-from tests.support.waiting import until
 
 STERNPOST = Path(sys.executable).with_name("sternpost")
 START_S = 240.0
@@ -83,14 +84,20 @@ class Service(Process):
         super().__init__(name, run, folder / f"{name}.log", env={**os.environ, **env, **ours})
 
     def ready(self) -> bool:
+        return self.unreadiness() is None
+
+    def unreadiness(self) -> str | None:
+        """Return None if it is ready, else what it waits for."""
         try:
-            with urllib.request.urlopen(f"http://{self.host.address}:{self.admin_port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+            with urllib.request.urlopen(f"http://{self.host.address}:{self.admin_port}/readyz", timeout=2):
+                return None
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        except OSError as error:
+            return str(error)
 
     def wait_ready(self) -> None:
-        self.wait_until(self.ready, START_S)
+        self.wait_until(self.ready, START_S, lambda: self.unreadiness() or "")
 
     def signal_all(self, number: signal.Signals) -> None:
         """To its workers too, as where a whole machine stands still."""
@@ -212,8 +219,15 @@ class Pipeline:
             self._kept.add(service)
 
     def await_ready(self, service: Service) -> None:
-        """Ready, however often it ended by itself and was started again until then."""
-        until(service.ready, START_S)
+        """Ready, however often it ended by itself and was started again until then.
+
+        Raises DependencyError, with what it waits for and the end of its log.
+        """
+        deadline = time.monotonic() + START_S
+        while (waits_for := service.unreadiness()) is not None:
+            if time.monotonic() > deadline:
+                raise service.failure(f"was not ready within {START_S:.0f} s ({waits_for})")
+            time.sleep(0.1)
 
     def stop_service(self, service: Service) -> None:
         """In good order, and not to be started again. Raises AssertionError where it ends any other way."""

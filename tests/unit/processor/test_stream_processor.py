@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 import structlog
+from confluent_kafka import KafkaException, Producer
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -20,7 +21,7 @@ from processor.interfaces import RebalanceListener
 from processor.pipeline.pipeline import BatchProcessor, Pipeline
 from processor.pipeline.records import RawRecord
 from processor.stream_processor import StreamProcessor
-from runtime.errors import ClientUnusableError, ProcessorHaltedError, TransactionAbortedError
+from runtime.errors import ClientUnusableError, ProcessorHaltedError, ProducerFencedError, TransactionAbortedError
 from runtime.settings.model import ProcessorSettings
 from schemas.avro.encoder import FIELDS, MESSAGE_ID, USER_ID
 from schemas.error_codes import ErrorCode, PayloadRejectedError
@@ -669,3 +670,41 @@ def test_an_aborted_commit_leaves_nothing_behind(kafka: FakeKafka, where: str) -
     finally:
         gc.enable()
     one.processor.close()
+
+
+@pytest.mark.parametrize("failure", [TransactionAbortedError("cause"), ProducerFencedError("cause")])
+def test_an_error_of_the_client_keeps_nothing_that_failed_before_it(
+    kafka: FakeKafka, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the client never lets go of the one that is being handled while it is raised."""
+    producer = Producer({"bootstrap.servers": "127.0.0.1:1", "transactional.id": "unreachable", "log_level": 0})
+
+    def call_the_client(*_: Any) -> None:
+        try:
+            producer.init_transactions(0.01)
+        except KafkaException as error:
+            raise ClientUnusableError(error.args[0].name()) from error
+
+    class Failing(FakeTransactionSink):
+        def commit(self, offsets: Mapping[int, int], group_metadata: Any) -> None:
+            raise type(failure)("cause")
+
+        def abort(self) -> None:
+            call_the_client()
+
+    one = member(kafka, make_sink=Failing)
+    one.run_times(2)
+    assert one.processor is not None
+    kafka.append(raw(event_id="a"))
+    while one.processor._in_flight is None:
+        one.processor.run_once()
+    if type(failure) is ProducerFencedError:
+        one.processor._await_commit()
+        monkeypatch.setattr(FakeGroupConsumer, "pause", call_the_client)  # the first call while it waits for the group
+    with structlog.testing.capture_logs(), pytest.raises(ClientUnusableError, match="_TIMED_OUT"):
+        one.processor.run()
+    one.processor.close()
+    gone = weakref.ref(one.processor)
+    one.processor = one.consumer = None
+    gc.collect()
+    assert gone() is None
