@@ -28,6 +28,7 @@ from sternpost.console.page import Console, Page, PageView
 from sternpost.console.pages import PAGES
 from sternpost.console.response_headers import ResponseHeaders
 from sternpost.operations.changes_allowed import ChangesAllowed
+from sternpost.operations.listening_address import EVERY_ADDRESS
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_MESSAGE_BYTES = 8 * 1_048_576
@@ -101,13 +102,13 @@ def allowed_names(settings: ConsoleSettings) -> list[str]:
         return [*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts]
     if settings.tls_certificate is None:
         raise ConfigurationError(
-            f"console.host {settings.host} can be reached from other machines, and the console shows people's data: "
+            f"console.host {settings.host!r} can be reached from other machines, and the console shows people's data: "
             "set console.tls_certificate and console.tls_key, or leave it at 127.0.0.1 and come by `ssh -L` or "
             "`kubectl port-forward`"
         )
-    if settings.host in ("0.0.0.0", "::") and not settings.allowed_hosts:  # noqa: S104 (compared, not bound)
+    if settings.host in EVERY_ADDRESS and not settings.allowed_hosts:
         raise ConfigurationError(
-            f"console.host {settings.host} is every address of this machine: say in console.allowed_hosts by which "
+            f"console.host {settings.host!r} is every address of this machine: say in console.allowed_hosts by which "
             "names people open the console, such as ops.example.com"
         )
     return [settings.host, *settings.allowed_hosts]

@@ -1,11 +1,12 @@
 """How this machine reaches a service that listens here."""
 
-_EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (looked up, not bound)
+EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (looked up, not bound)
+"""Hosts that stand for every address of this machine, and the one of them to connect to."""
 
 
 def reachable_host(host: str) -> str:
     """Return the host to connect to for one that a service listens on, which may stand for every address."""
-    return _EVERY_ADDRESS.get(host, host)
+    return EVERY_ADDRESS.get(host, host)
 
 
 def base_url(host: str, port: int, *, tls: bool = False) -> str:

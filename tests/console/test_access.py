@@ -203,13 +203,14 @@ def run(*arguments: str, **settings: object) -> "subprocess.CompletedProcess[str
     )
 
 
-def test_beyond_this_machine_it_needs_tls_and_a_name(tmp_path: Path) -> None:
-    refused = run("--host", "0.0.0.0", "--port", "0")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_beyond_this_machine_it_needs_tls_and_a_name(host: str, tmp_path: Path) -> None:
+    refused = run("--host", host, "--port", "0")
     assert (refused.returncode, refused.stdout) == (78, "")
     assert "console.tls_certificate" in refused.stderr
 
     crt, key = certificate.make(tmp_path, ends=datetime.now(UTC) + timedelta(days=1))
-    refused = run("--host", "0.0.0.0", "--port", "0", "--tls-certificate", str(crt), "--tls-key", str(key))
+    refused = run("--host", host, "--port", "0", "--tls-certificate", str(crt), "--tls-key", str(key))
     assert refused.returncode == 78
     assert "console.allowed_hosts" in refused.stderr
 

