@@ -20,6 +20,7 @@ https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transacti
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -232,16 +233,22 @@ class TransactionalProducer:
         if self.overdue:  # the call keeps the producer to itself; the next one of its name fences it
             log.error("transaction left to its time-out", error="a call of the client does not return")
             return
-        try:
-            if self._open:
-                if flush_s:
-                    self._producer.flush(flush_s)
-                abort = self._producer.abort_transaction
-                self._with_retry("abort", self._producer, lambda: abort(CALL_S), patience_s=CALL_S)
-        except (KafkaClientError, KafkaException, DependencyError) as error:
-            log.warning("transaction left to its time-out", error=str(error))
+        if self._open:
+            # In a thread of its own: an error may be handled in this one, and the client would keep it.
+            ending = threading.Thread(target=self._end, args=(flush_s,), name="abort", daemon=True)
+            ending.start()
+            ending.join()
         self._reports.disturbed |= self._open  # whoever goes on begins with a new producer
         self._open = False
+
+    def _end(self, flush_s: float) -> None:
+        abort = self._producer.abort_transaction
+        try:
+            if flush_s:
+                self._producer.flush(flush_s)
+            self._with_retry("abort", self._producer, lambda: abort(CALL_S), patience_s=CALL_S)
+        except (KafkaClientError, KafkaException, DependencyError) as error:
+            log.warning("transaction left to its time-out", error=str(error))
 
     def _connected(self) -> Producer:
         """Return a new producer with a higher epoch; the transaction before has ended by then."""

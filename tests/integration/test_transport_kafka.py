@@ -15,6 +15,7 @@ from processor.interfaces import RestoreConsumer, TransactionSink
 from processor.pipeline.records import RawRecord
 from processor.transaction_sink import KafkaTransactionSink
 from runtime.errors import ProducerFencedError
+from runtime.kafka.command_transactions import CommandTransactions
 from runtime.kafka.transactional_producer import TransactionalProducer
 from runtime.settings.model import GroupProtocol, Settings, TopicSettings
 from tests.contract.transport import VISIBLE_S, TransportContract, records_of
@@ -207,23 +208,28 @@ def test_an_abandoned_producer_is_gone(make_topics: TopicMaker, make_settings: S
     until(lambda: client_threads() <= before)
 
 
-@pytest.mark.parametrize("call", ["write", "commit"])
+@pytest.mark.parametrize("call", ["write", "commit", "abort"])
 def test_a_fenced_producer_is_gone(call: str, make_topics: TopicMaker, make_settings: SettingsMaker) -> None:
-    """The client raises its fatal error a second time while it is polled for what else it has to say."""
+    """The client raises its fatal error again while it is polled for what else it has to say, and when it is closed."""
     settings = make_settings(make_topics(partitions=1))
+    topic = settings.topics.raw
     gc.collect()
     before = client_threads()
-    producer = TransactionalProducer(settings, settings.topics.raw, PATIENT_MS)
+    producer = CommandTransactions(settings, topic)
     producer.begin()
-    producer.produce(settings.topics.raw, b"{}")
-    successor = TransactionalProducer(settings, settings.topics.raw, PATIENT_MS)
-    with pytest.raises(ProducerFencedError):  # noqa: PT012 (writing goes well until the client knows)
-        if call == "commit":
-            producer.commit([], None)
-        while True:
-            producer.produce(settings.topics.raw, b"{}")
-            with contextlib.suppress(KafkaException):
-                producer._producer.flush(0.1)
+    producer.produce(topic, b"{}")
+    successor = CommandTransactions(settings, topic)
+    if call == "abort":
+        with pytest.raises(ZeroDivisionError), producer.transaction():
+            raise ZeroDivisionError
+    else:
+        with pytest.raises(ProducerFencedError):  # noqa: PT012 (writing goes well until the client knows)
+            if call == "commit":
+                producer.commit([], None)
+            while True:
+                producer.produce(topic, b"{}")
+                with contextlib.suppress(KafkaException):
+                    producer._producer.flush(0.1)
     del producer, successor
     gc.collect()
     until(lambda: client_threads() <= before)
