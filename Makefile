@@ -32,7 +32,7 @@ test: export COVERAGE_FILE = $(CURDIR)/.coverage
 # Brokers that live for seconds: the JVM's second compiler would take more CPU than its code saves.
 test: export JAVA_TOOL_OPTIONS = -XX:TieredStopAtLevel=1
 test: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(if $(THOROUGH),--hypothesis-profile=thorough --cov --cov-report=term)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(THOROUGH),--hypothesis-profile=thorough --cov --cov-report=term)
 
 # The inner loop of a change: the unit tests, which start no services, with few examples of each property.
 unit: setup
