@@ -19,6 +19,10 @@ RELEASE_S = 90.0
 """How long brokers may count a dead process as a member: longer than `group.consumer.max.session.timeout.ms`, 60 s by
 default (https://kafka.apache.org/documentation/#brokerconfigs_group.consumer.max.session.timeout.ms)."""
 
+IN_A_ROW_S = 30.0
+"""Two refusals with a longer time from the one to the next start have had a membership between them: the next start
+follows within LONGEST_PAUSE_S and what closing takes."""
+
 MOST_FENCINGS, FENCED_WITHIN_S = 2, 300.0
 """How often a member may lose its place to one of its name and take it back. Brokers give a static member's place to
 each process that asks for it (KIP-345), so if the answer to a request is lost, the member that repeats it has lost its
@@ -34,7 +38,8 @@ class RestartPolicy:
         """`member` is its `group.instance.id`."""
         self._group_id, self._member = group_id, member
         self._pause_s = FIRST_PAUSE_S
-        self._in_use_since: float | None = None
+        self._in_use_since = self._refused_at = float("-inf")
+        """When the first and the last of the refusals in a row came, since the place was in use."""
         self._fenced: list[float] = []
 
     def cause(self, error: Restartable, begun: float) -> str:
@@ -46,8 +51,9 @@ class RestartPolicy:
         if now - begun > STABLE_AFTER_S:
             self._pause_s = FIRST_PAUSE_S
         if isinstance(error, InstanceInUseError):
-            if self._in_use_since is None or begun - self._in_use_since > RELEASE_S + STABLE_AFTER_S:
-                self._in_use_since = begun  # for the first time, or it is another time
+            if begun - self._refused_at > IN_A_ROW_S:
+                self._in_use_since = begun
+            self._refused_at = now
             if now - self._in_use_since > RELEASE_S:
                 raise self._not_alone() from None
             return f"the brokers still count an earlier process as member {self._member}, until its session times out"
