@@ -20,25 +20,42 @@ from confluent_kafka import Producer
 _PRODUCER_BYTES = 176
 """Size of the Producer object whose layout is known here. An object of another size may be laid out differently."""
 
+_NONE = -1
+"""The descriptor by which librdkafka stops to signal."""
+
 _ONE = (1).to_bytes(8, sys.byteorder)  # makes an eventfd readable
 
 
 def open_fd(producer: Producer) -> int | None:
     """Return an eventfd that is readable when `producer.poll` has something to report; None if that is impossible.
 
-    Read it with `os.eventfd_read`. librdkafka's threads write to it while the producer lives: close it after the
-    producer is gone, or not at all.
+    Read it with `os.eventfd_read`, and close it with `close_fd`: librdkafka's threads write to it.
     """
     library = _library()
     known = handle(producer)
     if library is None or known is None:
         return None
-    queue = library.rd_kafka_queue_get_main(known)
     event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    library.rd_kafka_queue_io_event_enable(queue, event, _ONE, len(_ONE))
-    library.rd_kafka_queue_destroy(queue)
+    _signal(library, known, event)
     producer.poll(0)  # librdkafka signals only what arrives in an empty queue
     return event
+
+
+def close_fd(producer: Producer, event: int) -> None:
+    """Have librdkafka write no more to the descriptor that `open_fd` returned, and close it.
+
+    The producer may live on, if anything still refers to it: it must not write to what gets this number next.
+    """
+    library, known = _library(), handle(producer)
+    if library is not None and known is not None:
+        _signal(library, known, _NONE)
+    os.close(event)
+
+
+def _signal(library: ctypes.CDLL, producer: int, event: int) -> None:
+    queue = library.rd_kafka_queue_get_main(producer)
+    library.rd_kafka_queue_io_event_enable(queue, event, _ONE, len(_ONE))
+    library.rd_kafka_queue_destroy(queue)
 
 
 def handle(producer: Producer) -> int | None:

@@ -287,12 +287,7 @@ class Publisher:
             self.on_delivery_report(delivery, KafkaError(KafkaError._PURGE_INFLIGHT))
         if event is not None:
             self._loop.remove_reader(event)
+            delivery_report_fd.close_fd(self._producer, event)
         self._producer = fresh
-        self._loop.run_in_executor(None, _destroy, broken, event)
-
-
-def _destroy(producer: list[Producer], event: int | None) -> None:
-    """Drop the last reference to a producer, which waits for its threads and connections, and close its descriptor."""
-    producer.clear()
-    if event is not None:
-        os.close(event)
+        # Dropping the last reference to a producer waits for its threads and connections.
+        self._loop.run_in_executor(None, broken.clear)

@@ -29,6 +29,7 @@ Liveness: `poll` is called at least every few seconds in every state, except whi
 offsets are awaited, which takes at most a few times the transaction timeout.
 """
 
+import contextvars
 import shutil
 import threading
 import time
@@ -78,6 +79,7 @@ class _InFlight(threading.Thread):
     def __init__(self, commit: Callable[[], None], tally: Tally, positions: dict[int, int]) -> None:
         super().__init__(name="commit", daemon=True)
         self._commit = commit
+        self._log_context = contextvars.copy_context()
         self._error: BaseException | None = None
         self.tally, self.positions = tally, positions
         self.start()
@@ -85,7 +87,7 @@ class _InFlight(threading.Thread):
     def run(self) -> None:
         """Commit, and keep what it raises."""
         try:
-            self._commit()
+            self._log_context.run(self._commit)
         except BaseException as error:
             self._error = error
             del self  # otherwise the error would keep itself, and everything in its frames, alive
@@ -158,7 +160,7 @@ class StreamProcessor:
         Raises ClientUnusableError, after which another processor can go on; InstanceFencedError, InstanceInUseError
         and ProcessorHaltedError; and StateUnavailableError if the disk refuses reads or writes.
         """
-        fenced = ""
+        fenced: str | None = None
         try:
             while not self._worker.stopping.is_set():
                 self.run_once()
@@ -168,7 +170,7 @@ class StreamProcessor:
         except TransactionAbortedError as aborted:
             # Closing ends the transaction, and the next member starts from the committed offsets.
             log.warning("transaction aborted", cause=aborted.cause)
-        if fenced:
+        if fenced is not None:
             self._wait_for_fencing()
             raise ClientUnusableError(fenced)
 

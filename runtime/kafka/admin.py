@@ -33,7 +33,7 @@ from confluent_kafka.admin import (
 
 from runtime.errors import DependencyError, KafkaRequestError
 from runtime.kafka.clients import make_admin
-from runtime.kafka.errors import RETRIED_ERRORS, failures_of, unreachable
+from runtime.kafka.errors import RETRIED_ERRORS, failures_of, request_error, unreachable
 from runtime.settings.model import Settings
 
 __all__ = [
@@ -272,13 +272,13 @@ def cluster_metadata(
         try:
             wait_s = max(0.01, min(try_s, left_s))
             return client.list_topics(timeout=wait_s) if topic is None else client.list_topics(topic, timeout=wait_s)
-        except KafkaException as caught:
-            error = caught
+        except KafkaException as error:
+            reason = error.args[0]  # without its traceback, whose frames would keep the client
         finally:
             if poll:
                 client.poll(0)  # serves the error callback and log lines
         if left_s <= try_s or failures.are_final(begun):
-            raise unreachable(settings, error)
+            raise request_error(settings, reason)
         time.sleep(max(0.0, tried_at + FIRST_TRY_S - time.monotonic()))  # a connection that breaks fails at once
         try_s *= 2
 

@@ -11,7 +11,7 @@ whatever state it was in. Nothing of it (reports of purged records, sequence num
 can reach the next transaction.
 
 Call the client outside `except` and `finally`. An error that it raises while another one is handled refers to that one
-(`__context__`), and never lets it go: KafkaError is an exception whose type frees only its own text
+(`__context__`), and with Python 3.11 never lets it go: KafkaError is an exception whose type frees only its own text
 (https://github.com/confluentinc/confluent-kafka-python/blob/master/src/confluent_kafka/src/confluent_kafka.c). The
 frames of that other error then keep the clients that they used, with their threads and connections.
 
@@ -20,6 +20,7 @@ https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transacti
 """
 
 import contextlib
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -179,12 +180,12 @@ class TransactionalProducer:
                 error = None
             except KafkaException as raised:
                 error = raised.args[0]
+            if error is None and time.monotonic() > deadline:
+                raise TransactionAbortedError("_QUEUE_FULL", detail="the queue stays full")
             if error is None:
                 error = self._error_of(producer, lambda: producer.poll(0.1))
             if error is not None:
                 raise self.failure(error)
-            if time.monotonic() > deadline:
-                raise TransactionAbortedError("_QUEUE_FULL", detail="the queue stays full")
 
     def failure(self, error: KafkaError) -> Exception:
         """Return what to raise after an error of librdkafka's `produce`. Call this once it is no longer handled."""
@@ -235,9 +236,13 @@ class TransactionalProducer:
             return
         if self._open:
             # In a thread of its own: an error may be handled in this one, and the client would keep it.
-            ending = threading.Thread(target=self._end, args=(flush_s,), name="abort", daemon=True)
-            ending.start()
-            ending.join()
+            log_context = contextvars.copy_context()
+            ending = threading.Thread(target=log_context.run, args=(self._end, flush_s), name="abort", daemon=True)
+            try:
+                ending.start()
+                ending.join()
+            except RuntimeError as error:  # no thread can be started
+                log.warning("transaction left to its time-out", error=str(error))
         self._reports.disturbed |= self._open  # whoever goes on begins with a new producer
         self._open = False
 

@@ -31,6 +31,24 @@ def test_the_descriptor_tells_of_a_report_once() -> None:
     assert len(reports) == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there are eventfds on Linux only")
+def test_a_producer_that_outlives_its_descriptor_writes_to_no_other() -> None:
+    """The number may be that of a webhook's connection by then."""
+    producer = Producer(MOCK)
+    event = delivery_report_fd.open_fd(producer)
+    assert event is not None
+    delivery_report_fd.close_fd(producer, event)
+    other = os.eventfd(0, os.EFD_NONBLOCK)
+    try:
+        assert other == event
+        producer.produce("topic", b"x")
+        assert producer.flush(PATIENCE_S) == 0
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(other)
+    finally:
+        os.close(other)
+
+
 def test_an_unknown_producer_has_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_report_fd, "_PRODUCER_BYTES", 1)
     assert delivery_report_fd.open_fd(Producer(MOCK)) is None
