@@ -24,8 +24,8 @@ compile: setup
 demo: setup
 	$(BIN)/sternpost demo
 
-# Tests wait more than they compute: twice as many at a time as there are cores.
-JOBS ?= $(shell echo $$((2 * $$(nproc))))
+# Tests wait more than they compute: four times as many at a time as there are cores, or twice as many with coverage.
+JOBS ?= $(shell echo $$(($(if $(THOROUGH),2,4) * $$(nproc))))
 
 # `make test THOROUGH=1`, as in CI: with more examples of each property, and with coverage and its gate.
 test: export COVERAGE_FILE = $(CURDIR)/.coverage
