@@ -238,9 +238,9 @@ def test_explain_says_what_became_what_and_what_was_left_out_and_why() -> None:
 
 @pytest.mark.parametrize("unknown", [False, True])
 def test_explain_takes_the_last_of_very_many_values_as_one(unknown: bool) -> None:
-    """Of 4,000 values in a payload of 256 KiB, each would take a mapping of the whole payload."""
-    devices = [{"device_id": f"{index:060}"} for index in range(4_000)]
-    data = {**CLICKED["data"], **({f"f{index:055}": 1 for index in range(4_000)} if unknown else {})}  # type: ignore[dict-item]
+    """Of 16,000 values in a 1 MiB payload, each would take a mapping of the whole payload."""
+    devices = [{"device_id": f"{index:060}"} for index in range(16_000)]
+    data = {**CLICKED["data"], **({f"f{index:055}": 1 for index in range(16_000)} if unknown else {})}  # type: ignore[dict-item]
     body = {**CLICKED, "data": data if unknown else {**data, "recipients": devices}}
     [told] = lines(transform("--explain", "--json", stdin=json.dumps(body).encode()))
     became = {use["source"]: use["targets"] for use in told["became"]}
@@ -248,7 +248,7 @@ def test_explain_takes_the_last_of_very_many_values_as_one(unknown: bool) -> Non
     together = next(name for name in (*became, *(left["source"] for left in told["left_out"])) if "further" in name)
     assert (together in became) is not unknown
     mapped = {target for targets in became.values() for target in targets}
-    assert ("properties.recipients[3999].device_id" in mapped) is not unknown
+    assert ("properties.recipients[15999].device_id" in mapped) is not unknown
     assert not any("recipients" in target for target in told["set_by_us"])
 
 
