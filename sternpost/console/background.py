@@ -9,6 +9,7 @@ Threads are daemons, so that Ctrl-C does not wait for brokers.
 import asyncio
 import contextlib
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -106,6 +107,7 @@ def _in_daemon_thread(call: Callable[[], T]) -> "Future[T]":
         try:
             result = call()
         except BaseException as error:
+            _free_frames(error)
             future.set_exception(error)
             del future  # otherwise the error would keep itself, and everything in its frames, alive
         else:
@@ -113,3 +115,11 @@ def _in_daemon_thread(call: Callable[[], T]) -> "Future[T]":
 
     threading.Thread(target=run, name="console", args=(future,), daemon=True).start()
     return future
+
+
+def _free_frames(error: BaseException) -> None:
+    """Free what the frames of an error hold, a producer for example: a page keeps its last run's error for hours."""
+    chain: BaseException | None = error
+    while chain is not None:
+        traceback.clear_frames(chain.__traceback__)
+        chain = chain.__context__

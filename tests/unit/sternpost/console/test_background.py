@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -48,6 +49,30 @@ def test_errors_come_through() -> None:
 
     with pytest.raises(DependencyError, match="away"):
         asyncio.run(background.call(fail))
+
+
+def test_an_error_that_is_kept_keeps_nothing_of_the_work() -> None:
+    class Client: ...
+
+    clients = weakref.WeakSet[Client]()
+
+    def lower() -> None:
+        client = Client()
+        clients.add(client)
+        raise ValueError(f"of {len(clients)}")
+
+    def fail() -> None:
+        client = Client()
+        clients.add(client)
+        try:
+            lower()
+        except ValueError as error:
+            raise DependencyError("away") from error
+
+    with pytest.raises(DependencyError) as kept:
+        asyncio.run(background.call(fail))
+    assert kept.value.__cause__ is not None
+    assert not clients
 
 
 def test_a_job_reports_and_stops() -> None:
