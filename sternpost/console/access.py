@@ -17,9 +17,10 @@ import http
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.requests import cookie_parser
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -117,14 +118,10 @@ class Access:
         return _Refusal(303, "", tuple(headers))
 
     def _has_session(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        for header in _values(headers, b"cookie"):
-            try:
-                cookie = SimpleCookie(header).get(self._cookie)
-            except CookieError:
-                continue
-            if cookie is not None and self._sessions.get(_digest(cookie.value), 0.0) > time.monotonic():
-                return True
-        return False
+        # As browsers write them, whatever other programs of this host have put into the jar: Python's SimpleCookie drops
+        # all cookies of a header for one that it does not like.
+        cookies = (cookie_parser(header).get(self._cookie, "") for header in _values(headers, b"cookie"))
+        return any(self._sessions.get(_digest(cookie), 0.0) > time.monotonic() for cookie in cookies)
 
 
 def _digest(session: str) -> bytes:

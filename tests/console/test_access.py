@@ -73,6 +73,14 @@ def test_who_has_no_cookie_sees_nothing(console: RunningConsole) -> None:
     assert "set-cookie" not in client.ask("/?token=guessed")[1]
 
 
+def test_cookies_of_other_programs_on_this_host_do_not_matter(console: RunningConsole) -> None:
+    client = Client(console)
+    own = client.log_in()
+    for other in ('prefs={"theme":"dark","n":1}', "last=Mon 1 Jan", "seen", "cookie(a)=1", "a=b=c", "=", ";;"):
+        assert client.ask("/", Cookie=f"{other}; {own}; {other}")[0] == 200, other
+        assert client.ask("/", Cookie=f"{other}; {own}x")[0] == 401, other
+
+
 def test_a_token_works_once_and_is_gone_from_the_address(start_console: ConsoleStarter) -> None:
     console = start_console(without_a_cluster())
     client = Client(console)
