@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from types import FrameType
 from typing import Self
@@ -149,8 +149,10 @@ def graceful_interrupt() -> Iterator[threading.Event]:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()
-        # Not through Python's buffers: the interrupted code may be in the middle of writing to them.
-        os.write(2, b"\nstopping after what is in hand; press Ctrl-C again to stop at once\n")
+        # Not through Python's buffers: the interrupted code may be in the middle of writing to them. Ctrl-C ends `tee`,
+        # too, and then nobody reads.
+        with suppress(OSError):
+            os.write(2, b"\nstopping after what is in hand; press Ctrl-C again to stop at once\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,6 +1,8 @@
 """What commands print."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -29,3 +31,20 @@ def test_a_long_list_is_not_held(capsys: pytest.CaptureFixture[str]) -> None:
 
     output.echo_json_with_list({"id": "x"}, "numbers", items())
     assert printed_before == [True]
+
+
+def test_a_command_that_is_stopped_goes_on_if_nobody_reads_what_it_says() -> None:
+    reads, writes = os.pipe()
+    stderr = os.dup(2)
+    os.close(reads)
+    try:
+        os.dup2(writes, 2)  # as `2>&1 | tee log` leaves it, since Ctrl-C ends `tee` too
+        with output.graceful_interrupt() as interrupted:
+            signal.raise_signal(signal.SIGINT)
+            assert interrupted.is_set()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(writes)
