@@ -7,7 +7,8 @@ import time
 from collections import deque
 from typing import Any, NamedTuple
 
-from runtime.errors import SternpostError
+from runtime.errors import DependencyError, KafkaRequestError, SternpostError
+from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
 from sternpost.console.failures import report
 from sternpost.operations.tail import TailedEvent, tail
@@ -17,6 +18,10 @@ MOST = 2_000
 MOST_BYTES = 64 * 1_048_576
 """Their bytes in Kafka: in memory they take several times that."""
 RETRY_S = 2.0
+
+_OF_KAFKA = (KafkaRequestError, DependencyError)
+"""Problems that end when brokers have the topic again. Those of the registry, which are other types, come with an event,
+and so does their end."""
 
 _key = secrets.token_bytes(16)
 
@@ -72,6 +77,7 @@ class LiveEvents:
             if self._watchers == 1:
                 self._events.clear()
                 self._bytes = 0
+                self.problem = None
                 self._stop = threading.Event()
                 threading.Thread(target=self._read, args=(self._stop,), name="live events", daemon=True).start()
 
@@ -96,6 +102,9 @@ class LiveEvents:
     def _read(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
+                if type(self.problem) in _OF_KAFKA:
+                    range_consumer.topic_partitions(self._settings, self._settings.topics.events)
+                    self.problem = None  # the next event may be hours away
                 for tailed in tail(self._settings, stop=stop):
                     self.problem = None
                     self._add(tailed)

@@ -1,9 +1,16 @@
 """The list of live events is bounded, and says what it no longer has."""
 
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.errors import DependencyError, RegistryUnavailableError, SternpostError
 from runtime.settings.model import Settings
 from sternpost.console import live_events
 from sternpost.console.live_events import LiveEvents
 from sternpost.operations.tail import TailedEvent
+from tests.support.waiting import until
 
 
 def tailed(offset: int, size: int = 100, **event: object) -> TailedEvent:
@@ -44,3 +51,36 @@ def test_a_record_that_is_no_event() -> None:
     events._add(TailedEvent(0, 7, 0, [], None, 3))
     [found], _ = events.since(0)
     assert (found.name, found.raw_place, found.event_id) == ("(not an event)", None, "")
+
+
+@pytest.mark.parametrize(
+    ("problem", "left"), [(DependencyError("brokers are away"), None), (RegistryUnavailableError("away"), "away")]
+)
+def test_a_problem_of_kafka_is_over_once_the_topic_is_read_again(
+    problem: SternpostError, left: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = threading.Event()
+
+    def tail(_: Settings, *, stop: threading.Event) -> Iterator[TailedEvent]:
+        if events.problem is None and not reading.is_set() and not seen:
+            seen.append(problem)
+            raise problem
+        reading.set()
+        stop.wait(60)  # the topic is quiet
+        yield from ()
+
+    seen: list[SternpostError] = []
+    monkeypatch.setattr(live_events, "tail", tail)
+    monkeypatch.setattr(live_events, "RETRY_S", 0.01)
+    monkeypatch.setattr(live_events.range_consumer, "topic_partitions", lambda *_: [0])
+    events = LiveEvents(Settings())
+    events.watch()
+    try:
+        until(reading.is_set)
+        assert seen
+        assert (events.problem and events.problem.problem) == left
+    finally:
+        events.leave()
+    events.watch()
+    events.leave()
+    assert events.problem is None, "whoever looks next sees what is so then"
