@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from runtime import admin_listener
 from runtime.errors import DependencyError
@@ -34,6 +35,13 @@ def write(settings: Settings, topic: str, count: int, partition: int = 0, **reco
     for _ in range(count):
         producer.produce(topic, partition=partition, **record)
     assert producer.flush(PATIENCE_S) == 0
+
+
+def delete_records(settings: Settings, *before: TopicPartition) -> None:
+    """Remove what is below these offsets, as retention does."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    for gone in admin.delete_records(list(before)).values():
+        gone.result(PATIENCE_S)
 
 
 def status(settings: Settings, *arguments: str) -> list[dict[str, Any]]:
@@ -210,6 +218,35 @@ def test_of_very_many_dead_letters_the_newest_are_counted(settings: Settings, mo
     assert letters.count() == ({("malformed_json", "default"): 2, ("invalid_field", "default"): 1}, 0, False)
     write(settings, topic, 1, headers={record_headers.REDRIVEN_OFFSET: "4"})
     assert letters.count() == ({("malformed_json", "default"): 1, ("invalid_field", "default"): 1}, 1, False)
+
+
+def test_dead_letters_that_are_gone_from_the_topic_are_not_counted(settings: Settings, make_topics: TopicMaker) -> None:
+    topic = settings.topics.dead_letters
+    letters = dead_letters.DeadLetterCounter(settings)
+    write(settings, topic, 4, value=b"{", headers={record_headers.ERROR_CODE: "malformed_json"})
+    write(settings, topic, 2, value=b"{", headers={record_headers.ERROR_CODE: "invalid_field"}, partition=1)
+    assert letters.count() == ({("malformed_json", "default"): 4, ("invalid_field", "default"): 2}, 0, True)
+    delete_records(settings, TopicPartition(topic, 0, 3), TopicPartition(topic, 1, 2))
+    assert letters.count() == ({("malformed_json", "default"): 1}, 0, True)
+
+    make_topics.remove()
+    make_topics.create([topic], 2)
+    write(settings, topic, 1, value=b"{", headers={record_headers.ERROR_CODE: "internal_error"})
+    assert letters.count() == ({("internal_error", "default"): 1}, 0, True)
+
+
+def test_the_number_of_dead_letters_that_are_counted_is_bounded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "MOST", 4)
+    topic = settings.topics.dead_letters
+    letters = dead_letters.DeadLetterCounter(settings)
+    for number in range(4):
+        write(settings, topic, 1, value=b"{", headers={record_headers.ERROR_CODE: "malformed_json"})
+        found = letters.count()
+        assert (found.by_code().total(), found.complete) == (min(number + 1, 2), number < 2)
+    delete_records(settings, TopicPartition(topic, 0, 3))
+    assert letters.count() == ({("malformed_json", "default"): 1}, 0, True)
 
 
 def test_schema_and_the_newest_events_schema(settings: Settings) -> None:

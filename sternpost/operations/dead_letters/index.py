@@ -4,7 +4,7 @@ import heapq
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from runtime.kafka.range_consumer import OffsetRange
@@ -76,6 +76,22 @@ class DeadLetterIndex:
         at = found.find(offset) if found is not None else None
         return None if found is None or at is None else self._entry(partition, found, at)
 
+    def forget_before(self, partition: int, offset: int) -> None:
+        """Remove the dead letters of a partition below an offset."""
+        if (found := self._partitions.get(partition)) is not None:
+            found.forget_before(offset)
+            if not found.offsets:
+                del self._partitions[partition]
+
+    def forget_oldest(self, partition: int, most: int) -> int:
+        """Remove all but the `most` newest dead letters of a partition; return the offset after those that went, or 0."""
+        found = self._partitions.get(partition)
+        if found is None or len(found.offsets) <= most:
+            return 0
+        after = found.offsets[-most - 1] + 1
+        self.forget_before(partition, after)
+        return after
+
     def where(self, condition: Callable[[DeadLetterEntry], bool]) -> "DeadLetterIndex":
         """Return an index of those that the condition is true for."""
         chosen = DeadLetterIndex()
@@ -98,14 +114,16 @@ class DeadLetterIndex:
 
     def by_code_and_source(self) -> Counter[tuple[str, str]]:
         """Count the dead letters by code and source."""
-        numbers: Counter[int] = Counter()
-        for partition in self._partitions.values():
-            numbers.update(partition.groups)
-        counts: Counter[tuple[str, str]] = Counter()
-        for number, count in numbers.items():
-            group = self._groups[number]
-            counts[group.code, group.source] += count
-        return counts
+        return self._named(number for partition in self._partitions.values() for number in partition.groups)
+
+    def open_by_code_and_source(self) -> Counter[tuple[str, str]]:
+        """Count those that were not sent back by code and source."""
+        return self._named(
+            number
+            for partition in self._partitions.values()
+            for number, redriven in zip(partition.groups, partition.redriven, strict=True)
+            if not redriven
+        )
 
     def by_code(self) -> Counter[str]:
         """Count the dead letters by code."""
@@ -117,6 +135,14 @@ class DeadLetterIndex:
             OffsetRange(number, partition.offsets[0], partition.offsets[-1] + 1)
             for number, partition in self._partitions.items()
         ]
+
+    def _named(self, numbers: Iterable[int]) -> Counter[tuple[str, str]]:
+        """Count groups, given by number, by code and source."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for number, count in Counter(numbers).items():
+            group = self._groups[number]
+            counts[group.code, group.source] += count
+        return counts
 
     def _add(self, entry: DeadLetterEntry) -> None:
         number = self._number_of.setdefault(entry.group, len(self._groups))
@@ -164,6 +190,11 @@ class _Partition:
         self.groups.append(group)
         self.attempts.append(entry.attempt)
         self.redriven.append(entry.redriven)
+
+    def forget_before(self, offset: int) -> None:
+        below = bisect_left(self.offsets, offset)
+        for name in self.__slots__:
+            del getattr(self, name)[:below]
 
     def find(self, offset: int) -> int | None:
         at = bisect_left(self.offsets, offset)

@@ -9,7 +9,7 @@ from sternpost.operations.dead_letters.index import DeadLetterIndex, sum_by_code
 from sternpost.operations.dead_letters.selection import Selection, scan
 
 MOST = 100_000
-"""Records that one count reads, so that it takes seconds whatever the topic holds."""
+"""Records that one count reads, and dead letters that are counted, so that it takes seconds whatever the topic holds."""
 
 _ALL = Selection()
 
@@ -22,7 +22,7 @@ class DeadLetterCounts(NamedTuple):
     redriven: int
     """Those that were sent back."""
     complete: bool
-    """Whether all were read, and not only the newest."""
+    """Whether all were counted, and not only the newest."""
 
     def by_code(self) -> Counter[str]:
         """Count those that were not sent back by code."""
@@ -48,20 +48,30 @@ class DeadLetterCounter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._letters = DeadLetterIndex()
-        self._read_up_to: dict[int, int] = {}
-        self._complete = True
+        self._counted: dict[int, tuple[int, int]] = {}
+        """The first and the next offset of each partition: what is between them was counted."""
 
     def count(self) -> DeadLetterCounts:
-        """Read what is new, and return the counts. Raises DependencyError."""
-        ranges = []
+        """Read what is new, forget what is gone from the topic, and return the counts. Raises DependencyError."""
         readable = range_consumer.readable_ranges(self._settings, self._settings.topics.dead_letters)
+        most = MOST // len(readable)
+        unread = []
         for there in readable:
-            new = there._replace(start=max(there.start, self._read_up_to.get(there.partition, 0)))
-            newest = max(new.start, new.end - MOST // len(readable))
-            self._complete &= newest == new.start
-            ranges.append(new._replace(start=newest))
-        for _ in scan(self._settings, ranges, self._letters, _ALL):
+            first, after = self._counted.get(there.partition, (there.start, there.start))
+            if there.end < after:  # the topic was made anew, or brokers lost its end
+                self._letters.forget_before(there.partition, after)
+                first = after = there.start
+            newest = max(after, there.start, there.end - most)
+            if newest > after:
+                first = newest
+            self._letters.forget_before(there.partition, max(first, there.start))
+            self._counted[there.partition] = first, there.end
+            unread.append(there._replace(start=newest))
+        for _ in scan(self._settings, unread, self._letters, _ALL):
             pass
-        self._read_up_to = {offset_range.partition: offset_range.end for offset_range in ranges}
-        still_there = self._letters.where(lambda letter: not letter.redriven)
-        return DeadLetterCounts(still_there.by_code_and_source(), len(self._letters) - len(still_there), self._complete)
+        for there in readable:
+            first, after = self._counted[there.partition]
+            self._counted[there.partition] = max(first, self._letters.forget_oldest(there.partition, most)), after
+        found = self._letters.open_by_code_and_source()
+        complete = all(self._counted[there.partition][0] <= there.start for there in readable)
+        return DeadLetterCounts(found, len(self._letters) - found.total(), complete)

@@ -77,6 +77,23 @@ def test_parts_of_it(model: Model, most: int, skip: int) -> None:
         assert (offset_range.start, offset_range.end) == (min(offsets), max(offsets) + 1)
 
 
+@given(models(), st.integers(0, 3), st.integers(0, 40), st.integers(0, 5))
+def test_what_is_forgotten_is_counted_no_more(model: Model, partition: int, offset: int, most: int) -> None:
+    kept = [entry for entry in model.entries.values() if entry.partition != partition or entry.offset >= offset]
+    model.index.forget_before(partition, offset)
+    assert sorted(model.index) == sorted(kept)
+    opened = Counter((entry.group.code, entry.group.source) for entry in kept if not entry.redriven)
+    assert model.index.open_by_code_and_source() == opened
+
+    offsets = sorted(entry.offset for entry in kept if entry.partition == partition)
+    gone = offsets[: max(0, len(offsets) - most)]
+    assert model.index.forget_oldest(partition, most) == (gone[-1] + 1 if gone else 0)
+    assert sorted(model.index) == sorted(e for e in kept if e.partition != partition or e.offset not in gone)
+    assert sorted(found.partition for found in model.index.ranges()) == sorted(
+        {entry.partition for entry in model.index}
+    )
+
+
 @given(models())
 def test_the_summary_counts_each_letter_once(model: Model) -> None:
     groups = summarize(model.index)
