@@ -1,7 +1,7 @@
 """Transactions of commands that write: what a command wrote is there whole or not at all."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -48,21 +48,32 @@ class CommandTransactions(TransactionalProducer):
     def await_visible(self, *topics: str) -> None:
         """Return once read_committed readers of the topics see what was committed, or after `VISIBLE_S`.
 
-        Without this, a command that follows may not see it: brokers answer a commit before they have marked it in each
+        It raises nothing, since what was committed stands.
+        """
+        with suppress(DependencyError):
+            self.becomes_visible(*topics)
+
+    def becomes_visible(self, *topics: str) -> bool:
+        """Wait until read_committed readers of the topics see all that was written; False after `VISIBLE_S`.
+
+        Until then a command that follows may not see it: brokers answer a commit before they have marked it in each
         partition (KIP-98:
         https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging),
-        and readers also wait for older transactions of others. It raises nothing, since what was committed stands.
+        and readers also wait for older transactions of others. Raises DependencyError.
         """
         admin, deadline = KafkaAdmin(self._settings), time.monotonic() + VISIBLE_S
-        with suppress(DependencyError):
-            for topic in topics:
-                partitions = dict.fromkeys(admin.metadata(topic).topics[topic].partitions, FROM_END)
-                written = admin.offsets(topic, partitions, stable=False)
-                while time.monotonic() < deadline:
-                    stable = admin.offsets(topic, partitions)
-                    if all(stable[partition] >= end for partition, end in written.items()):
-                        break
-                    time.sleep(ASK_EVERY_S)
+        for topic in topics:
+            partitions = dict.fromkeys(admin.metadata(topic).topics[topic].partitions, FROM_END)
+            written = admin.offsets(topic, partitions, stable=False)
+            while not _reach(admin.offsets(topic, partitions), written):
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(ASK_EVERY_S)
+        return True
+
+
+def _reach(offsets: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    return all(offsets[partition] >= end for partition, end in ends.items())
 
 
 @contextmanager

@@ -10,20 +10,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import Message, Producer
 
 from runtime.errors import DependencyError
-from runtime.kafka import range_consumer
+from runtime.kafka import command_transactions, range_consumer
 from runtime.kafka.command_transactions import CommandTransactions
 from runtime.settings.model import Settings, TopicSettings
 from schemas.track_event import iso
 from sternpost.cli.main import cli
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.dead_letters.listing import list_dead_letters
-from sternpost.operations.dead_letters.redrive import plan, redrive
+from sternpost.operations.dead_letters.redrive import RedrivePlan, plan, redrive
 from sternpost.operations.dead_letters.selection import Selection, find
 from tests.support.buried import BROKEN, GOOD, RECEIVED_AT, bury
 from tests.support.kafka import Kafka, SettingsMaker, TopicMaker
@@ -331,23 +332,51 @@ def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: S
 def test_a_redrive_ends_once_a_list_shows_what_it_sent(settings: Settings) -> None:
     """Even if a transaction of someone else, which readers wait for, ends later."""
     bury(settings, [{} for _ in range(3)])
+    other: list[Producer] = []
+
+    def begin_another(_: RedrivePlan) -> None:
+        other.append(in_transaction(settings))
+        threading.Timer(1.0, other[0].commit_transaction).start()
+
+    sent = redrive(
+        settings,
+        ChangesAllowed(),
+        Selection(),
+        interrupted=threading.Event(),
+        on_plan=begin_another,
+        on_sent=lambda _: None,
+    )
+    assert (len(other), sent.left) == (1, 0)
+    assert list_dead_letters(settings, Selection(), 10).total == 0
+
+
+def test_a_redrive_sends_nothing_while_it_cannot_see_what_went_back_already(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed program's transaction in the dead-letter topic hides the redrive markers after it."""
+    bury(settings, [{} for _ in range(3)])
+    monkeypatch.setattr(command_transactions, "VISIBLE_S", 1.0)
+    other: list[Producer] = []
+    arguments: dict[str, Any] = {"interrupted": threading.Event(), "on_sent": lambda _: None}
+    redrive(
+        settings, ChangesAllowed(), Selection(), on_plan=lambda _: other.append(in_transaction(settings)), **arguments
+    )
+    with pytest.raises(DependencyError, match="a transaction of another program is open"):
+        redrive(settings, ChangesAllowed(), Selection(), on_plan=lambda _: None, **arguments)
+    other[0].abort_transaction(PATIENCE_S)
+    settle(settings)
+    assert redrive(settings, ChangesAllowed(), Selection(), on_plan=lambda _: None, **arguments).sent.total() == 0
+    assert len(raw(settings)) == 3
+
+
+def in_transaction(settings: Settings) -> Producer:
+    """A producer of another program with an open transaction in the dead-letter topic."""
     other = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": settings.topics.raw})
     other.init_transactions(PATIENCE_S)
     other.begin_transaction()
     other.produce(settings.topics.dead_letters, value=b"another letter", partition=1)
     other.flush(PATIENCE_S)
-    ending = threading.Timer(1.0, other.commit_transaction)
-    redrive(
-        settings,
-        ChangesAllowed(),
-        Selection(),
-        interrupted=threading.Event(),
-        on_plan=lambda _: ending.start(),
-        on_sent=lambda _: None,
-    )
-    listed = list_dead_letters(settings, Selection(), 10)
-    ending.join()
-    assert listed.total == 0
+    return other
 
 
 def test_a_killed_redrive_is_taken_up_by_the_next(settings: Settings, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from processor.pipeline.pipeline import build_pipeline
 from processor.pipeline.records import DeadLetter, RawRecord, identify
+from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
 from runtime.kafka.admin import check_topics
 from runtime.kafka.command_transactions import CommandTransactions
@@ -151,6 +152,12 @@ def redrive(
     check_topics(settings, [settings.topics.raw, settings.topics.dead_letters])
     # Before the topic is read: this ends a transaction that an earlier redrive left open.
     transactions = CommandTransactions(settings, f"{settings.processor.group_id}.redrive")
+    if not transactions.becomes_visible(settings.topics.dead_letters):
+        raise DependencyError(
+            f"a transaction of another program is open in {settings.topics.dead_letters}, and may hide which dead "
+            "letters were sent back already",
+            "run the command again in a minute: brokers end what a killed program left open",
+        )
     planned = plan(
         settings,
         selection,
