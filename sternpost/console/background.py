@@ -72,6 +72,11 @@ class Job(Generic[T]):
         """Whether it was started and has not ended."""
         return self._task is not None and not self._task.done()
 
+    async def wait(self) -> None:
+        """Return once it has ended, however it did."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     async def _run(self) -> T:
         await _jobs.acquire()
         return await asyncio.shield(_in_thread(lambda: self._work(self._stop, self._report), _jobs))

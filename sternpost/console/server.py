@@ -40,6 +40,8 @@ NiceGUI asks the browser after each 0.8 of it, which keeps proxies from closing 
 cuts it off if it does not answer for 0.4 of it: a tab that is busy must not lose what was opened in it."""
 SHUTDOWN_S = 3
 """How long open requests may take on Ctrl-C."""
+STOP_S = 10.0
+"""How long the batch in hand of a redrive or a replay may take then. Brokers abort what is left open after a minute."""
 
 
 def serve(settings: Settings, allowed: ChangesAllowed | None, announce: Callable[[str], None]) -> None:
@@ -78,7 +80,17 @@ def serve(settings: Settings, allowed: ChangesAllowed | None, announce: Callable
     monitor.start()
     tell()
     with listener:
-        asyncio.run(_Server(config).serve(sockets=[listener]))
+        asyncio.run(_serve(_Server(config), listener, console))
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, console: Console) -> None:
+    """Serve until the end, and then let runs finish the batch in hand: readers would wait for an open transaction."""
+    await server.serve(sockets=[listener])
+    for job in console.jobs.values():
+        job.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_S):
+            await asyncio.gather(*(job.wait() for job in console.jobs.values()))
 
 
 class _Server(uvicorn.Server):

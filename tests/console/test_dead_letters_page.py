@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from runtime.kafka import range_consumer
+from runtime.kafka.admin import FROM_END, KafkaAdmin
 from runtime.settings.model import Settings
 from sternpost.console.live_events import LiveEvents
 from sternpost.console.monitor import Monitor
@@ -198,6 +199,25 @@ def test_a_console_that_is_killed_leaves_no_letter_out_and_sends_none_twice(
     console.process.wait()
     _redrive_the_rest(start_console(settings, "--allow-changes"), open_tab)
     assert sent_back(settings) == Counter(GOOD % (index, index) for index in range(letters))
+
+
+def test_a_console_that_is_stopped_leaves_no_transaction_open(
+    settings: Settings, start_console: ConsoleStarter, open_tab: Tabs
+) -> None:
+    bury(settings, [{} for _ in range(6_000)])
+    slow = settings.model_copy(
+        update={"kafka": settings.kafka.model_copy(update={"properties": {"batch.num.messages": "1"}})}
+    )
+    console = start_console(slow, "--allow-changes")
+    tab = open_tab(console, "/dead-letters")
+    dry_run(tab)
+    press(tab, "Redrive")
+    topic = settings.topics.raw
+    until(lambda: any(KafkaAdmin(settings).offsets(topic, dict.fromkeys(range(3), FROM_END), stable=False).values()))
+    tab.page.close()  # it would complain that its server is gone
+    assert console.stop() == 0
+    settle(settings, topic)  # brokers would take a minute to end a transaction that was left open
+    assert sent_back(settings), "the batch in hand was finished"
 
 
 def _redrive_the_rest(console: RunningConsole, open_tab: Tabs) -> None:
