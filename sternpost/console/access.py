@@ -118,8 +118,8 @@ class Access:
         return _Refusal(303, "", tuple(headers))
 
     def _has_session(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        # As browsers write them, whatever other programs of this host have put into the jar: Python's SimpleCookie drops
-        # all cookies of a header for one that it does not like.
+        # As browsers write them, whatever other programs of this host put into the jar: Python's SimpleCookie drops all
+        # cookies of a header for one that it does not like.
         cookies = (cookie_parser(header).get(self._cookie, "") for header in _values(headers, b"cookie"))
         return any(self._sessions.get(_digest(cookie), 0.0) > time.monotonic() for cookie in cookies)
 

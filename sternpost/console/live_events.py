@@ -20,8 +20,8 @@ MOST_BYTES = 64 * 1_048_576
 RETRY_S = 2.0
 
 _OF_KAFKA = (KafkaRequestError, DependencyError)
-"""Problems that end when brokers have the topic again. Those of the registry, which are other types, come with an event,
-and so does their end."""
+"""Problems that end when brokers have the topic again. Those of the registry, which are other types, come with an
+event, and so does their end."""
 
 _key = secrets.token_bytes(16)
 

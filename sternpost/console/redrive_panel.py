@@ -106,16 +106,14 @@ class RedrivePanel:
             self._bar.value, self._progress.text = run.progress()
             self._arrange()
         elif self._shown is not run:
-            self._shown, error = run, run.ended.exception()
+            self._shown, error = run, run.error()
             result, is_new = None if error else run.ended.result(), run is not self._before
             tried = is_new and run.dry and result is not None
             self._tried = (run.options, run.even_if_failing) if tried else None
             self._arrange()
             self._clear()
-            if isinstance(error, SternpostError):
+            if error is not None:
                 show_error(self._banner, error)
-            elif error is not None:
-                raise error
             self._show(run, result)
             if is_new and not run.dry:
                 await self._on_sent()

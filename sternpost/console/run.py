@@ -3,7 +3,9 @@
 import asyncio
 from typing import ClassVar, Self
 
+from runtime.errors import SternpostError
 from sternpost.console.background import Job
+from sternpost.console.failures import report
 from sternpost.console.page import Console
 
 
@@ -22,7 +24,19 @@ class Run(Job[object]):
             return False
         console.jobs[self.kind] = self
         self.ended = self.start()
+        self.ended.add_done_callback(self._report_fault)
         return True
+
+    def error(self) -> SternpostError | None:
+        """Return why it has failed; None if it has not. Pages show it, and never raise it again: they would be kept."""
+        found = self.ended.exception()
+        if found is None or isinstance(found, SternpostError):
+            return found
+        return SternpostError("this failed for a reason that is a fault of ours", "the console's log names the place")
+
+    def _report_fault(self, ended: "asyncio.Task[object]") -> None:
+        if not ended.cancelled() and (found := ended.exception()) is not None and not isinstance(found, SternpostError):
+            report(found, f"a {self.kind} failed")
 
     @classmethod
     def current(cls, console: Console) -> Self | None:

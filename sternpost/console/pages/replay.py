@@ -160,16 +160,14 @@ class ReplayPage:
             self._bar.value, self._progress.text = run.progress()
             self._arrange()
         elif self._shown is not run:
-            self._shown, error = run, run.ended.exception()
+            self._shown, error = run, run.error()
             if run is not self._before and run.target is None and error is None:
                 self._tried = run.request
             self._arrange()
             self._clear()
-            if isinstance(error, SternpostError):
+            if error is not None:
                 show_error(self._banner, error)
                 return
-            if error is not None:
-                raise error
             with self._result:
                 self._show(run, run.ended.result())
 

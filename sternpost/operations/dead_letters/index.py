@@ -84,7 +84,7 @@ class DeadLetterIndex:
                 del self._partitions[partition]
 
     def forget_oldest(self, partition: int, most: int) -> int:
-        """Remove all but the `most` newest dead letters of a partition; return the offset after those that went, or 0."""
+        """Remove all but the `most` newest of a partition; return the offset after those that went, or 0."""
         found = self._partitions.get(partition)
         if found is None or len(found.offsets) <= most:
             return 0

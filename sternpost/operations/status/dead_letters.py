@@ -9,7 +9,7 @@ from sternpost.operations.dead_letters.index import DeadLetterIndex, sum_by_code
 from sternpost.operations.dead_letters.selection import Selection, scan
 
 MOST = 100_000
-"""Records that one count reads, and dead letters that are counted, so that it takes seconds whatever the topic holds."""
+"""Records that one count reads, and dead letters that it counts, so that it takes seconds whatever the topic holds."""
 
 _ALL = Selection()
 

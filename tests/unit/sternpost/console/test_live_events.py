@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.errors import DependencyError, RegistryUnavailableError, SternpostError
+from runtime.kafka import range_consumer
 from runtime.settings.model import Settings
 from sternpost.console import live_events
 from sternpost.console.live_events import LiveEvents
@@ -72,7 +73,7 @@ def test_a_problem_of_kafka_is_over_once_the_topic_is_read_again(
     seen: list[SternpostError] = []
     monkeypatch.setattr(live_events, "tail", tail)
     monkeypatch.setattr(live_events, "RETRY_S", 0.01)
-    monkeypatch.setattr(live_events.range_consumer, "topic_partitions", lambda *_: [0])
+    monkeypatch.setattr(range_consumer, "topic_partitions", lambda *_: [0])
     events = LiveEvents(Settings())
     events.watch()
     try:
