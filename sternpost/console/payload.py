@@ -1,11 +1,14 @@
 """A payload on a page: indented, with what is at fault marked, and each value covered on its own."""
 
 import re
-from functools import cache
+from functools import cache, partial
+from typing import NamedTuple
 
 from nicegui import ui
 
+from runtime.errors import SternpostError
 from schemas.mapping import tables
+from sternpost.console import background
 from sternpost.console.masking import Masked, hint
 from sternpost.console.page import PageView
 from sternpost.console.text import Text
@@ -13,7 +16,13 @@ from sternpost.operations import marked_payload
 from sternpost.operations.marked_payload import Line
 
 LINES = 150
-"""Lines that are shown at first, and further ones each time: a payload of 1 MiB can have a hundred thousand."""
+"""Lines that are shown at first, and further ones each time: a payload of 1 MiB can have half a million."""
+
+MOST_LINES = 20_000
+"""Lines that a page keeps."""
+
+AT_ONCE_BYTES = 65_536
+"""Larger payloads take up to seconds: they come when they are ready, and meanwhile other tabs are served."""
 
 CHARACTERS = 20_000
 """Of one line: the rest of a longer one is not shown."""
@@ -32,27 +41,70 @@ _OPEN = frozenset(
 
 def payload(view: PageView, body: bytes, *, field: str | None = None, record: str = "") -> None:
     """Show a body with `field` (a path, or None) marked. `record` is its place, for the log: `customerio.raw 3:42`."""
+    write = partial(_window, body, field)
+    with ui.element("div") as place:
+        if len(body) <= AT_ONCE_BYTES:
+            _show(view, write(), record)
+            return
+        ui.spinner(size="18px")
+
+    async def show() -> None:
+        found: _Window | SternpostError
+        try:
+            found = await background.call(write)
+        except SternpostError as error:
+            found = error
+        if view.client.is_deleted or place.is_deleted:
+            return
+        place.clear()
+        with place:
+            if isinstance(found, SternpostError):
+                ui.label(found.problem).classes("warn")
+            else:
+                _show(view, found, record)
+
+    with place:
+        ui.timer(0.0, show, once=True)
+
+
+class _Window(NamedTuple):
+    """A part of a payload's lines: some before the fault, and many after it."""
+
+    lines: list[Line]
+    before: int
+    """Lines of the payload before these."""
+    after: int
+
+
+def _window(body: bytes, field: str | None) -> _Window:
     lines = marked_payload.lines(body, field)
-    with ui.element("div").classes("payload").props('role=group tabindex=0 aria-label="Payload"'):
-        shown = ui.element("div").classes("payload-lines")
     first = next((number for number, line in enumerate(lines) if line.at_fault), 0)
     start = max(0, min(first - 10, len(lines) - LINES))
+    return _Window(lines[start : start + MOST_LINES], start, max(0, len(lines) - start - MOST_LINES))
+
+
+def _show(view: PageView, window: _Window, record: str) -> None:
+    with ui.element("div").classes("payload").props('role=group tabindex=0 aria-label="Payload"'):
+        shown = ui.element("div").classes("payload-lines")
     rest = ui.element("div").classes("bar")
 
     def more(begin: int) -> None:
         with shown:
-            for line in lines[begin : begin + LINES]:
+            for line in window.lines[begin : begin + LINES]:
                 _line(view, line, record)
         rest.clear()
         end = begin + LINES
-        if end < len(lines):
-            with rest:
-                ui.button(f"{len(lines) - end:,} more lines", on_click=lambda: more(end)).props("flat dense no-caps")
+        left = len(window.lines) - end
+        with rest:
+            if left > 0:
+                ui.button(f"{left + window.after:,} more lines", on_click=lambda: more(end)).props("flat dense no-caps")
+            elif window.after:
+                Text("span", f"{window.after:,} more lines are not shown", "quiet")
 
-    if start:
+    if window.before:
         with shown:
-            Text("div", f"… {start:,} lines before the fault", "quiet")
-    more(start)
+            Text("div", f"… {window.before:,} lines before the fault", "quiet")
+    more(0)
 
 
 def _line(view: PageView, line: Line, record: str) -> None:

@@ -31,6 +31,9 @@ from sternpost.operations.status.consumer_group import processor_offsets
 SOON_MS = 60_000
 """Clocks rarely differ by more: this is tried first."""
 
+CONTENT_BYTES = 4 * 1_048_576
+"""Of the records whose content is kept, the bodies' bytes at most, but for the last of them."""
+
 Place = tuple[int, int]
 """Partition and offset."""
 
@@ -130,9 +133,9 @@ def trace(
     """Find the webhook with this event id, copies of it, and what each became.
 
     `at` is where the webhook is in the raw topic, if that is known. `contents` is the number of records of which to
-    keep the content, with that of their events: the first ones found. `on_found` is told what is known so far; the last
-    such trace is returned, also when asked to stop. `on_progress` is told the number of offsets read and to read.
-    Raises DependencyError.
+    keep the content, with that of their events: the first ones found, fewer if they are large. `on_found` is told what
+    is known so far; the last such trace is returned, also when asked to stop. `on_progress` is told the number of
+    offsets read and to read. Raises DependencyError.
     """
     return _Tracer(settings, event_id, source, contents, stop, on_progress, on_found).trace(at)
 
@@ -161,6 +164,7 @@ class _Tracer:
         self._settings, self._id, self._source, self._contents = settings, event_id, source, contents
         self._stop, self._on_progress, self._on_found = stop, on_progress, on_found
         self._records: dict[Place, _Copy] = {}
+        self._content_bytes = 0
         self._events: dict[Place, FoundEvent] = {}
         self._letters: dict[Place, DeadLetterRecord] = {}
         self._looked_up: set[Place] = set()
@@ -249,12 +253,14 @@ class _Tracer:
             place, identity = (record.partition, record.offset), identify(record)
             known = place in self._records  # copies are looked for where the first was found, too
             if not known and identity.event_id == self._id and self._source in (None, identity.source):
+                kept = len(self._records) < self._contents and self._content_bytes < CONTENT_BYTES
+                self._content_bytes += len(record.value or b"") if kept else 0
                 self._records[place] = _Copy(
                     sys.intern(identity.source),
                     attempt_of(record),
                     identity.received_at_ms,
                     record.timestamp_ms,
-                    record if len(self._records) < self._contents else None,
+                    record if kept else None,
                 )
 
     def _look_up_outcomes(self) -> None:

@@ -74,6 +74,23 @@ def test_a_payload_of_a_mebibyte(sent: Pipeline, start_console: ConsoleStarter, 
     tab.check_width()
 
 
+def test_copies_of_a_payload_of_half_a_million_lines(
+    sent: Pipeline, start_console: ConsoleStarter, open_tab: Tabs
+) -> None:
+    """Whoever has a write key can send these: they must not stop the other tabs, nor fill the console's memory."""
+    copies = 8
+    sent.send(*[b'{"event_id": "lines-1", "data": {"x": [' + b"1," * 500_000 + b"1]}}"] * copies)
+    sent.await_processed()
+    console = start_console(sent.settings)
+    tab = open_tab(console, "/event/test/lines-1")
+    other = open_tab(console, "/mapping")
+    tab.see("3 more have this id; the command lists them all.")
+    expect(tab.page.locator(".record")).to_have_count(5)
+    tab.page.get_by_role("button", name="more lines").first.click()
+    other.page.get_by_role("button", name="Example").click()
+    tab.check_accessibility()
+
+
 def test_control_characters(sent: Pipeline, start_console: ConsoleStarter, open_tab: Tabs) -> None:
     tab = open_tab(start_console(sent.settings), "/event/test/deep-1")
     tab.page.locator(".explained table").first.wait_for()

@@ -124,6 +124,9 @@ def test_all_places_and_few_contents_of_many_copies_are_kept(
     kept = find(settings, "many", contents=2).records
     assert [record.fate for record in kept] == became
     assert [record.content.value for record in kept if record.content is not None] == [payload("many")] * 2
+    with monkeypatch.context() as few:
+        few.setattr("sternpost.operations.trace.CONTENT_BYTES", 1)
+        assert sum(record.content is not None for record in find(settings, "many", contents=2).records) == 1
     first, none = kept[0].event, find(settings, "many").records[0].event
     assert first is not None
     assert none is not None
