@@ -8,6 +8,7 @@ a human reader. Of a payload with very many values, the last are changed all at 
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from processor.pipeline.mapper import Mapper, tree
@@ -110,13 +111,14 @@ def _further_problems(
 
 
 def _explanation(context: _MappingContext, payload: dict[str, Any], event: dict[str, Any]) -> Explanation:
-    flat = _flat(context.event(payload))
+    mapped = context.event(payload)
+    flat = _flat(mapped)
     became: list[MappedValue] = []
     unused: list[tuple[str, Any]] = []
     leaves = list(_leaves(payload))
     one_by_one = max(_FEWEST_EXPERIMENTS, _MOST_WORK // len(leaves))
     for place, value in leaves[:one_by_one]:
-        targets = _influenced(context, payload, flat, place, value)
+        targets = _influenced(context, payload, mapped, place, value)
         if targets:
             became.append(MappedValue(_path_of(place), value, {target: flat[target] for target in targets}))
         else:
@@ -125,7 +127,7 @@ def _explanation(context: _MappingContext, payload: dict[str, Any], event: dict[
     left_out = [UnmappedValue(source, value, _why(context, source, value, origins)) for source, value in unused]
     if further := leaves[one_by_one:]:
         together = f"({len(further)} further values)"
-        if targets := _influenced_together(context, payload, flat, [place for place, _ in further]):
+        if targets := _influenced_together(context, payload, mapped, [place for place, _ in further]):
             became.append(MappedValue(together, None, {target: flat[target] for target in targets}))
             origins |= dict.fromkeys(targets, together)
         else:
@@ -135,31 +137,30 @@ def _explanation(context: _MappingContext, payload: dict[str, Any], event: dict[
 
 
 def _influenced(
-    context: _MappingContext, payload: dict[str, Any], flat: dict[str, Any], place: Path, value: Any
+    context: _MappingContext, payload: dict[str, Any], mapped: dict[str, Any], place: Path, value: Any
 ) -> list[str]:
     """Return the fields of the event that change if the value at this place changes."""
     if value is None or (isinstance(value, str) and (not value or value.isspace()) and _is_identity(place)):
         return []
     for other in _alternatives(value):
         try:
-            now = _flat(context.event(_with(payload, place, other)))
+            now = context.event(_with(payload, place, other))
         except PayloadRejectedError:
             continue
-        targets = [target for target, held in flat.items() if now.get(target) != held]
-        if targets:
+        if targets := list(_changed(mapped, now)):
             return targets
     return []
 
 
 def _influenced_together(
-    context: _MappingContext, payload: dict[str, Any], flat: dict[str, Any], places: list[Path]
+    context: _MappingContext, payload: dict[str, Any], mapped: dict[str, Any], places: list[Path]
 ) -> list[str]:
     """Return the fields of the event that change if all the values at these places are absent."""
     try:
-        now = _flat(context.event(_without(payload, set(places))))
+        now = context.event(_without(payload, set(places)))
     except PayloadRejectedError:  # one of them is needed for there to be an event at all
-        return list(flat)
-    return [target for target, held in flat.items() if now.get(target) != held]
+        return list(_flat(mapped))
+    return list(_changed(mapped, now))
 
 
 def _why(context: _MappingContext, source: str, value: Any, origins: dict[str, str]) -> str:
@@ -223,20 +224,35 @@ def _leaves(payload: Any, place: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield place, payload
 
 
-def _flat(event: Any, path: str = "", found: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return path → value. Headers and integrations are one value each, because their names are data."""
-    found = {} if found is None else found
+def _flat(event: Any) -> dict[str, Any]:
+    """Return path → value."""
+    return dict(_values(event, None, ""))
+
+
+def _changed(event: Any, now: Any) -> Iterator[str]:
+    """Yield the paths in the event at which `now` has another value, or none."""
+    return (path for path, _ in _values(event, now, ""))
+
+
+def _values(event: Any, other: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield path and value, without descending into what is equal in the other.
+
+    Headers and integrations are one value each, because their names are data.
+    """
+    if event == other:
+        return
     if not event or path in ("properties.headers", "integrations"):
-        found[path] = event
+        yield path, event
     elif isinstance(event, dict):
+        fields = other if isinstance(other, dict) else {}
         for name, value in event.items():
-            _flat(value, f"{path}.{name}" if path else name, found)
+            yield from _values(value, fields.get(name), f"{path}.{name}" if path else name)
     elif isinstance(event, list):
-        for index, value in enumerate(event):
-            _flat(value, f"{path}[{index}]", found)
+        items = other if isinstance(other, list) else []
+        for index, (value, item) in enumerate(zip_longest(event, items[: len(event)])):
+            yield from _values(value, item, f"{path}[{index}]")
     else:
-        found[path] = event
-    return found
+        yield path, event
 
 
 def _path_of(place: Path) -> str:
