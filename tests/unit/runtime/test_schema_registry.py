@@ -44,15 +44,6 @@ V1 = {"type": "record", "name": "A", "fields": [{"name": "a", "type": "string"}]
 FOUND = Answer(200, {"subject": SUBJECT, "id": 7, "version": 1, "schema": "{}"})
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Have each client read one certificate instead of all that Mozilla trusts: half of these tests' CPU."""
-    file, _ = certificate.make(tmp_path_factory.mktemp("authorities"), ends=datetime.now(UTC) + timedelta(days=1))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SSL_CERT_FILE", str(file))
-        yield
-
-
 @contextmanager
 def registry(script: Script | Answer) -> Iterator[tuple[Registry, list[str]]]:
     with answering(script) as server, Registry(SchemaRegistrySettings(url=server.url, timeout_ms=PATIENT_MS)) as client:
