@@ -208,6 +208,7 @@ def _alternatives(value: Any) -> Iterator[Any]:
             yield [{"device_id": "0"}, *value]
 
 
+_ABSENT = object()
 _DESCENDED = {"data", "data.identifiers", "data.recipients"}
 """Objects and lists whose fields are explained one by one; any other is treated as one value."""
 
@@ -226,7 +227,7 @@ def _leaves(payload: Any, place: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 def _flat(event: Any) -> dict[str, Any]:
     """Return path → value."""
-    return dict(_values(event, None, ""))
+    return dict(_values(event, _ABSENT, ""))
 
 
 def _changed(event: Any, now: Any) -> Iterator[str]:
@@ -246,10 +247,10 @@ def _values(event: Any, other: Any, path: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(event, dict):
         fields = other if isinstance(other, dict) else {}
         for name, value in event.items():
-            yield from _values(value, fields.get(name), f"{path}.{name}" if path else name)
+            yield from _values(value, fields.get(name, _ABSENT), f"{path}.{name}" if path else name)
     elif isinstance(event, list):
         items = other if isinstance(other, list) else []
-        for index, (value, item) in enumerate(zip_longest(event, items[: len(event)])):
+        for index, (value, item) in enumerate(zip_longest(event, items[: len(event)], fillvalue=_ABSENT)):
             yield from _values(value, item, f"{path}[{index}]")
     else:
         yield path, event
