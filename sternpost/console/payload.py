@@ -1,7 +1,9 @@
 """A payload on a page: indented, with what is at fault marked, and each value covered on its own."""
 
 import re
+from collections import deque
 from functools import cache, partial
+from itertools import islice
 from typing import NamedTuple
 
 from nicegui import ui
@@ -17,6 +19,9 @@ from sternpost.operations.marked_payload import Line
 
 LINES = 150
 """Lines that are shown at first, and further ones each time: a payload of 1 MiB can have half a million."""
+
+LINES_BEFORE = 10
+"""Lines before the fault."""
 
 MOST_LINES = 20_000
 """Lines that a page keeps."""
@@ -68,19 +73,27 @@ def payload(view: PageView, body: bytes, *, field: str | None = None, record: st
 
 
 class _Window(NamedTuple):
-    """A part of a payload's lines: some before the fault, and many after it."""
+    """A part of a payload's lines: a few before the fault, and many after it."""
 
     lines: list[Line]
     before: int
     """Lines of the payload before these."""
-    after: int
+    cut: bool
+    """Whether there are lines after these."""
 
 
 def _window(body: bytes, field: str | None) -> _Window:
-    lines = marked_payload.lines(body, field)
-    first = next((number for number, line in enumerate(lines) if line.at_fault), 0)
-    start = max(0, min(first - 10, len(lines) - LINES))
-    return _Window(lines[start : start + MOST_LINES], start, max(0, len(lines) - start - MOST_LINES))
+    written, has_mark = marked_payload.write(body, field)
+    lines, before = deque[Line](), 0
+    for line in written if has_mark else ():
+        lines.append(line)
+        if line.at_fault:
+            break
+        if len(lines) > LINES_BEFORE:
+            lines.popleft()
+            before += 1
+    kept = [*lines, *islice(written, MOST_LINES - len(lines))]
+    return _Window(kept, before, cut=next(written, None) is not None)
 
 
 def _show(view: PageView, window: _Window, record: str) -> None:
@@ -97,9 +110,10 @@ def _show(view: PageView, window: _Window, record: str) -> None:
         left = len(window.lines) - end
         with rest:
             if left > 0:
-                ui.button(f"{left + window.after:,} more lines", on_click=lambda: more(end)).props("flat dense no-caps")
-            elif window.after:
-                Text("span", f"{window.after:,} more lines are not shown", "quiet")
+                beyond = " and those beyond" if window.cut else ""
+                ui.button(f"{left:,} more lines{beyond}", on_click=lambda: more(end)).props("flat dense no-caps")
+            elif window.cut:
+                Text("span", f"lines after the first {MOST_LINES:,} are not shown", "quiet")
 
     if window.before:
         with shown:

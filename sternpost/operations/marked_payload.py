@@ -6,6 +6,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from sternpost.operations.printable import printable
 
+DEEPEST = 300
+"""Levels of JSON that are indented: Python's recursion ends at a thousand."""
+
 _LONGEST = 60
 """The most characters of a value in an excerpt."""
 _BEFORE, _AFTER = 50, 30
@@ -41,10 +44,23 @@ def lines(body: bytes, field: str | None) -> list[Line]:
     """Return the body as indented JSON, with the lines of `field` marked, or of the closest object or list around it.
 
     `field` is a path such as `data.recipients[0].device_id`; None marks no line. Numbers are written as they were sent.
-    A body that is not JSON is returned as it is, with the line marked at which it stops being JSON. Bytes that are not
-    UTF-8 are escaped, and so are characters that a terminal would obey.
+    A body that is not JSON, or nested deeper than `DEEPEST`, is returned as it is, with the line marked at which it
+    stops being JSON. Bytes that are not UTF-8 are escaped, and so are characters that a terminal would obey.
     """
-    return _lines(body, field, whole=True)
+    return list(write(body, field).lines)
+
+
+class Written(NamedTuple):
+    """A payload's lines, written as they are asked for: a payload of 1 MiB can have half a million."""
+
+    lines: Iterator[Line]
+    has_mark: bool
+    """Whether one of them is marked."""
+
+
+def write(body: bytes, field: str | None) -> Written:
+    """Return the same as `lines`, one by one."""
+    return _write(body, field, whole=True)
 
 
 def excerpt(body: bytes, field: str | None, around: int = 2) -> list[Line]:
@@ -53,7 +69,7 @@ def excerpt(body: bytes, field: str | None, around: int = 2) -> list[Line]:
     Objects and lists that do not lead to the field are on one line, and long values are cut short. Of text that is not
     JSON only the marked line is returned.
     """
-    found = _lines(body, field, whole=False)
+    found = list(_write(body, field, whole=False).lines)
     at = next((number for number, line in enumerate(found) if line.at_fault), None)
     if at is None:
         return []
@@ -62,17 +78,34 @@ def excerpt(body: bytes, field: str | None, around: int = 2) -> list[Line]:
     return found[max(0, at - around) : at + around + 1]
 
 
-def _lines(body: bytes, field: str | None, *, whole: bool) -> list[Line]:
+def _write(body: bytes, field: str | None, *, whole: bool) -> Written:
     text = body.decode("utf-8-sig", "backslashreplace")
     try:
         tree = json.loads(
             text, parse_int=_Token, parse_float=_Token, parse_constant=_refuse, object_pairs_hook=_Members
         )
-        return list(_Writer(_nearest(set(_paths(tree, "")), field), whole=whole).write(tree, "", "", ""))
     except json.JSONDecodeError as error:
-        return list(_text_lines(text, error.lineno, error.colno - 1))
+        return Written(_text_lines(text, error.lineno, error.colno - 1), True)
     except (ValueError, RecursionError):
-        return list(_text_lines(text))
+        return Written(_text_lines(text), False)
+    if _is_deep(tree):
+        return Written(_text_lines(text), False)
+    fault = _nearest(set(_paths(tree, "")), field) if field else None
+    return Written(_Writer(fault, whole=whole).write(tree, "", "", ""), fault is not None)
+
+
+def _is_deep(tree: Any) -> bool:
+    """Return whether it is nested deeper than what is written by recursion."""
+    level = [[tree]]
+    for _ in range(DEEPEST):
+        level = [member for value in level for member in _members(value) if isinstance(member, list)]
+        if not level:
+            return False
+    return True
+
+
+def _members(value: list[Any]) -> list[Any]:
+    return [member for _, member in value] if isinstance(value, _Members) else value
 
 
 class _Writer:
@@ -84,15 +117,15 @@ class _Writer:
 
     def write(self, value: Any, path: str, indent: str, name: str, comma: str = "") -> Iterator[Line]:
         """Yield the lines of a value; `name` is written before it, and `comma` after it."""
-        items = list(_items(value, path))
-        if not items or not (self._whole or (self._fault is not None and _is_within(self._fault, path))):
+        number_of = len(value) if isinstance(value, list) else 0
+        if not number_of or not (self._whole or (self._fault is not None and _is_within(self._fault, path))):
             shown = _text(value) if self._whole else _cut(_text(value))
             yield self._line(path, indent + name, shown, comma)
             return
         opening, closing = "{}" if isinstance(value, _Members) else "[]"
         yield self._line(path, indent + name, opening, "")
-        for number, (inner, inner_path, member) in enumerate(items, 1):
-            after = "," if number < len(items) else ""
+        for number, (inner, inner_path, member) in enumerate(_items(value, path), 1):
+            after = "," if number < number_of else ""
             yield from self.write(member, inner_path, indent + "  ", inner, after)
         yield self._line(path, indent, closing, comma)
 
