@@ -15,9 +15,14 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 STABLE_AFTER_S = 60.0
 """A stream processor that ran this long resets the pause."""
 
-RELEASE_S = 90.0
-"""How long brokers may count a dead process as a member: longer than `group.consumer.max.session.timeout.ms`, 60 s by
-default (https://kafka.apache.org/documentation/#brokerconfigs_group.consumer.max.session.timeout.ms)."""
+RELEASE_S = 300.0
+"""How long a member may be refused its place without a break before another process counts as having it: several
+sessions, of at most `group.consumer.max.session.timeout.ms`, 60 s by default
+(https://kafka.apache.org/documentation/#brokerconfigs_group.consumer.max.session.timeout.ms). One is not enough. A
+process that died has a whole new session each time the group's coordinator moves
+(https://github.com/apache/kafka/blob/trunk/group-coordinator/src/main/java/org/apache/kafka/coordinator/group/GroupMetadataManager.java,
+onLoaded). A member whose request to join was taken, and the answer lost, is refused because of itself for one more
+(the same file, throwIfInstanceIdIsUnreleased). Waiting does no harm: the process that has the place goes on."""
 
 IN_A_ROW_S = 30.0
 """Two refusals with a longer time from the one to the next start have had a membership between them: the next start
@@ -36,7 +41,11 @@ class RestartPolicy:
 
     def __init__(self, group_id: str, member: str) -> None:
         """`member` is its `group.instance.id`."""
-        self._group_id, self._member = group_id, member
+        self._member = member
+        self._not_alone = (
+            f"another process is member {member} of the group {group_id}: give each machine a processor.instance_id of "
+            "its own"
+        )
         self._pause_s = FIRST_PAUSE_S
         self._in_use_since = self._refused_at = float("-inf")
         """When the first and the last of the refusals in a row came, since the place was in use."""
@@ -55,12 +64,15 @@ class RestartPolicy:
                 self._in_use_since = begun
             self._refused_at = now
             if now - self._in_use_since > RELEASE_S:
-                raise self._not_alone() from None
-            return f"the brokers still count an earlier process as member {self._member}, until its session times out"
+                raise ConfigurationError(self._not_alone) from None
+            return (
+                f"the brokers still count an earlier process as member {self._member}, until its session times out; or "
+                f"{self._not_alone}"
+            )
         if isinstance(error, InstanceFencedError):
             self._fenced = [*(at for at in self._fenced if now - at < FENCED_WITHIN_S), now]
             if len(self._fenced) > MOST_FENCINGS:
-                raise self._not_alone() from None
+                raise ConfigurationError(self._not_alone) from None
             # The brokers may have given the place to this very member, in an answer to its request that was lost.
             return f"the brokers gave the place of member {self._member} to another, which may be an earlier self"
         return str(error)
@@ -70,9 +82,3 @@ class RestartPolicy:
         pause_s = self._pause_s
         self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return pause_s
-
-    def _not_alone(self) -> ConfigurationError:
-        return ConfigurationError(
-            f"another process is member {self._member} of the group {self._group_id}: give each machine a "
-            "processor.instance_id of its own"
-        )
