@@ -347,6 +347,7 @@ class StreamProcessor:
     def _resume_or_restore(self, positions: Mapping[int, int]) -> None:
         """Resume each paused partition at its position if its state is complete; otherwise start to restore it."""
         for partition, position in positions.items():
+            self._worker.beat()  # asking brokers from where to restore takes a while, for each of many partitions
             if self._deduplicator.next_offset(partition) > position:
                 # The group was moved back: the state would take records for duplicates of themselves.
                 self._deduplicator.remove(partition)
@@ -355,6 +356,7 @@ class StreamProcessor:
                 self._consumer.resume([partition])
 
     def _open_partition(self, partition: int, position: int) -> None:
+        self._worker.beat()  # so may a slow disk
         state = self._open_state(partition, position, self._consumer.has_offset(partition))
         self._deduplicator.add(partition, state)
 

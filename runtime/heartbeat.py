@@ -28,9 +28,9 @@ class Heartbeat:
         """Pickle it for a process that is being started, which then shares the memory."""
         return _rebuilt, (reduction.DupFd(self._descriptor),)
 
-    def beat(self) -> None:
-        """Set the time to now."""
-        _TIME.pack_into(self._memory, 0, time.monotonic())
+    def beat(self, ahead_s: float = 0.0) -> None:
+        """Set the time to now, or to so many seconds ahead."""
+        _TIME.pack_into(self._memory, 0, time.monotonic() + ahead_s)
 
     def last(self) -> float:
         """Return when it beat last, in seconds of `time.monotonic`."""

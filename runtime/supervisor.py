@@ -12,6 +12,8 @@ What restarts what
 | a membership or producer within a processor's | the worker makes both again, after 0.5 to 10 s                       |
 | worker                                        | (processor/restart_policy.py); its process stays                     |
 | a worker process: a crash, a kill, exit code 1| the supervisor starts it again, after 1 to 30 s                      |
+| nothing: a worker gives no sign of life       | the supervisor has it log the stacks of its threads, kills it if it  |
+|                                               | gives none for another LOOK_AGAIN_S, and starts it again             |
 | a worker process, by its own SternpostError   | the service ends with that error's exit code: starting again would   |
 |                                               | not help. Only a code in `passing`, once a worker was ready, is      |
 |                                               | treated as a crash                                                   |
@@ -28,6 +30,7 @@ SIGTERM and SIGINT reach the workers as a request to stop. SIGHUP is passed on.
 
 import contextlib
 import enum
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -51,6 +54,14 @@ from runtime.settings.model import Settings
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STABLE_AFTER_S = 60.0
 """A worker that ran this long before it crashed is started again with the first pause."""
+
+START_S = 120.0
+"""How much longer a worker that starts may take until its first sign of life: it reads its code from a slow disk, or
+waits for brokers."""
+
+LOOK_AGAIN_S = 10.0
+"""How long a worker that seems to hang has to give a sign of life before it is killed. If the whole machine or
+container stood still, its last one is old, and the next comes as soon as all goes on."""
 
 log = structlog.get_logger()
 
@@ -119,6 +130,7 @@ def _run_worker(
     service: str, target: Target, index: int, settings: Settings, kept: Any, pipe: Any, heartbeat: Heartbeat
 ) -> None:
     """Be a worker process: run the target, and exit with the code of the error that ended it."""
+    faulthandler.register(signal.SIGUSR1, logs.STANDARD_ERROR)  # writes from C, even if no Python code gets to run
     # Thousands of connections, and the state files of each partition, need more open files than the usual 1,024.
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
@@ -159,6 +171,8 @@ class WorkerProcess:
         self.heartbeat = Heartbeat()
         self.start_at: float | None = 0.0
         """When to start it next, as `time.monotonic()`; None while it runs or is not to run again."""
+        self.look_again_at: float | None = None
+        """When to kill it if it still hangs, as `time.monotonic()`; None while it does not seem to hang."""
         self.ready, self.reason = False, "starting"
         self.process: BaseProcess | None = None
         self._pipe: Connection[Any, Any] | None = None
@@ -177,7 +191,7 @@ class WorkerProcess:
     def start(self) -> None:
         """Start the process. Raises OSError if the system has no process, memory or descriptor left for it."""
         self._started_at = time.monotonic()
-        self.heartbeat.beat()
+        self.heartbeat.beat(ahead_s=START_S)
         self.start_at = None
         self.ready, self.reason = False, "starting"
         ours, theirs = _spawn.Pipe()
@@ -331,6 +345,7 @@ class Supervisor:
             now = time.monotonic()
             for worker in self.workers:
                 self._tend(worker, now)
+                self._kill_if_hung(worker, now)
             if self.stopping and not self.running:
                 return self.exit_code
             ready, reason = self.ready()
@@ -367,6 +382,19 @@ class Supervisor:
         else:
             worker.restart_later(now)
 
+    def _kill_if_hung(self, worker: WorkerProcess, now: float) -> None:
+        """Have a worker without a sign of life log where it stands; kill it if it gives none after that either."""
+        if self.stopping or not worker.is_hung(now, self._liveness_timeout_s):
+            worker.look_again_at = None
+        elif worker.look_again_at is None:
+            log.error("no heartbeat from a worker: it logs the stacks of its threads", worker=worker.index)
+            worker.signal(signal.SIGUSR1)
+            worker.look_again_at = now + LOOK_AGAIN_S
+        elif now >= worker.look_again_at:
+            log.error("killing a worker that hangs", worker=worker.index)
+            worker.signal(signal.SIGKILL)
+            worker.look_again_at = now + LOOK_AGAIN_S
+
     def _kill_if_overdue(self, now: float) -> None:
         if self.stop_at is None or now <= self.stop_at:
             return
@@ -378,13 +406,17 @@ class Supervisor:
 
     def _wait(self, now: float) -> None:
         """Wait for a signal, a worker's end or report, or the next deadline."""
-        deadlines = [worker.start_at for worker in self.workers if worker.start_at is not None and not self.stopping]
-        if self.stop_at is not None:
-            deadlines.append(self.stop_at)
-        timeout_s = max(0.0, min(deadlines) - now) if deadlines else None
+        deadlines = [self._next_look(worker) for worker in self.workers] if self.stop_at is None else [self.stop_at]
+        timeout_s = max(0.0, min(deadlines) - now)
         waited = [self._wake_read, *(waitable for worker in self.running for waitable in worker.waitables())]
         if self._wake_read in wait(waited, timeout_s):
             os.read(self._wake_read, 4096)
+
+    def _next_look(self, worker: WorkerProcess) -> float:
+        """Return when a worker is to be started, or may turn out to hang."""
+        if worker.start_at is not None:
+            return worker.start_at
+        return worker.look_again_at or worker.heartbeat.last() + self._liveness_timeout_s
 
     def _on_stop_signal(self, _: int, __: FrameType | None) -> None:
         self.stop()

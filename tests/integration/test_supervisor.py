@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ import psutil
 import pytest
 
 from runtime.settings.model import Settings
-from runtime.supervisor import STABLE_AFTER_S, Supervisor, Worker, WorkerProcess, WorkerState
+from runtime.supervisor import STABLE_AFTER_S, START_S, Supervisor, Worker, WorkerProcess, WorkerState
 from runtime.systemd import SOCKET_VARIABLE
 from tests.support import notify_socket
 from tests.support.waiting import PATIENCE_S, until
@@ -174,6 +176,30 @@ def test_a_hung_worker_is_not_alive_and_a_busy_one_is(start: Callable[..., Servi
     assert "no heartbeat from worker" in service.admin("/healthz")[1]
 
 
+def test_a_hung_worker_says_where_it_stands_and_is_started_again(start: Callable[..., Service]) -> None:
+    service = start("hang-once", SUPERVISED_LIVENESS_TIMEOUT_S="2", SUPERVISED_LOOK_AGAIN_S="1")
+    until(lambda: any(line["event"] == "killing a worker that hangs" for line in service.lines()))
+    until(lambda: service.admin("/readyz")[0] == 200 and service.admin("/healthz")[0] == 200)
+    ended = [(line["worker"], line["exit_code"]) for line in service.lines() if line["event"] == "worker ended"]
+    assert (0, -signal.SIGKILL) in ended
+    assert re.search(r'supervised\.py", line \d+ in work$', (service.folder / "log").read_text(), re.MULTILINE)
+
+
+def test_a_worker_that_stood_still_with_its_machine_is_left_alone(start: Callable[..., Service]) -> None:
+    service = start("run", SUPERVISED_LIVENESS_TIMEOUT_S="1")
+    until(lambda: service.admin("/readyz")[0] == 200)
+    workers = [service.pid(0), service.pid(1)]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    # The parent goes on first, and finds their last signs of life as old as after a long standstill of all.
+    until(lambda: any("no heartbeat" in line["event"] for line in service.lines()))
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: service.admin("/healthz")[0] == 200)
+    assert [service.pid(0), service.pid(1)] == workers
+    assert not [line for line in service.lines() if line["event"] == "worker ended"]
+
+
 def test_a_working_service_is_alive_and_ready(start: Callable[..., Service]) -> None:
     service = start()
     until(lambda: service.admin("/readyz") == (200, "ok\n"))
@@ -224,6 +250,17 @@ def test_a_worker_that_keeps_crashing_is_started_after_longer_and_longer_pauses(
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
     worker.restart_later(now=STABLE_AFTER_S + 1)  # it ran for long before that
     assert worker.start_at == STABLE_AFTER_S + 1 + 1.0
+
+
+def test_a_worker_that_starts_does_not_count_as_hung_for_longer() -> None:
+    worker = WorkerProcess(0, "test", nothing, Settings())
+    worker.start()
+    now = time.monotonic()
+    assert worker.process is not None
+    worker.process.join()
+    assert not worker.is_hung(now + START_S, liveness_timeout_s=1)
+    assert worker.is_hung(now + START_S + 1.1, liveness_timeout_s=1)
+    worker.take_exit()
 
 
 def test_what_a_supervisor_is_can_be_read() -> None:

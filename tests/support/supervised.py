@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from runtime import supervisor as supervision
 from runtime.errors import DependencyError, ProcessorHaltedError
 from runtime.logs import configure
 from runtime.settings.model import LogFormat, LogSettings, Settings
@@ -40,6 +41,10 @@ def work(worker: Worker) -> None:
     if order == "dependency":
         raise DependencyError("no broker answers")
     worker.ready(True)
+    worker.beat()
+    if order == "hang-once" and worker.index == 0:
+        (FOLDER / "order").write_text("run")
+        threading.Event().wait()
     while not worker.stopping.wait(0.02) or order == "ignore-stop":
         if order != "hang":
             worker.beat()
@@ -57,6 +62,7 @@ def stop_from_a_thread() -> None:
 if __name__ == "__main__":
     settings = Settings(log=LogSettings(format=LogFormat.JSON))
     configure(settings.log, service="test")
+    supervision.LOOK_AGAIN_S = float(os.environ.get("SUPERVISED_LOOK_AGAIN_S", supervision.LOOK_AGAIN_S))
     supervisor = Supervisor(
         "test",
         work,

@@ -447,6 +447,17 @@ def test_neither_senders_nor_letters_sent_back_stop_it(kafka: FakeKafka) -> None
     assert kafka.offsets == {0: 101}
 
 
+def test_each_step_of_taking_partitions_is_a_sign_of_life(kafka: FakeKafka) -> None:
+    """Together they may take longer than a worker may be silent, with dozens of partitions or a slow disk."""
+    one = member(kafka)
+    one.start()
+    assert one.processor is not None
+    before = one.worker.beats
+    one.processor.run_once()
+    assert len(one.processor._deduplicator.partitions) == PARTITIONS
+    assert one.worker.beats - before == 1 + 2 * PARTITIONS
+
+
 class Hanging(FakeTransactionSink):
     """A client whose first commit does not return, as librdkafka's may while the group's coordinator is away."""
 
