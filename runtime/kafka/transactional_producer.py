@@ -231,18 +231,19 @@ class TransactionalProducer:
         `flush_s` is how long to let records be delivered first: before the brokers know of a transaction, an abort may
         fail (https://github.com/confluentinc/librdkafka/issues/4849).
         """
-        if self.overdue:  # the call keeps the producer to itself; the next one of its name fences it
-            log.error("transaction left to its time-out", error="a call of the client does not return")
-            return
-        if self._open:
+        hangs = self.overdue
+        if self._open and not hangs:
             # In a thread of its own: an error may be handled in this one, and the client would keep it.
             log_context = contextvars.copy_context()
             ending = threading.Thread(target=log_context.run, args=(self._end, flush_s), name="abort", daemon=True)
             try:
                 ending.start()
-                ending.join()
+                ending.join(flush_s + OVERDUE_S)
+                hangs = ending.is_alive()
             except RuntimeError as error:  # no thread can be started
                 log.warning("transaction left to its time-out", error=str(error))
+        if hangs:  # the call keeps the producer to itself; the next one of its name fences it
+            log.error("transaction left to its time-out", error="a call of the client does not return")
         self._reports.disturbed |= self._open  # whoever goes on begins with a new producer
         self._open = False
 

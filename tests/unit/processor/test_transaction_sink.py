@@ -1,9 +1,11 @@
 """What the sink makes of what librdkafka says, told it by a producer of the test's own."""
 
 import itertools
+import threading
 import time
 
 import pytest
+import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from processor.pipeline.records import DeadLetter, Event, identify
@@ -14,6 +16,7 @@ from runtime.settings.model import Settings
 from schemas.error_codes import ErrorCode, Stage
 from tests.support.raw_records import raw
 from tests.support.scripted_producer import ScriptedProducer, error, made
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["made"]  # a fixture
 
@@ -73,6 +76,21 @@ def test_an_abort_replaces_the_producer(made: list[ScriptedProducer]) -> None:
         ["init", "begin", "produce"],
         ["init", "begin", "produce", "offsets", "commit"],
     ]
+
+
+def test_an_abort_that_does_not_return_is_left_behind(
+    made: list[ScriptedProducer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returns = threading.Event()
+    monkeypatch.setattr(transactional_producer, "OVERDUE_S", 0.05)
+    monkeypatch.setattr(ScriptedProducer, "abort_transaction", lambda *_: returns.wait(PATIENCE_S))
+    sink = KafkaTransactionSink(Settings(), "id")
+    sink.write([raw()], [EVENT])
+    with structlog.testing.capture_logs() as lines:
+        sink.close()
+    assert [line["event"] for line in lines] == ["transaction left to its time-out"]
+    assert not returns.is_set()
+    returns.set()
 
 
 def test_reports_of_an_aborted_transaction_are_not_the_next_ones(made: list[ScriptedProducer]) -> None:
