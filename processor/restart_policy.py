@@ -29,9 +29,10 @@ IN_A_ROW_S = 30.0
 follows within LONGEST_PAUSE_S and what closing takes."""
 
 MOST_FENCINGS, FENCED_WITHIN_S = 2, 300.0
-"""How often a member may lose its place to one of its name and take it back. Brokers give a static member's place to
-each process that asks for it (KIP-345), so if the answer to a request is lost, the member that repeats it has lost its
-place to itself. Two processes with one name take it from each other until one of them ends."""
+"""How often a member may lose its place to one of its name and take it back while brokers can be reached. Brokers give
+a static member's place to each process that asks for it (KIP-345), so if a connection fails and the answer to a request
+is lost with it, the member that repeats it has lost its place to itself. Two processes with one name take it from each
+other until one of them ends."""
 
 Restartable = ClientUnusableError | InstanceInUseError | InstanceFencedError
 
@@ -51,8 +52,10 @@ class RestartPolicy:
         """When the first and the last of the refusals in a row came, since the place was in use."""
         self._fenced: list[float] = []
 
-    def cause(self, error: Restartable, begun: float) -> str:
+    def cause(self, error: Restartable, begun: float, unreachable: str = "") -> str:
         """Return why a stream processor that began at `begun` (`time.monotonic()`) must be started again.
+
+        `unreachable` is why brokers could not be reached lately, or empty.
 
         Raises ConfigurationError if another process has the member's place.
         """
@@ -70,10 +73,11 @@ class RestartPolicy:
                 f"{self._not_alone}"
             )
         if isinstance(error, InstanceFencedError):
-            self._fenced = [*(at for at in self._fenced if now - at < FENCED_WITHIN_S), now]
+            # The brokers may have given the place to this very member, in an answer to its request that was lost.
+            if not unreachable:
+                self._fenced = [*(at for at in self._fenced if now - at < FENCED_WITHIN_S), now]
             if len(self._fenced) > MOST_FENCINGS:
                 raise ConfigurationError(self._not_alone) from None
-            # The brokers may have given the place to this very member, in an answer to its request that was lost.
             return f"the brokers gave the place of member {self._member} to another, which may be an earlier self"
         return str(error)
 

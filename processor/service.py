@@ -109,8 +109,9 @@ def run_worker(worker: Worker) -> None:
             )
             stream_processor.run()
         except (ClientUnusableError, InstanceInUseError, InstanceFencedError) as error:
-            cause = restarts.cause(error, begun)
-            if unreachable := why_unreachable(settings):
+            unreachable = why_unreachable(settings)
+            cause = restarts.cause(error, begun, unreachable)
+            if unreachable:
                 cause += f" ({unreachable})"
             log.warning("restarting the consumer and producer", cause=cause)
             if not isinstance(error, InstanceInUseError):  # then it had no membership yet

@@ -167,7 +167,13 @@ def take_the_place(settings: Settings) -> None:
     other.close()
 
 
-def test_a_member_that_lost_its_place_takes_it_back(make_topics: TopicMaker, make_settings: SettingsMaker) -> None:
+@pytest.mark.parametrize("most", [restart_policy.MOST_FENCINGS, 0], ids=["on-a-sound-link", "on-a-bad-link"])
+def test_a_member_that_lost_its_place_takes_it_back(
+    make_topics: TopicMaker, make_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(restart_policy, "MOST_FENCINGS", most)
+    if not most:  # a link that fails with a connection, and so may have lost an answer
+        monkeypatch.setattr(processor_service, "why_unreachable", lambda _: "broker:9092: gone")
     settings = classic_settings(make_topics, make_settings)
     with running(settings) as worker:
         until(lambda: worker.reasons[-1:] == ["ready"])

@@ -81,6 +81,15 @@ def test_a_lost_place_is_taken_back_so_often_within_a_time(clock: Clock, policy:
         policy.cause(InstanceFencedError("…"), clock.now)
 
 
+def test_a_place_lost_with_a_connection_is_taken_back_however_often(clock: Clock, policy: RestartPolicy) -> None:
+    for _ in range(3 * MOST_FENCINGS):
+        assert "may be an earlier self" in policy.cause(InstanceFencedError("…"), clock.now, "broker:9092: gone")
+    for _ in range(MOST_FENCINGS):
+        policy.cause(InstanceFencedError("…"), clock.now)
+    with pytest.raises(ConfigurationError, match="another process is member"):
+        policy.cause(InstanceFencedError("…"), clock.now)
+
+
 def test_kinds_of_failure_do_not_count_for_each_other(clock: Clock, policy: RestartPolicy) -> None:
     for _ in range(10):
         policy.cause(ClientUnusableError("gone"), clock.now)
