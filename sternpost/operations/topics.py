@@ -17,6 +17,8 @@ AT_LEAST = {"max.message.bytes", "min.insync.replicas", "retention.ms"}
 UNIMPORTANT = {"compression.type"}
 """Settings that a cluster's owner may choose, since nothing here depends on them."""
 
+ENOUGH_BROKERS = 3
+"""From so many on, a cluster has room for the default number of copies."""
 
 ASK = "have this user granted what `sternpost acls --role provisioning` prints, or check it with a user who may"
 
@@ -75,7 +77,8 @@ def remove(settings: Settings, allowed: ChangesAllowed | None) -> None:
 def check(settings: Settings) -> list[Finding]:
     """Return what is wrong with the topics, or unknown about them. Raises DependencyError if no broker answers."""
     admin = KafkaAdmin(settings)
-    found = admin.metadata().topics
+    cluster = admin.metadata()
+    found = cluster.topics
     there = [name for name in names(settings) if name in found]
     told, refused = admin.describe_configs(ResourceType.TOPIC, there)
     for reason in refused.values():
@@ -90,7 +93,7 @@ def check(settings: Settings) -> list[Finding]:
         else:
             findings += _config_findings(settings, name, told.get(name, {}))
         copies = [len(partition.replicas) for partition in found[name].partitions.values()]
-        findings += _replica_findings(settings, name, min(copies, default=None))
+        findings += _replica_findings(settings, name, min(copies, default=None), len(cluster.brokers))
     findings += _partition_findings(settings, {name: len(found[name].partitions) for name in there})
     return findings
 
@@ -128,14 +131,22 @@ def _config_findings(settings: Settings, name: str, told: described_configs.Conf
     return findings
 
 
-def _replica_findings(settings: Settings, name: str, replicas: int | None) -> list[Finding]:
+def _replica_findings(settings: Settings, name: str, replicas: int | None, brokers: int) -> list[Finding]:
     topics = settings.topics
     if replicas is None:
         remedy = "see whether the brokers are well: `sternpost doctor`"
         return [Finding(name, "this cluster does not tell its partitions", remedy, Severity.WARNING)]
     wanted = topics.wanted_replicas
     if replicas >= wanted:
-        return []
+        if replicas > 1 or brokers < ENOUGH_BROKERS:
+            return []
+        # As the settings want it; they may be left over from a single broker.
+        problem = f"it has one copy of each record, on a cluster of {brokers} brokers: a lost disk is lost records"
+        remedy = (
+            "set topics.replication_factor to 3 and topics.min_insync_replicas to 2; `sternpost topics check` then "
+            "says what to change on the topic"
+        )
+        return [Finding(name, problem, remedy, Severity.WARNING)]
     own = topics.replication_factor < 0
     which = "topics.min_insync_replicas" if own else "topics.replication_factor"
     return [

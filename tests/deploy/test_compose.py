@@ -88,6 +88,13 @@ def test_signing_keys_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load().sources[0].signing_keys == []
 
 
+def test_the_page_names_what_only_a_single_broker_may_have(services: dict[str, Any]) -> None:
+    text = (ROOT / "docs/deploy.md").read_text("utf-8")
+    for variable in services["topics"]["environment"]:
+        if "REPLICA" in variable:
+            assert f"`{variable}`" in text, variable
+
+
 def test_what_is_mounted_is_there(services: dict[str, Any]) -> None:
     for name, service in services.items():
         for volume in service.get("volumes", []):

@@ -139,6 +139,22 @@ def test_the_clusters_own_number_of_replicas(use: type[FakeAdmin]) -> None:
     }
 
 
+@pytest.mark.parametrize("factor", [1, -1])
+def test_one_copy_is_a_warning_where_there_are_brokers_for_more(use: type[FakeAdmin], factor: int) -> None:
+    single = load(None, {"topics.replication_factor": factor, "topics.min_insync_replicas": 1})
+    use(topic_configs(single), replicas=1)
+    findings = topics.check(single)
+    assert [finding.topic for finding in findings] == topics.names(single)
+    for finding in findings:
+        assert "one copy of each record, on a cluster of 3 brokers" in finding.problem
+        assert "topics.replication_factor to 3" in finding.remedy
+        assert finding.severity is Severity.WARNING
+    use(topic_configs(single), replicas=2)
+    assert topics.check(single) == []
+    use(topic_configs(single), replicas=1, brokers={1: {}, 2: {}})
+    assert topics.check(single) == []
+
+
 @pytest.mark.parametrize(("name", "value"), [("omit_configs", ["segment.bytes"]), ("replication_factor", 0)])
 def test_a_wrong_setting_is_named(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=rf"topics\.{name}"):
