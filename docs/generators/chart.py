@@ -41,7 +41,7 @@ def keys(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
     for line in text.splitlines():
         if note := re.match(r"\s*# ?(.*)", line):
             comment.append(note[1])
-        elif key := re.match(r"(\s*)([A-Za-z_]\w*):( |$)", line):
+        elif key := re.match(r"(\s*)([A-Za-z_][\w-]*):( |$)", line):
             depth = len(key[1])
             path = [(at, name) for at, name in path if at < depth] + [(depth, key[2])]
             yield tuple(name for _, name in path), " ".join(comment).replace("|", "\\|")
