@@ -333,6 +333,13 @@ def test_topics_and_schema_come_before_the_pods_and_the_doctor_after(tmp_path: P
     ]
 
 
+def test_a_processor_has_room_for_temporary_files(tmp_path: Path) -> None:
+    (container,) = one(manifests(tmp_path, {}), "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    (folder,) = (each["value"] for each in container["env"] if each["name"] == "TMPDIR")
+    (state,) = (each["mountPath"] for each in container["volumeMounts"] if each["name"] == "state")
+    assert folder == state
+
+
 def test_alerts_and_dashboards_are_in_it(tmp_path: Path) -> None:
     found = manifests(tmp_path, EVERYTHING)
     rules = one(found, "PrometheusRule")["spec"]

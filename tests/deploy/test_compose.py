@@ -79,7 +79,8 @@ def test_our_services_are_restricted_and_get_settings_that_sternpost_takes(
         (source,) = settings.sources
         assert [key.get_secret_value() for key in source.signing_keys] == ["one", "two"]
         assert settings.topics.replication_factor == 1
-    assert any(str(volume).endswith(":/var/lib/sternpost") for volume in services["processor"]["volumes"])
+    processor = services["processor"]
+    assert any(str(volume).endswith(f":{processor['environment']['TMPDIR']}") for volume in processor["volumes"])
 
 
 def test_signing_keys_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
