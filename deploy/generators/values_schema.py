@@ -78,6 +78,8 @@ def schema() -> Schema:
                 ),
                 "settings": settings(),
                 "secrets": closed({"ingest": name(), "processor": name(), "provisioning": name()}),
+                "serviceAccount": closed({"annotations": texts()}),
+                "extraEnv": {"type": "array", "items": environment_variable()},
                 "certificates": closed({"configMap": name(), "secret": name()}),
                 "ingest": closed(
                     {
@@ -137,6 +139,7 @@ def schema() -> Schema:
                         "metricsFrom": peers(),
                         "kafkaPorts": {"type": "array", "items": PORT},
                         "registryPorts": {"type": "array", "items": PORT},
+                        "extraEgressPorts": {"type": "array", "items": PORT},
                     }
                 ),
                 "monitoring": closed(
@@ -231,6 +234,26 @@ def name() -> Schema:
 def texts() -> Schema:
     """Labels, annotations: any names, and texts as values."""
     return {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+def environment_variable() -> Schema:
+    """One that is no setting of Sternpost's. A value in the clear is refused where the name says that it is secret."""
+    key = closed({"name": text(), "key": text(), "optional": BOOLEAN})
+    field = closed({"fieldPath": text(), "apiVersion": text()})
+    return {
+        **closed(
+            {
+                "name": text(pattern="^[A-Za-z_][A-Za-z0-9_]*$", **{"not": {"pattern": "^STERNPOST_"}}),
+                "value": text(),
+                "valueFrom": closed({"secretKeyRef": key, "configMapKeyRef": key, "fieldRef": field}),
+            }
+        ),
+        "required": ["name"],
+        "not": {
+            "required": ["value"],
+            "properties": {"name": {"pattern": "PASSWORD|SECRET|CREDENTIAL|TOKEN$|HEADERS$"}},
+        },
+    }
 
 
 def whole(minimum: int, maximum: int | None = None) -> Schema:

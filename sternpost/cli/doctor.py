@@ -17,6 +17,7 @@ STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "
 
 @click.command()
 @click.option("--url", help="URL of the webhook endpoint.  [default: http://127.0.0.1:<ingest.port>/v1/webhook]")
+@click.option("--no-endpoint", is_flag=True, help="Leave the webhook endpoint out.")
 @click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
@@ -25,14 +26,19 @@ STYLES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "fault": ("✗", "
 @click.option("--send", is_flag=True, help="Send a signed event of each source through the whole pipeline.")
 @parameters.json_option
 @parameters.pass_settings
-def command(settings: Settings, url: str | None, role: str | None, send: bool, as_json: bool) -> None:
+def command(
+    settings: Settings, url: str | None, no_endpoint: bool, role: str | None, send: bool, as_json: bool
+) -> None:
     """Check brokers, topics, rights, clocks, registry and endpoint, and say how to fix what is wrong.
 
     Exit 1 if there is a fault. Nothing is changed, except that a short-lived topic is created to learn the brokers'
     time. With --send, sinks see an event about the person `sternpost-doctor`.
     """
-    scheme = "https" if settings.ingest.tls_certificate else "http"
-    url = url or f"{scheme}://127.0.0.1:{settings.ingest.port}/v1/webhook"
+    if no_endpoint and (url or send):
+        raise click.UsageError("--no-endpoint leaves out what --url and --send ask")
+    if not (url or no_endpoint):
+        scheme = "https" if settings.ingest.tls_certificate else "http"
+        url = f"{scheme}://127.0.0.1:{settings.ingest.port}/v1/webhook"
     checks: list[Check] = []
     found = run_checks(settings, ChangesAllowed(), url=url, role=Role(role) if role else None, send=send)
     for check in found:

@@ -14,7 +14,7 @@ from runtime.settings.loader import load
 from runtime.settings.model import Settings
 from tests.deploy.tools import CHART, TOOLS, absent, outcome, run, tool
 
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "fullnameOverride": "webhooks",
     "labels": {"team": "data"},
     "image": {"digest": "sha256:" + "a" * 64, "pullSecrets": ["registry"]},
@@ -47,7 +47,13 @@ EVERYTHING = {
     "networkPolicy": {
         "webhookFrom": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}],
         "kafkaPorts": [9093, 9094],
+        "extraEgressPorts": [80, 4318],
     },
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/sternpost"}},
+    "extraEnv": [
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"},
+        {"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": {"secretKeyRef": {"name": "aws", "key": "secret"}}},
+    ],
     "monitoring": {
         "repositoryUrl": "https://git.example.com/sternpost/blob/main",
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -294,7 +300,7 @@ def test_no_secret_is_in_a_manifest(tmp_path: Path) -> None:
             assert not [
                 each
                 for each in container["env"]
-                if re.search("KEY|PASSWORD|AUTH|SOURCES", each["name"]) and not each["value"].startswith("/")
+                if re.search("KEY|PASSWORD|AUTH|SOURCES", each["name"]) and not each.get("value", "/").startswith("/")
             ]
 
 
@@ -304,22 +310,63 @@ def test_keys_are_a_file_that_may_change_under_the_pod(tmp_path: Path) -> None:
     assert "subPath" not in mount, "the kubelet never changes what is mounted by subPath"
 
 
+def labels_of(manifest: Manifest) -> dict[str, str]:
+    """The labels of a manifest's pods."""
+    found: dict[str, str] = manifest.get("spec", {}).get("template", manifest)["metadata"]["labels"]
+    return found
+
+
+def services_policy(found: list[Manifest]) -> dict[str, Any]:
+    """The NetworkPolicy of all pods."""
+    (spec,) = (
+        manifest["spec"]
+        for manifest in found
+        if manifest["kind"] == "NetworkPolicy" and "annotations" not in manifest["metadata"]
+    )
+    return dict(spec)
+
+
+def test_the_job_may_reach_what_its_own_version_needs(tmp_path: Path) -> None:
+    """Policies add up: under that of the version before, a job without one of its own would not reach a new port."""
+    for values in ({}, EVERYTHING):
+        found = manifests(tmp_path, values)
+        policy = one(found, "NetworkPolicy", "-provisioning")
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels_of(one(found, "Job")).items()
+        assert policy["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
+        assert policy["spec"]["egress"] == services_policy(found)["egress"][:-1]
+
+
+def test_helm_test_reaches_the_endpoint_whoever_else_may(tmp_path: Path) -> None:
+    for values in ({}, EVERYTHING):
+        found = manifests(tmp_path, values)
+        doctor = labels_of(one(found, "Pod", "doctor"))
+        (rule,) = (
+            rule for rule in services_policy(found)["ingress"] if "webhook" in [port["port"] for port in rule["ports"]]
+        )
+        peers = [peer["podSelector"] for peer in rule.get("from", []) if "podSelector" in peer]
+        assert "from" not in rule or any(peer["matchLabels"].items() <= doctor.items() for peer in peers)
+
+
 def test_the_network_is_open_for_what_is_needed_and_no_more(tmp_path: Path) -> None:
-    policy = one(manifests(tmp_path, EVERYTHING), "NetworkPolicy")["spec"]
+    policy = services_policy(manifests(tmp_path, EVERYTHING))
     ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
-    assert ports == {53, 9093, 9094, 443, "webhook"}
+    assert ports == {53, 9093, 9094, 443, 80, 4318, "webhook"}
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == {"webhook", "admin"}
-    default = one(manifests(tmp_path, {}), "NetworkPolicy")["spec"]
+    default = services_policy(manifests(tmp_path, {}))
     assert {port["port"] for rule in default["egress"] for port in rule["ports"]} == {53, 9092, 8081, "webhook"}
 
 
 def test_topics_and_schema_come_before_the_pods_and_the_doctor_after(tmp_path: Path) -> None:
     found = manifests(tmp_path, {})
     job = one(found, "Job")
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     spec = job["spec"]["template"]["spec"]
-    assert "serviceAccountName" not in spec, "it is not there yet"
+    account = one(found, "ServiceAccount", "provisioning")
+    assert spec["serviceAccountName"] == account["metadata"]["name"]
+    hooks = [each["metadata"]["annotations"] for each in (account, job)]
+    assert {each["helm.sh/hook"] for each in hooks} == {"pre-install,pre-upgrade"}
+    assert [int(each["helm.sh/hook-weight"]) for each in hooks] == [-1, 0], "the account is there before its job"
     assert [each["args"] for each in (*spec["initContainers"], *spec["containers"])] == [
         ["topics", "create"],
         ["schema", "register"],
@@ -331,6 +378,23 @@ def test_topics_and_schema_come_before_the_pods_and_the_doctor_after(tmp_path: P
         "--url",
         f"http://{one(found, 'Service', 'ingest')['metadata']['name']}:80/v1/webhook",
     ]
+
+
+def test_helm_test_leaves_the_endpoint_out_whose_certificate_has_another_name(tmp_path: Path) -> None:
+    doctor = one(manifests(tmp_path, {"ingest": {"tlsSecret": "certificate"}}), "Pod", "doctor")
+    assert doctor["spec"]["containers"][0]["args"] == ["doctor", "--no-endpoint"]
+
+
+def test_all_pods_have_the_role_and_the_variables_that_were_given(tmp_path: Path) -> None:
+    found = manifests(tmp_path, EVERYTHING)
+    accounts = {each["metadata"]["name"]: each for each in found if each["kind"] == "ServiceAccount"}
+    specs = list(pods(found))
+    assert len(specs) == 4
+    for name, spec in specs:
+        account = accounts[spec["serviceAccountName"]]
+        assert EVERYTHING["serviceAccount"]["annotations"].items() <= account["metadata"]["annotations"].items(), name
+        for container in (*spec["containers"], *spec.get("initContainers", [])):
+            assert all(each in container["env"] for each in EVERYTHING["extraEnv"]), name
 
 
 def test_a_processor_has_room_for_temporary_files(tmp_path: Path) -> None:

@@ -93,6 +93,11 @@ def test_every_setting_can_be_set_but_for_secrets_and_what_the_chart_sets_itself
         {"settings": {"kafka": {"properties": {"ssl.key.pem": "x"}}}},
         {"processor": {"autoscaling": {"kind": "vpa"}}},
         {"networkPolicy": {"webhookFrom": [{"ipblock": {}}]}},
+        {"networkPolicy": {"extraEgressPorts": ["https"]}},
+        {"serviceAccount": {"annotation": {}}},
+        {"extraEnv": [{"value": "a"}]},
+        {"extraEnv": [{"name": "STERNPOST_INGEST__PORT", "value": "1"}]},
+        {"extraEnv": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "a"}]},
     ],
     ids=str,
 )

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import KafkaError
 
 from runtime.errors import ConfigurationError
 from runtime.settings.loader import load
+from sternpost.cli.main import cli
 from sternpost.operations import acls, topics
 from sternpost.operations.doctor import cluster, registry, rights
 from sternpost.operations.doctor.check import Check
@@ -138,3 +140,19 @@ def test_a_broker_that_is_older_than_what_is_tested(
     config: dict[str, str | None] = {**TOLD, **({"inter.broker.protocol.version": protocol} if protocol else {})}
     checks = examine(monkeypatch, Admin(brokers={1: config}))
     assert {check.severity for check in checks if check.name == "broker version"} == {severity}
+
+
+def test_the_endpoint_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def checks(*_: object, url: str | None, **__: object) -> list[Check]:
+        asked.append(url)
+        return []
+
+    monkeypatch.setattr("sternpost.cli.doctor.run_checks", checks)
+    for options in ([], ["--no-endpoint"], ["--url", "http://a"]):
+        assert CliRunner().invoke(cli, ["doctor", *options]).exit_code == 0
+    assert asked == ["http://127.0.0.1:8080/v1/webhook", None, "http://a"]
+    for options in (["--send"], ["--url", "http://a"]):
+        assert CliRunner().invoke(cli, ["doctor", "--no-endpoint", *options]).exit_code == 2
+    assert len(asked) == 3

@@ -49,7 +49,7 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- end -}}
 {{- end -}}
 
-{{/* The settings as environment variables; lists and tables are JSON. */}}
+{{/* The settings as environment variables, where lists and tables are JSON, and `extraEnv`. */}}
 {{- define "sternpost.env" -}}
 {{- range $section, $values := .Values.settings }}
 {{- range $name, $value := $values }}
@@ -58,6 +58,9 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
   value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -107,12 +110,6 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- end -}}
 
 {{- define "sternpost.podSecurity" -}}
-serviceAccountName: {{ include "sternpost.fullname" . }}
-{{ include "sternpost.anonymousPodSecurity" . }}
-{{- end -}}
-
-{{/* Of pods that run before the service account is there. */}}
-{{- define "sternpost.anonymousPodSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
@@ -214,4 +211,28 @@ readinessProbe:
 {{- fail (printf "%s is %d, and each pod has %d workers: more than the %d partitions of the raw topic (settings.topics.partitions); at most %d pods would have work" $what $asked $workers $partitions $most) -}}
 {{- end -}}
 {{- $asked -}}
+{{- end -}}
+
+{{/* What a NetworkPolicy lets out of every pod: DNS, Kafka, the registry, and what was added. */}}
+{{- define "sternpost.egress" -}}
+{{- $kafkaPorts := .Values.networkPolicy.kafkaPorts }}
+{{- if not $kafkaPorts }}
+{{- range splitList "," .Values.settings.kafka.bootstrap_servers }}
+{{- $kafkaPorts = append $kafkaPorts (regexFind "[0-9]+$" (trim .) | int) }}
+{{- end }}
+{{- end }}
+{{- $registryPorts := .Values.networkPolicy.registryPorts }}
+{{- if not $registryPorts }}
+{{- range splitList "," (include "sternpost.setting" (list . "schema_registry" "url")) }}
+{{- $port := regexFind ":[0-9]+" (trimPrefix "http:" (trimPrefix "https:" (trim .))) | trimPrefix ":" }}
+{{- $registryPorts = append $registryPorts (int ($port | default (hasPrefix "https:" (trim .) | ternary "443" "80"))) }}
+{{- end }}
+{{- end }}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+- ports:
+    {{- range concat $kafkaPorts $registryPorts .Values.networkPolicy.extraEgressPorts | uniq }}
+    - {port: {{ int . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}
