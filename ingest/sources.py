@@ -11,15 +11,13 @@ from urllib.parse import unquote_to_bytes
 from prometheus_client import Counter
 
 from runtime import metrics
-from runtime.settings import model
+from runtime.settings import keys, model
 from schemas.customerio import signature
 
 NO_SOURCE = "-"
 """The label of requests without a known write key."""
 
 _PARAMETER = "writeKey="
-_BLANKS = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff"
-"""Characters that nobody sees around a pasted key: white space, control characters and characters without width."""
 
 
 class Source:
@@ -57,7 +55,8 @@ class Sources:
         self._secret = secrets.token_bytes(32)
         self._by_digest: dict[bytes, tuple[bytes, Source]] = {}
         for one in configured:
-            source = Source(one.name, (key.get_secret_value().strip().encode() for key in one.signing_keys), outcomes)
+            signing_keys = (keys.trimmed(key.get_secret_value()).encode() for key in one.signing_keys)
+            source = Source(one.name, signing_keys, outcomes)
             for secret in one.write_keys:
                 key = _normalize(secret.get_secret_value().encode())
                 self._by_digest[self._digest(key)] = (key, source)
@@ -78,7 +77,7 @@ class Sources:
 def extract_write_key(query: str, authorization: str | None) -> bytes | None:
     """Return the first `writeKey` of the query that is not blank, else the user name of HTTP Basic, else None.
 
-    It has no blanks around it, and a blank for each `+`: the form in which keys are compared.
+    It is in the form in which keys are compared.
     """
     if query.startswith(_PARAMETER) and "&" not in query and "%" not in query and "+" not in query and query.isascii():
         if key := query[len(_PARAMETER) :].encode():  # nearly all requests come this way
@@ -92,13 +91,8 @@ def extract_write_key(query: str, authorization: str | None) -> bytes | None:
 
 
 def _normalize(key: bytes) -> bytes:
-    """Return a key in the form in which keys are compared: no blanks around it, and a blank for each `+`.
-
-    In a query some senders mean a blank by `+` and others a plus sign, so the two count as equal. Otherwise a key that
-    was pasted without percent-encoding would be unknown.
-    """
-    text = key.decode("utf-8", "surrogateescape").replace("+", " ").strip(_BLANKS)
-    return text.encode("utf-8", "surrogateescape")
+    """Return the bytes of a key in the form in which keys are compared, whether or not they are UTF-8."""
+    return keys.comparable(key.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _basic_user(authorization: str) -> bytes | None:

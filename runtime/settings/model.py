@@ -11,12 +11,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
 )
+
+from runtime.settings import keys
 
 PREFIX = "STERNPOST_"
 DEFAULT_FILE = "sternpost.toml"
@@ -272,6 +283,15 @@ class SourceSettings(Section):
 
     signing_keys: list[SecretStr] = Field(default_factory=list, examples=[["the webhook's signing key"]])
     """Any of them may have signed; with none, requests of this source need no signature."""
+
+    @field_validator("write_keys", "signing_keys")
+    @classmethod
+    def _known_to_nobody_else(cls, value: list[SecretStr], info: ValidationInfo) -> list[SecretStr]:
+        if not all(keys.comparable(key.get_secret_value()) for key in value):
+            raise ValueError(
+                f"sources: one of {info.field_name} is blank, and so known to everybody; put a key there, or remove it"
+            )
+        return value
 
 
 class IngestSettings(Section):
@@ -566,11 +586,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _sources_differ(self) -> Self:
         names = [source.name for source in self.sources]
-        keys = [key.get_secret_value().strip() for source in self.sources for key in source.write_keys]
+        write_keys = [keys.comparable(key.get_secret_value()) for source in self.sources for key in source.write_keys]
         if len(set(names)) < len(names):
             raise ValueError("sources: two of them have the same name; the name tells their events apart")
-        if len(set(keys)) < len(keys):
-            raise ValueError("sources: one write key is listed twice; a key must lead to one source")
-        if any(not key for key in keys):
-            raise ValueError("sources: a write key is empty; make one with `openssl rand -hex 24`")
+        if len(set(write_keys)) < len(write_keys):
+            raise ValueError(
+                "sources: one write key is listed twice (`+` and a blank count as equal); a key must lead to one source"
+            )
         return self

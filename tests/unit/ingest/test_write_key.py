@@ -1,6 +1,8 @@
 """Where a request may have its write key, and how it may be written."""
 
 import base64
+import unicodedata
+from urllib.parse import quote
 
 import pytest
 
@@ -59,3 +61,8 @@ def basic(credentials: str) -> str:
 )
 def test_the_write_key_that_a_request_came_with(query: str, authorization: str | None, key: bytes | None) -> None:
     assert extract_write_key(query, authorization) == key
+
+
+def test_no_white_space_or_control_character_is_a_key() -> None:
+    unseen = [one for one in map(chr, range(0x10000)) if one.isspace() or unicodedata.category(one) == "Cc"]
+    assert [one for one in unseen if extract_write_key(f"writeKey={quote(one)}", None)] == []

@@ -93,6 +93,12 @@ def test_a_bad_value_is_named_with_its_problem_and_a_way_out(
         '[{"name": "a", "write_keys": ["hush"]}, {"name": "b", "write_keys": ["hush"]}]',
         '[{"name": "a", "write_keys": ["hush"]}, {"name": "a", "write_keys": ["hush2"]}]',
         '[{"name": "a", "write_keys": ["hush", ""]}]',
+        '[{"name": "a", "write_keys": ["hush", "+"]}]',
+        '[{"name": "a", "write_keys": ["hush", "\u200b"]}]',
+        '[{"name": "a", "write_keys": ["hush+a"]}, {"name": "b", "write_keys": ["hush a "]}]',
+        '[{"name": "a", "write_keys": ["hush"], "signing_keys": ["hush", ""]}]',
+        '[{"name": "a", "write_keys": ["hush"], "signing_keys": [" "]}]',
+        '[{"name": "a", "write_keys": ["hush"], "signing_keys": ["\u3000\ufeff"]}]',
         '[{"name": "a", "write_keys": ["hush"',
     ],
 )
