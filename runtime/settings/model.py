@@ -350,10 +350,10 @@ class IngestSettings(Section):
     """After that: longest wait for accepted requests to get their answers."""
 
     tls_certificate: Path | None = Field(None, examples=["/etc/sternpost/tls.crt"])
-    """Certificate chain (PEM); with it and `tls_key` the endpoint speaks HTTPS."""
+    """Certificate chain (PEM, X.509 version 3); with it and `tls_key` the endpoint speaks HTTPS."""
 
     tls_key: Path | None = Field(None, examples=["/etc/sternpost/tls.key"])
-    """Private key (PEM) of `tls_certificate`."""
+    """Private key (PEM) of `tls_certificate`: RSA of 2048, 3072 or 4096 bits, ECDSA on P-256 or P-384, or Ed25519."""
 
     kafka_properties: KafkaProperties = Field(default_factory=dict, repr=False, examples=['{"linger.ms": "5"}'])
     """Laid over `kafka.properties` for the ingest service alone."""

@@ -2,7 +2,10 @@
 
 import contextlib
 import http.client
+import signal
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,11 +16,29 @@ import pytest
 
 from tests.support import http2
 from tests.support.certificate import make
+from tests.support.certificate_kinds import SERVED, UNSERVED
 from tests.support.endpoint import BODY, Endpoint, endpoint, read_answer, records, request, signature
 from tests.support.kafka import WRITE_KEY, Kafka, TopicMaker
 from tests.support.waiting import PATIENCE_S
 
 ENDS = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
+SERVE = """
+import asyncio, socket, ssl, sys
+from pathlib import Path
+from ingest.server import Server
+from runtime.settings.model import IngestSettings
+
+async def serve(certificate, key):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = IngestSettings(tls_certificate=certificate, tls_key=key)
+        serving = asyncio.create_task(Server(None, listener, settings, 10).serve())
+        context = ssl.create_default_context(cafile=certificate)
+        _, writer = await asyncio.open_connection(*listener.getsockname(), ssl=context)
+        writer.close()
+        print("served", flush=True)
+
+asyncio.run(serve(*map(Path, sys.argv[1:])))
+"""
 LIMIT = 50_000  # all of it goes without leave from the other side
 OPEN = "/v1/webhook?writeKey=open-key"
 
@@ -76,6 +97,17 @@ def test_https_is_spoken_and_nothing_else(secure: Secure) -> None:
         plain.sendall(request(BODY))
         with contextlib.suppress(ConnectionResetError):  # it may close before it has read all
             assert not plain.recv(100).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("kind", [*SERVED, *UNSERVED])
+def test_the_server_takes_the_certificates_that_are_said_to_be_served_and_no_others(tmp_path: Path, kind: str) -> None:
+    """It ends the process for others, so each is tried in a process of its own."""
+    certificate, key = (SERVED | UNSERVED)[kind](tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", SERVE, certificate, key], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (ran.stdout == "served\n") == (kind in SERVED), ran
+    assert (ran.returncode == -signal.SIGABRT) == (kind in UNSERVED), ran
 
 
 def test_http2_ends_a_body_by_its_framing(kafka: Kafka, secure: Secure) -> None:
