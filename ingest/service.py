@@ -39,8 +39,8 @@ FILE_CHECK_S = 1.0
 HEALTH_CHECK_S = 1.0
 LIVENESS_TIMEOUT_S = 30.0
 CERTIFICATE_WARNING = timedelta(days=14)
-STOP_MARGIN_S = 5.0
-"""Seconds after drain delay and drain timeout, before a worker is killed."""
+STOP_MARGIN_S = 7.0
+"""Seconds after drain delay and drain timeout, before a worker is killed: for the producer and tracing to be closed."""
 
 
 def run(settings: Settings) -> int:

@@ -8,9 +8,12 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 """
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import structlog
+
+from runtime.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol
@@ -24,8 +27,15 @@ log = structlog.get_logger()
 VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
+CLOSE_TIMEOUT_S = 3.0
+"""How long a service that ends waits for the collector. The SDK would wait for 30 s, and be killed."""
+
+
 def make_provider() -> "TracerProvider | None":
-    """Return what exports spans; None if tracing is off or OpenTelemetry is missing, which is logged."""
+    """Return what exports spans; None if tracing is off or OpenTelemetry is missing, which is logged.
+
+    Raises ConfigurationError if the SDK refuses one of its variables.
+    """
     if not any(os.environ.get(name) for name in VARIABLES):
         return None
     try:
@@ -37,8 +47,15 @@ def make_provider() -> "TracerProvider | None":
         log.warning("no tracing: OpenTelemetry is not installed", hint="pip install 'sternpost[tracing]'")
         return None
     name = os.environ.get("OTEL_SERVICE_NAME", "sternpost-ingest")
-    provider = TracerProvider(resource=Resource.create({"service.name": name}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except Exception as error:  # of what kind depends on the variable
+        there = sorted(name for name in os.environ if name.startswith("OTEL_"))
+        raise ConfigurationError(
+            f"OpenTelemetry refuses its settings: {str(error).rstrip('.')}; correct what is wrong in "
+            f"{', '.join(there)}, or unset {' and '.join(VARIABLES)} to have no tracing"
+        ) from None
     return provider
 
 
@@ -69,5 +86,12 @@ class TracingMiddleware:
             span.set_attribute("sternpost.outcome", response.outcome)
 
     def close(self) -> None:
-        """Export the remaining spans if the collector can be reached."""
-        self._provider.shutdown()
+        """Export the remaining spans if the collector takes them within `CLOSE_TIMEOUT_S`, else log that it did not."""
+        export = threading.Thread(target=self._provider.shutdown, name="tracing", daemon=True)
+        export.start()
+        export.join(CLOSE_TIMEOUT_S)
+        if export.is_alive():
+            log.warning(
+                "the last spans are lost: the collector did not take them in time; check OTEL_EXPORTER_OTLP_ENDPOINT",
+                timeout_s=CLOSE_TIMEOUT_S,
+            )

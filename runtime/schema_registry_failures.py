@@ -44,6 +44,9 @@ PROPERTIES = (
 """The properties of confluent-kafka's SchemaRegistryClient, to suggest one for a misspelt name:
 https://docs.confluent.io/platform/current/clients/confluent-kafka-python/html/index.html#schemaregistryclient"""
 
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+"""The environment variables that this client reads, in capitals or not: https://www.python-httpx.org/environment_variables/"""
+
 LONGEST_QUOTE = 300
 ANOTHER_NAME, EXPIRED = (62, 64), 10
 """X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH and X509_V_ERR_CERT_HAS_EXPIRED:
@@ -98,9 +101,11 @@ def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> Registr
         )
     set_there = [name for name in PROPERTIES if name in settings.properties]
     about = [name for name in set_there if name in str(error)] or set_there
+    where = f"{', '.join(about)} in schema_registry.properties" if about else "those under schema_registry"
+    if around := sorted(name for name in os.environ if name.upper() in VARIABLES):
+        where += f", and {', '.join(around)} in the environment"
     return RegistryMisconfiguredError(
-        f"the schema registry's client does not take the settings ({type(error).__name__})",
-        f"check {', '.join(about)} in schema_registry.properties" if about else "check those under schema_registry",
+        f"the schema registry's client does not take the settings ({type(error).__name__})", f"check {where}"
     )
 
 

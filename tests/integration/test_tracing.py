@@ -1,6 +1,7 @@
 """Traces of the endpoint, sent to a collector that reads OpenTelemetry's own protocol."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from ingest.tracing import VARIABLES, make_provider
+from runtime.errors import ConfigurationError
 from tests.support.endpoint import BODY, endpoint, records, signature
 from tests.support.kafka import Kafka, TopicMaker
 from tests.support.receiver import Receiver, receiving
+from tests.support.waiting import PATIENCE_S
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -59,9 +63,45 @@ def test_a_request_has_a_span_whose_context_goes_on_in_the_record(
     assert texts - {""} <= {"signed", "ok", "bad_signature"}
 
 
-def test_without_a_collector_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest.tracing import VARIABLES, make_provider
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(
+    kafka: Kafka, make_topics: TopicMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with endpoint(tmp_path, kafka.bootstrap_servers, make_topics.one()) as service:
+            assert service.post().status == 200
+            assert service.stop() == 0
+            assert any(line["event"].startswith("the last spans are lost") for line in service.log())
 
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OTEL_BSP_MAX_QUEUE_SIZE=256",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=4096",
+        "OTEL_BSP_SCHEDULE_DELAY=-1",
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=x",
+        "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER=x",
+    ],
+)
+def test_a_variable_that_opentelemetry_refuses_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, _, value = variable.partition("=")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"correct what is wrong in .*{name}.*, or unset"):
+        make_provider()
+
+
+def test_a_service_with_such_a_variable_ends(
+    kafka: Kafka, make_topics: TopicMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    with endpoint(tmp_path, kafka.bootstrap_servers, make_topics.one(), wait=False) as service:
+        assert service.process.wait(PATIENCE_S) == 78
+
+
+def test_without_a_collector_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert not any(name in os.environ for name in VARIABLES)

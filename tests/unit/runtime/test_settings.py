@@ -231,3 +231,12 @@ def test_what_the_registrys_client_does_not_take(settings: dict[str, object], wo
         Registry(load(None, {f"schema_registry.{name}": value for name, value in settings.items()}).schema_registry)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("HTTP_PROXY", "foo://proxy"), ("SSL_CERT_FILE", "/none.pem")])
+def test_what_the_registrys_client_does_not_take_from_the_environment(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"{name}.* in the environment"):
+        Registry(load().schema_registry)
