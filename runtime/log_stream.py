@@ -39,7 +39,8 @@ class LogStream(io.TextIOBase):
         self._size = 0
         self._torn = False
         """Whether only the beginning of a line is in the log."""
-        self._changed = threading.Condition()  # its lock is reentrant, as a signal handler may log, too
+        self._changed = threading.Condition()
+        """Its lock is reentrant: signal handlers log, and so do finalizers that raise, in whatever the thread is at."""
         threading.Thread(target=self._write_lines, daemon=True, name="log").start()
 
     def writable(self) -> bool:
@@ -63,11 +64,12 @@ class LogStream(io.TextIOBase):
                 self._part = ""
             for line in lines:
                 encoded = line.encode("utf-8", "backslashreplace") + b"\n"
-                if self._size + len(encoded) > MOST_BYTES:
+                size = len(encoded)
+                if self._size + size > MOST_BYTES:
                     self.dropped += 1
                     continue
                 self._lines.append(encoded)
-                self._size += len(encoded)
+                self._size += size  # without a call in between, in which a signal handler could add to it
             self._changed.notify_all()
         return len(text)
 

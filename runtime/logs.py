@@ -36,6 +36,21 @@ log = structlog.get_logger()
 _counted = 0
 
 
+class _LineLogger:
+    """Hands finished lines to the stream.
+
+    structlog's own loggers hold a lock while they write, which the same thread cannot take again. It may have to: a
+    signal handler logs, or a finalizer that is run within the stream raises, which is logged.
+    """
+
+    def __init__(self, *_: object) -> None: ...
+
+    def msg(self, line: str) -> None:
+        _stream().write(line + "\n")
+
+    debug = info = warning = error = critical = msg
+
+
 def configure(log: LogSettings, **bound: object) -> None:
     """Set up logging for this process; `bound` is on every line (service, worker)."""
     console = log.format is LogFormat.CONSOLE or (log.format is LogFormat.AUTO and os.isatty(STANDARD_ERROR))
@@ -49,7 +64,7 @@ def configure(log: LogSettings, **bound: object) -> None:
     structlog.configure(
         processors=[*SHARED, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _stream())),
+        logger_factory=_LineLogger,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
+
 PROGRAM = """
 import logging, sys, structlog
 from runtime.logs import configure
@@ -26,6 +28,28 @@ try:
     raise ValueError("a fault")
 except ValueError:
     log.exception("crashed")
+"""
+RAISING = """
+import gc, structlog
+from runtime import logs
+from runtime.settings.model import LogSettings
+
+class Raising:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        raise ValueError("a finalizer's fault")
+
+logs.configure(LogSettings(format="json"))
+logs.take_over_streams()
+gc.set_threshold(50, 2, 2)
+log = structlog.get_logger()
+for _ in range(2_000):
+    Raising()
+    log.info("line")
+logs._stream().drain(60)
+log.info("end")
 """
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +87,16 @@ def test_a_traceback_shows_no_values() -> None:
 def test_the_level_is_a_bound_for_our_own_lines() -> None:
     assert lines(run(level="debug"))[0]["event"] == "quiet"
     assert [line["event"] for line in lines(run(level="error"))] == ["crashed"]
+
+
+def test_what_a_finalizer_raises_while_a_line_is_written_is_logged() -> None:
+    """Often: the garbage collector is made to run all the time."""
+    ran = subprocess.run(
+        [sys.executable, "-c", RAISING], check=True, capture_output=True, cwd=ROOT, timeout=2 * PATIENCE_S
+    )
+    found = [line["event"] for line in lines(ran.stderr)]
+    assert found[-1] == "end"
+    assert {"line", "exception ignored"} <= set(found)
 
 
 def test_on_a_terminal_lines_are_for_people() -> None:
