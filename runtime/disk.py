@@ -1,8 +1,10 @@
-"""What to say if a disk is full, read-only or broken: which file or folder, why, and what to do."""
+"""What to say of files that cannot be written or read: which file or folder, why, and what to do."""
 
 import contextlib
 import errno
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +39,18 @@ def is_full(folder: Path) -> bool:
         return shutil.disk_usage(folder).free < FULL_BELOW_BYTES
     except OSError:
         return False
+
+
+def unreadable(path: Path, *, may_be_folder: bool = False) -> str | None:
+    """Return why a file cannot be read, as `which does not exist`; None if it can."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "which does not exist"
+    except PermissionError:
+        return "in a folder that this user may not enter"
+    except (OSError, ValueError) as error:  # a name that is too long, or has a NUL in it
+        return f"which cannot be looked for ({error.strerror if isinstance(error, OSError) else error})"
+    if stat.S_ISDIR(mode) and not may_be_folder:
+        return "which is a folder, and should be a file"
+    return None if os.access(path, os.R_OK) else "which this user may not read"

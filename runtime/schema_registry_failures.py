@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.disk import unreadable
 from runtime.errors import (
     RegistryMisconfiguredError,
     RegistryRefusedError,
@@ -85,13 +86,10 @@ def misconfigured(settings: SchemaRegistrySettings, error: Exception) -> Registr
             f"set {' and '.join(names) or 'them'} too",
         )
     for setting, file in _files(settings):
-        if not file.exists():
-            return RegistryMisconfiguredError(f"{setting} is {file}, which does not exist", "check the path")
-        if file.is_dir() and setting != "schema_registry.properties: ssl.ca.location":
-            return RegistryMisconfiguredError(f"{setting} is {file}, which is a folder", "name a PEM file")
-        if not os.access(file, os.R_OK):
+        may_be_folder = setting == "schema_registry.properties: ssl.ca.location"
+        if fault := unreadable(file, may_be_folder=may_be_folder):
             return RegistryMisconfiguredError(
-                f"{setting} is {file}, which this user may not read", "change its permissions"
+                f"{setting} is {file}, {fault}", "name a PEM file that this user may read"
             )
     if isinstance(error, ssl.SSLError | OSError) and (files := list(_files(settings))):
         names = [f"{setting} ({file})" for setting, file in files]

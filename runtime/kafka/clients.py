@@ -1,7 +1,6 @@
 """Makes every Kafka client, so that each reports why brokers cannot be reached and logs through our log."""
 
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, libversion, version
 from confluent_kafka.admin import AdminClient
 
+from runtime.disk import unreadable
 from runtime.errors import ConfigurationError
 from runtime.kafka.config import Properties, client_config, consumer_config, producer_config
 from runtime.kafka.errors import BrokerFailures, failures_of
@@ -139,16 +139,8 @@ def _check_files(settings: Settings, config: Mapping[str, Any]) -> None:
         value = str(config[name])
         if not name.endswith((".location", ".file", ".keytab")) or value in ("", "probe"):
             continue
-        path = Path(value)
-        if not path.exists():
-            fault = "which does not exist"
-        elif path.is_dir() and not name.endswith("ca.location"):
-            fault = "which is a folder, and should be a file"
-        elif not os.access(path, os.R_OK):
-            fault = "which this user may not read"
-        else:
-            continue
-        raise ConfigurationError(f"{setting_of(settings, name)}: {name} is {value}, {fault}")
+        if fault := unreadable(Path(value), may_be_folder=name.endswith("ca.location")):
+            raise ConfigurationError(f"{setting_of(settings, name)}: {name} is {value}, {fault}")
 
 
 def _check_token_source(settings: Settings, config: Mapping[str, Any]) -> None:

@@ -3,8 +3,10 @@
 import difflib
 import json
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin
@@ -176,22 +178,39 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _nested(overrides: Mapping[str, object]) -> dict[str, Any]:
-    """Return options by dotted name as a file has them: `kafka.properties.debug` is one of the properties."""
+    """Return options by dotted name as a file has them: `kafka.properties.debug` is one of the properties.
+
+    Raises ConfigurationError if one gives a value to what another one sets a part of.
+    """
     layer: dict[str, Any] = {}
     for full, value in overrides.items():
         section, _, inner = full.partition(".")
         table, _, name = inner.partition(".")
         if not inner:
-            layer[section] = value
+            path = [section]
         elif name and (section, table) in _property_tables():
-            there = layer.setdefault(section, {}).setdefault(table, {})
-            if isinstance(there, dict):
-                there[name] = value
-        elif (section, inner) in _property_tables() and isinstance(value, dict):
-            layer.setdefault(section, {}).setdefault(inner, {}).update(value)
+            path = [section, table, name]
         else:
-            layer.setdefault(section, {})[inner] = value
+            path = [section, inner]
+        place = layer
+        for depth, part in enumerate(path[:-1], start=1):
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise _contradiction(".".join(path[:depth]))
+        there = place.get(path[-1])
+        if isinstance(there, dict) and isinstance(value, dict):
+            there.update(value)
+        elif path[-1] in place and (isinstance(there, dict) or isinstance(value, dict)):
+            raise _contradiction(full)
+        else:
+            place[path[-1]] = deepcopy(value)
     return layer
+
+
+def _contradiction(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"options set both {name} and a part of it; leave one of them out, or make {name} a table"
+    )
 
 
 def _check_json() -> None:
@@ -229,11 +248,20 @@ class _Merged(Settings):
 def _file(file: Path | None) -> Path | None:
     if file is None and (named := os.environ.get(FILE_VARIABLE)):
         file = Path(named)
-    if file is not None:
-        if not file.is_file():
-            raise ConfigurationError(f"the settings file {file} is not there; check --config or {FILE_VARIABLE}")
-        return file
-    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+    given = file is not None
+    file = file or Path(DEFAULT_FILE)
+    try:
+        there = stat.S_ISREG(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        there = False
+    except (OSError, ValueError) as error:  # a folder that is closed to this user, a name that is too long
+        raise ConfigurationError(
+            f"the settings file {file} cannot be looked for ({getattr(error, 'strerror', error)}); check --config or "
+            f"{FILE_VARIABLE}, or start in a folder that this user may enter"
+        ) from None
+    if given and not there:
+        raise ConfigurationError(f"the settings file {file} is not there; check --config or {FILE_VARIABLE}")
+    return file if there else None
 
 
 def _read(file: Path) -> dict[str, Any]:

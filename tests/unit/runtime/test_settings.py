@@ -1,21 +1,24 @@
 """Settings: where they come from, and what is said of wrong ones."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from runtime.errors import ConfigurationError
+from runtime.kafka.clients import _check_files
 from runtime.schema_registry import Registry
+from runtime.schema_registry_failures import misconfigured
 from runtime.settings.loader import load, origins, reload
+from runtime.settings.model import SchemaRegistrySettings
 
 Environment = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
 def _empty_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("STERNPOST_")]:
         monkeypatch.delenv(name)
@@ -141,6 +144,50 @@ def test_a_missing_and_a_broken_file_are_named(tmp_path: Path) -> None:
     broken.write_text('[kafak]\nbootstrap_servers = "x:1"\n')
     with pytest.raises(ConfigurationError, match="there is no setting kafak"):
         load(broken)
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP])
+def test_a_file_that_cannot_be_looked_for_is_named(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests may run as root, who may enter each folder."""
+
+    settings = load(None, {"kafka.properties": {"ssl.ca.location": "/ca.pem"}})
+
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(error, os.strerror(error), str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    reason = os.strerror(error)
+    for file, shown in ((None, "sternpost.toml"), (Path("given.toml"), "given.toml")):
+        with pytest.raises(ConfigurationError, match=f"{shown} cannot be looked for .{reason}.; check --config"):
+            load(file)
+    with pytest.raises(ConfigurationError, match=r"schema_registry\.ca_file is /ca\.pem, (in|which cannot)"):
+        raise misconfigured(SchemaRegistrySettings(ca_file=Path("/ca.pem")), OSError())
+    with pytest.raises(
+        ConfigurationError, match=r"kafka\.properties: ssl\.ca\.location is /ca\.pem, (in|which cannot)"
+    ):
+        _check_files(settings, settings.kafka.properties)
+
+
+def test_a_name_that_is_no_files_name_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be looked for"):
+        load(Path("a\0b"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"ingest": "x", "ingest.port": 80}, "ingest"),
+        ({"ingest.port": 80, "ingest": "x"}, "ingest"),
+        ({"sources": [], "sources.name": "x"}, "sources"),
+        ({"sources.name": "x", "sources": []}, "sources"),
+        ({"kafka": {"properties": "x"}, "kafka.properties": {"debug": "all"}}, "kafka.properties"),
+        ({"kafka": {"properties": "x"}, "kafka.properties.debug": "all"}, "kafka.properties"),
+        ({"kafka.properties.debug": "all", "kafka.properties": "x"}, "kafka.properties"),
+    ],
+)
+def test_options_that_set_a_whole_and_a_part_of_it_are_refused(options: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"options set both {named} and a part of it"):
+        load(None, options)
 
 
 def test_properties_for_librdkafka_become_its_text() -> None:
