@@ -30,6 +30,8 @@ from runtime import temporary
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own variable: if it is set before the import, a process counts in files of that folder."""
 
+_PREFIX = "sternpost-metrics-"
+
 _FILES = ("counter", "gauge_livesum", "histogram")
 """How prometheus_client calls the files of a process, before its id."""
 
@@ -103,6 +105,7 @@ def enable_multiprocess() -> None:
     Call it before this process counts anything. Raises ConfigurationError if no folder can be written to.
     """
     global _shared_folder  # noqa: PLW0603
+    temporary.remove_abandoned(_PREFIX)
     _shared_folder = os.environ[FOLDER_VARIABLE] = _folder_with_room()
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # it was chosen on import
     atexit.register(remove_shared_folder)
@@ -111,7 +114,7 @@ def enable_multiprocess() -> None:
 
 def _folder_with_room() -> str:
     for make in (temporary.memory_folder, temporary.lasting_folder):
-        folder = make("sternpost-metrics-")
+        folder = make(_PREFIX)
         try:
             _reserve(folder)
         except OSError as error:
@@ -139,6 +142,7 @@ def open_counters() -> None:
     if folder is not None:
         try:
             _reserve(folder)
+            temporary.hold(folder)
         except OSError as error:
             raise temporary.refused(folder, error) from None
     LOG_LINES_DROPPED.labels()

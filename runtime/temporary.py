@@ -1,12 +1,23 @@
-"""Temporary folders, and what to do if there is no place for them."""
+"""Temporary folders, what to do if there is no place for them, and the removal of those that nobody uses any more."""
 
+import contextlib
+import fcntl
 import os
+import shutil
 import tempfile
+import time
+from pathlib import Path
 
 from runtime.errors import ConfigurationError, DependencyError
 
 MEMORY = "/dev/shm"  # noqa: S108 (mkdtemp makes a folder of its own in it)
 """A file system in memory, which Linux has: files there need no disk, and a full disk does not harm them."""
+
+LOCK = "in-use"
+"""The file in a folder that each process which uses it has a shared lock on."""
+
+NEW_S = 60.0
+"""How old such a file must be before its folder can be abandoned: a new one may not be locked yet."""
 
 
 def folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
@@ -36,6 +47,29 @@ def memory_folder(prefix: str) -> str:
         except OSError:
             pass
     return lasting_folder(prefix)
+
+
+def hold(folder: str) -> None:
+    """Mark a folder as in use for as long as this process lives, however it ends. Raises OSError."""
+    descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # never closed: the lock goes with the process
+
+
+def remove_abandoned(prefix: str) -> None:
+    """Remove this user's folders that were held, and whose processes were all killed.
+
+    Locks tell, not process ids: those are the same in each container, and containers may share the memory.
+    """
+    parents = [MEMORY]
+    with contextlib.suppress(OSError):
+        parents.append(tempfile.gettempdir())
+    for parent in parents:
+        for lock in Path(parent).glob(f"{prefix}*/{LOCK}"):
+            with contextlib.suppress(OSError), lock.open("rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > NEW_S:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(lock.parent)
 
 
 def unusable(error: OSError) -> ConfigurationError:

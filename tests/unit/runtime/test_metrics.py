@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from runtime import metrics
+from runtime import metrics, temporary
 from runtime.errors import DependencyError
 from tests.support.disks import small_disk
 
@@ -99,6 +99,60 @@ def test_a_worker_without_room_for_its_counters_says_so(tmp_path: Path, monkeypa
         monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(memory))
         with pytest.raises(DependencyError, match=f"{memory} cannot be used .*No space left on device.*TMPDIR"):
             metrics.open_counters()
+
+
+HOLD = """
+import os, sys, time
+from runtime import metrics, temporary
+
+temporary.MEMORY = sys.argv[1]
+if sys.argv[2:] == ["worker"]:
+    metrics.open_counters()
+else:
+    metrics.enable_multiprocess()
+print(os.environ[metrics.FOLDER_VARIABLE], flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_folder_whose_processes_were_all_killed_is_removed_by_the_next_service(tmp_path: Path) -> None:
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environment: str) -> tuple["subprocess.Popen[str]", Path]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path), *arguments],
+            env={**os.environ, "TMPDIR": str(tmp_path), **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        os.utime(folder / temporary.LOCK, (0, 0))
+        return process, folder
+
+    def kill(process: "subprocess.Popen[str]") -> None:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+    foreign = tmp_path / "sternpost-metrics-foreign"
+    foreign.mkdir()
+    try:
+        service, of_worker = start()
+        worker, _ = start("worker", **{metrics.FOLDER_VARIABLE: str(of_worker)})
+        kill(service)
+        killed, of_killed = start()
+        kill(killed)
+        _, of_next = start()
+        assert [folder.exists() for folder in (of_worker, of_killed, of_next, foreign)] == [True, False, True, True]
+        kill(worker)
+        start()
+        assert [folder.exists() for folder in (of_worker, of_next)] == [False, True]
+    finally:
+        for process in running:
+            kill(process)
 
 
 def test_processes_are_added_up_and_one_that_ended_keeps_its_counts(tmp_path: Path) -> None:

@@ -162,9 +162,7 @@ def test_a_file_that_cannot_be_looked_for_is_named(error: int, monkeypatch: pyte
             load(file)
     with pytest.raises(ConfigurationError, match=r"schema_registry\.ca_file is /ca\.pem, (in|which cannot)"):
         raise misconfigured(SchemaRegistrySettings(ca_file=Path("/ca.pem")), OSError())
-    with pytest.raises(
-        ConfigurationError, match=r"kafka\.properties: ssl\.ca\.location is /ca\.pem, (in|which cannot)"
-    ):
+    with pytest.raises(ConfigurationError, match=r"kafka\.properties: ssl\.ca\.location is /ca\.pem, "):
         _check_files(settings, settings.kafka.properties)
 
 
