@@ -40,8 +40,9 @@ NiceGUI asks the browser after each 0.8 of it, which keeps proxies from closing 
 cuts it off if it does not answer for 0.4 of it: a tab that is busy must not lose what was opened in it."""
 SHUTDOWN_S = 3
 """How long open requests may take on Ctrl-C."""
-STOP_S = 10.0
-"""How long the batch in hand of a redrive or a replay may take then. Brokers abort what is left open after a minute."""
+STOP_S = 30.0
+"""How long the batch in hand of a redrive or a replay may take then, unless Ctrl-C is pressed again. Brokers abort what
+is left open after a minute."""
 
 
 def serve(settings: Settings, allowed: ChangesAllowed | None, announce: Callable[[str], None]) -> None:
