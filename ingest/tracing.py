@@ -7,6 +7,7 @@ valid `traceparent` of the request goes on unchanged, and OpenTelemetry is not i
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ def make_provider() -> "TracerProvider | None":
     except ImportError:
         log.warning("no tracing: OpenTelemetry is not installed", hint="pip install 'sternpost[tracing]'")
         return None
+    logging.getLogger("opentelemetry.util.re").addFilter(_without_header)
     name = os.environ.get("OTEL_SERVICE_NAME", "sternpost-ingest")
     try:
         provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
@@ -57,6 +59,12 @@ def make_provider() -> "TracerProvider | None":
             f"{', '.join(there)}, or unset {' and '.join(VARIABLES)} to have no tracing"
         ) from None
     return provider
+
+
+def _without_header(record: logging.LogRecord) -> bool:
+    """Take out what the SDK quotes of OTEL_EXPORTER_OTLP_HEADERS if it cannot read it: collectors' keys are there."""
+    record.args = ("…",)
+    return True
 
 
 class TracingMiddleware:

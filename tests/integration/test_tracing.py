@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,18 @@ def test_a_variable_that_opentelemetry_refuses_is_named(variable: str, monkeypat
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"correct what is wrong in .*{name}.*, or unset"):
         make_provider()
+
+
+def test_a_collectors_key_is_not_logged_however_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization: Basic s3cret")
+    provider = make_provider()
+    assert provider is not None
+    threading.Thread(target=provider.shutdown, daemon=True).start()  # it has nothing to export
+    assert "Header format invalid" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_a_service_with_such_a_variable_ends(
