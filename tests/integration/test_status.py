@@ -2,15 +2,17 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from runtime import admin_listener
 from runtime.errors import DependencyError
+from runtime.kafka import range_consumer
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings
 from schemas import record_headers
@@ -233,6 +235,22 @@ def test_dead_letters_that_are_gone_from_the_topic_are_not_counted(settings: Set
     make_topics.create([topic], 2)
     write(settings, topic, 1, value=b"{", headers={record_headers.ERROR_CODE: "internal_error"})
     assert letters.count() == ({("internal_error", "default"): 1}, 0, True)
+
+
+def test_dead_letters_are_counted_once_brokers_are_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(settings, settings.topics.dead_letters, 5, value=b"{", headers={record_headers.ERROR_CODE: "malformed_json"})
+    letters, read_ranges = dead_letters.DeadLetterCounter(settings), range_consumer.read_ranges
+
+    def breaking_off(*arguments: Any) -> Iterator[list[Message]]:
+        for messages in read_ranges(*arguments):
+            yield messages[:2]
+            raise DependencyError("brokers are away")
+
+    with monkeypatch.context() as away:
+        away.setattr(range_consumer, "read_ranges", breaking_off)
+        with pytest.raises(DependencyError):
+            letters.count()
+    assert letters.count() == ({("malformed_json", "default"): 5}, 0, True)
 
 
 def test_the_number_of_dead_letters_that_are_counted_is_bounded(

@@ -67,8 +67,12 @@ class DeadLetterCounter:
             self._letters.forget_before(there.partition, max(first, there.start))
             self._counted[there.partition] = first, there.end
             unread.append(there._replace(start=newest))
-        for _ in scan(self._settings, unread, self._letters, _ALL):
-            pass
+        try:
+            for _ in scan(self._settings, unread, self._letters, _ALL):
+                pass
+        except BaseException:  # only a part of it was read: begin anew next time
+            self._letters, self._counted = DeadLetterIndex(), {}
+            raise
         for there in readable:
             first, after = self._counted[there.partition]
             self._counted[there.partition] = max(first, self._letters.forget_oldest(there.partition, most)), after
