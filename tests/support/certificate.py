@@ -32,6 +32,7 @@ def make(
     address: str = "127.0.0.1",
     key: CertificateIssuerPrivateKeyTypes | None = None,
     critical: Iterable[x509.ExtensionType] = (),
+    others: Iterable[x509.ExtensionType] = (),
 ) -> tuple[Path, Path]:
     """Write a certificate and its key to `folder`."""
     folder.mkdir(exist_ok=True)
@@ -46,6 +47,8 @@ def make(
     )
     for extension in critical:
         builder = builder.add_extension(extension, critical=True)
+    for extension in others:
+        builder = builder.add_extension(extension, critical=False)
     hashed = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
     signed = builder.sign(key, None if hashed else SHA256())
     protection: KeySerializationEncryption = BestAvailableEncryption(password) if password else NoEncryption()

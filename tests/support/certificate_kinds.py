@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.x509.oid import CertificatePoliciesOID, ExtendedKeyUsageOID
+from cryptography.x509.oid import CertificatePoliciesOID, ExtendedKeyUsageOID, ExtensionOID
 
 from tests.support.certificate import make, make_restricted_to_pss, make_version_1
 
@@ -33,6 +33,9 @@ SERVED: Kinds = {
                 [x509.DistributionPoint([x509.UniformResourceIdentifier("http://ca/crl")], None, None, None)]
             ),
         ],
+    ),
+    "an extension that only the server passes over": lambda folder: _made(
+        folder, others=[x509.UnrecognizedExtension(ExtensionOID.AUTHORITY_INFORMATION_ACCESS, b"junk")]
     ),
 }
 UNSERVED: Kinds = {
