@@ -4,8 +4,10 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
+import weakref
 from pathlib import Path
 
 from runtime.errors import ConfigurationError, DependencyError
@@ -26,6 +28,20 @@ def folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
         return tempfile.TemporaryDirectory(prefix=prefix)
     except OSError as error:
         raise unusable(error) from None
+
+
+def reclaimed_folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
+    """Make a temporary folder as `folder` does, once those that killed processes left are removed.
+
+    For what may be large. Raises ConfigurationError if it cannot be made.
+    """
+    remove_abandoned(prefix)
+    made = folder(prefix)
+    try:
+        weakref.finalize(made, os.close, hold(made.name))
+    except OSError as error:
+        raise unusable(error) from None
+    return made
 
 
 def lasting_folder(prefix: str) -> str:
@@ -49,10 +65,11 @@ def memory_folder(prefix: str) -> str:
     return lasting_folder(prefix)
 
 
-def hold(folder: str) -> None:
-    """Mark a folder as in use for as long as this process lives, however it ends. Raises OSError."""
+def hold(folder: str) -> int:
+    """Mark a folder as in use until this process ends, or closes the descriptor that it returns. Raises OSError."""
     descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)  # never closed: the lock goes with the process
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
 
 
 def remove_abandoned(prefix: str) -> None:
@@ -65,11 +82,17 @@ def remove_abandoned(prefix: str) -> None:
         parents.append(tempfile.gettempdir())
     for parent in parents:
         for lock in Path(parent).glob(f"{prefix}*/{LOCK}"):
-            with contextlib.suppress(OSError), lock.open("rb") as file:
+            with contextlib.suppress(OSError), open(lock, "rb", opener=_open_plainly) as file:
                 found = os.fstat(file.fileno())
-                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > NEW_S:
+                is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+                if is_ours and time.time() - found.st_mtime > NEW_S:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(lock.parent)
+
+
+def _open_plainly(path: str, flags: int) -> int:
+    """Open a file that another user may have made: no waiting for a pipe's writer, and no links."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def unusable(error: OSError) -> ConfigurationError:

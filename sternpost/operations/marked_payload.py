@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from sternpost.operations.printable import printable
 
-DEEPEST = 300
+DEEPEST = 200
 """Levels of JSON that are indented: Python's recursion ends at a thousand."""
 
 _LONGEST = 60

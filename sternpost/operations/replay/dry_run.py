@@ -46,7 +46,7 @@ class ExistingEvents:
         self._ranges = {offset_range.partition: offset_range for offset_range in ranges}
         self.unreadable = 0
         """Records of the topic that cannot be decoded as events, or whose schema the registry does not have."""
-        self._folder = temporary.folder("sternpost-replay-")
+        self._folder = temporary.reclaimed_folder("sternpost-replay-")
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         with self._disk_errors():

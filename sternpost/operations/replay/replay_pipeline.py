@@ -112,7 +112,7 @@ class ReplayPipeline(AbstractContextManager["ReplayPipeline"]):
             ),
         )
         self._window_ms = window_ms
-        self._folder = temporary.folder("sternpost-replay-")
+        self._folder = temporary.reclaimed_folder("sternpost-replay-")
         self._memory = RocksDBResources(settings.processor.state_memory_bytes)
 
     def __exit__(self, *_: object) -> None:
