@@ -48,6 +48,7 @@ log = structlog.get_logger()
 for _ in range(2_000):
     Raising()
     log.info("line")
+gc.collect()
 logs._stream().drain(60)
 log.info("end")
 """
