@@ -11,7 +11,7 @@ setup: .venv/.installed
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Sternpost needs Python 3.11 or later; this is %s. Try: make setup PYTHON=python3.12" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m tools.compile
@@ -54,7 +54,7 @@ soak: setup .venv/soak/.installed
 	.venv/soak/bin/python -m tests.soak.curves build/soak build/soak/soak.svg && exit $$well
 
 .venv/soak/.installed: requirements/soak.txt | .venv/.installed
-	$(BIN)/python -m venv .venv/soak
+	$(BIN)/python -m venv --clear .venv/soak
 	.venv/soak/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/soak.txt
 	@touch $@
 
@@ -85,7 +85,7 @@ sinks: setup .venv/sinks/.installed
 	$(BIN)/python -m pytest tests/sinks --durations=0
 
 .venv/sinks/.installed: requirements/sinks.txt | .venv/.installed
-	$(PYTHON) -m venv .venv/sinks
+	$(PYTHON) -m venv --clear .venv/sinks
 	.venv/sinks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sinks.txt
 	@touch $@
 
@@ -96,7 +96,7 @@ fuzz: setup .venv/fuzz/.installed
 	.venv/fuzz/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGET)
 
 .venv/fuzz/.installed: requirements/fuzz.txt | .venv/.installed
-	$(PYTHON) -m venv .venv/fuzz
+	$(PYTHON) -m venv --clear .venv/fuzz
 	.venv/fuzz/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
@@ -137,7 +137,7 @@ release-check: setup .venv/deploy/.installed site
 	$(BIN)/python -m pytest tests/deploy/test_image.py tests/deploy/test_chart.py
 
 .venv/site/.installed: requirements/site.txt tests/site/install_tools.sh | .venv/.installed
-	$(BIN)/python -m venv .venv/site
+	$(BIN)/python -m venv --clear .venv/site
 	.venv/site/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
 	tests/site/install_tools.sh .venv/site/bin
 	@touch $@
