@@ -329,8 +329,9 @@ def test_what_was_committed_is_not_sent_again_wherever_it_breaks_off(settings: S
     }
 
 
-def test_a_redrive_ends_once_a_list_shows_what_it_sent(settings: Settings) -> None:
+def test_a_redrive_ends_once_a_list_shows_what_it_sent(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even if a transaction of someone else, which readers wait for, ends later."""
+    monkeypatch.setattr(command_transactions, "VISIBLE_S", PATIENCE_S)
     bury(settings, [{} for _ in range(3)])
     other: list[Producer] = []
 
@@ -371,7 +372,13 @@ def test_a_redrive_sends_nothing_while_it_cannot_see_what_went_back_already(
 
 def in_transaction(settings: Settings) -> Producer:
     """A producer of another program with an open transaction in the dead-letter topic."""
-    other = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "transactional.id": settings.topics.raw})
+    other = Producer(
+        {
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
+            "transactional.id": settings.topics.raw,
+            "transaction.timeout.ms": 300_000,
+        }
+    )
     other.init_transactions(PATIENCE_S)
     other.begin_transaction()
     other.produce(settings.topics.dead_letters, value=b"another letter", partition=1)

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from runtime import admin_listener
 from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
+from runtime.kafka.admin import FROM_END, KafkaAdmin
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings
 from schemas import record_headers
@@ -24,7 +25,7 @@ from sternpost.operations.status import dead_letters
 from sternpost.operations.status.snapshot import Snapshot, StatusCollector
 from tests.support.kafka import SettingsMaker, TopicMaker, idempotent_producer
 from tests.support.settled import settle
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -233,6 +234,7 @@ def test_dead_letters_that_are_gone_from_the_topic_are_not_counted(settings: Set
 
     make_topics.remove()
     make_topics.create([topic], 2)
+    until(lambda: not any(KafkaAdmin(settings).offsets(topic, dict.fromkeys(range(2), FROM_END)).values()))
     write(settings, topic, 1, value=b"{", headers={record_headers.ERROR_CODE: "internal_error"})
     assert letters.count() == ({("internal_error", "default"): 1}, 0, True)
 

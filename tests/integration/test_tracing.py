@@ -69,6 +69,7 @@ def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")  # the first time that it is asked is the end
         with endpoint(tmp_path, kafka.bootstrap_servers, make_topics.one()) as service:
             assert service.post().status == 200
             assert service.stop() == 0

@@ -64,7 +64,7 @@ def make_version_1(folder: Path, *, ends: datetime) -> tuple[Path, Path]:
     files = make(folder, ends=ends, key=key)
     version, extensions = b"\xa0\x03\x02\x01\x02", b"\xa3"  # both are tagged, and a version 1 has neither
     rest = x509.load_pem_x509_certificate(files[0].read_bytes()).tbs_certificate_bytes[4 + len(version) :]
-    fields = _sequence(rest[: rest.rindex(extensions, 0, rest.index(b"\x55\x1d\x11"))])  # 2.5.29.17, the only one
+    fields = _sequence(rest[: rest.rindex(extensions, 0, rest.rindex(b"\x55\x1d\x11"))])  # 2.5.29.17, the only one
     algorithm = bytes.fromhex("300d06092a864886f70d01010b0500")  # sha256WithRSAEncryption
     signature = b"\x03\x82\x01\x01\x00" + key.sign(fields, PKCS1v15(), SHA256())
     signed = x509.load_der_x509_certificate(_sequence(fields + algorithm + signature))

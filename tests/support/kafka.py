@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from runtime.settings.model import Settings, TopicSettings
@@ -153,7 +153,10 @@ def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> None:
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     for made in admin.create_topics(topics, operation_timeout=60).values():
-        made.result(PATIENCE_S)
+        error = made.exception(PATIENCE_S)
+        # A client asks again if the answer does not come in time.
+        if error is not None and error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise error
     for address in bootstrap_servers.split(","):
         # A client that knows one address asks that broker first, and has no reason to connect to another.
         asked = AdminClient({"bootstrap.servers": address})

@@ -282,6 +282,8 @@ def test_what_the_registrys_client_does_not_take(settings: dict[str, object], wo
 def test_what_the_registrys_client_does_not_take_from_the_environment(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for stronger in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(stronger, raising=False)
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"{name}.* in the environment"):
         Registry(load().schema_registry)

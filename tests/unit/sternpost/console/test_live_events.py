@@ -85,3 +85,4 @@ def test_a_problem_of_kafka_is_over_once_the_topic_is_read_again(
     events.watch()
     events.leave()
     assert events.problem is None, "whoever looks next sees what is so then"
+    until(lambda: not any(thread.name == "live events" for thread in threading.enumerate()))
