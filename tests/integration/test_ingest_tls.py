@@ -14,8 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
+from ingest.certificate import read_expiry
+from runtime.errors import ConfigurationError
 from tests.support import http2
 from tests.support.certificate import make
+from tests.support.certificate_kinds import ENDS as KINDS_END
 from tests.support.certificate_kinds import SERVED, UNSERVED
 from tests.support.endpoint import BODY, Endpoint, endpoint, read_answer, records, request, signature
 from tests.support.kafka import WRITE_KEY, Kafka, TopicMaker
@@ -100,9 +103,14 @@ def test_https_is_spoken_and_nothing_else(secure: Secure) -> None:
 
 
 @pytest.mark.parametrize("kind", [*SERVED, *UNSERVED])
-def test_the_server_takes_the_certificates_that_are_said_to_be_served_and_no_others(tmp_path: Path, kind: str) -> None:
-    """It ends the process for others, so each is tried in a process of its own."""
+def test_a_certificate_is_refused_if_the_server_cannot_use_it_and_no_other(tmp_path: Path, kind: str) -> None:
+    """The server ends its process for those, so each is tried in a process of its own."""
     certificate, key = (SERVED | UNSERVED)[kind](tmp_path)
+    if kind in SERVED:
+        assert read_expiry(certificate, key) == KINDS_END
+    else:
+        with pytest.raises(ConfigurationError, match=r"ingest\.tls_certificate.*ingest\.tls_key.*; use an X\.509"):
+            read_expiry(certificate, key)
     ran = subprocess.run(
         [sys.executable, "-c", SERVE, certificate, key], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )

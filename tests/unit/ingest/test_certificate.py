@@ -11,7 +11,6 @@ from ingest.certificate import read_expiry
 from runtime.errors import ConfigurationError
 from runtime.settings.model import IngestSettings
 from tests.support.certificate import make
-from tests.support.certificate_kinds import ENDS, SERVED, UNSERVED
 
 
 @pytest.fixture
@@ -39,18 +38,6 @@ def test_what_cannot_be_served_is_said_with_its_settings(files: tuple[Path, Path
             _, key = make(tmp_path, ends=datetime(2100, 1, 2, tzinfo=UTC), password=b"secret")
     with pytest.raises(ConfigurationError, match=r"ingest\.tls_certificate.*ingest\.tls_key"):
         read_expiry(certificate, key)
-
-
-@pytest.mark.parametrize("kind", UNSERVED)
-def test_what_openssl_takes_and_the_server_does_not_is_refused(tmp_path: Path, kind: str) -> None:
-    certificate, key = UNSERVED[kind](tmp_path)
-    with pytest.raises(ConfigurationError, match=r"ingest\.tls_certificate.*ingest\.tls_key.*; use an X\.509"):
-        read_expiry(certificate, key)
-
-
-@pytest.mark.parametrize("kind", SERVED)
-def test_what_the_server_takes_is_not_refused(tmp_path: Path, kind: str) -> None:
-    assert read_expiry(*SERVED[kind](tmp_path)) == ENDS
 
 
 @pytest.mark.parametrize(("days", "level"), [(15, None), (13, "warning"), (-1, "error")])

@@ -5,8 +5,6 @@ import json
 import pickle
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ from tests.support.payloads import bodies
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "python-api.md").read_text("utf-8")
 NOW_MS = 1_700_000_000_000
-CLIENTS = ("confluent_kafka", "click", "pydantic", "granian", "httpx2", "rocksdict", "prometheus_client")
 
 
 def members(name: str) -> set[str]:
@@ -52,16 +49,6 @@ def test_the_page_documents_exactly_what_is_exported() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'mapper'"):
         sternpost.mapper  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    ("code", "absent"),
-    [("import sternpost", ("processor", "schemas", "fastavro")), ("from sternpost import Mapper; Mapper()", CLIENTS)],
-)
-def test_it_imports_little(code: str, absent: tuple[str, ...]) -> None:
-    program = f"{code}; import sys; print(*sorted(set({absent!r}) & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == ""
 
 
 def said(outcome: Event | DeadLetter) -> dict[str, Any]:
