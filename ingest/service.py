@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from ingest import certificate, tracing
+from ingest import tracing
 from ingest.connections import Connections
 from ingest.graceful_shutdown import accept_queue_length, drain_accept_queue
 from ingest.publisher import Publisher, new_producer
@@ -218,6 +218,8 @@ def _check_certificate(ingest: IngestSettings) -> None:
 def _certificate_expiry(ingest: IngestSettings) -> datetime | None:
     if ingest.tls_certificate is None or ingest.tls_key is None:
         return None
+    from ingest import certificate  # noqa: PLC0415 (it loads a library that takes 0.05 s and only TLS needs)
+
     return certificate.read_expiry(ingest.tls_certificate, ingest.tls_key)
 
 
