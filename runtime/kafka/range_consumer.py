@@ -99,23 +99,30 @@ def _raise_if_silent(settings: Settings, topic: str, since: float) -> None:
         )
 
 
-def readable_ranges(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> list[OffsetRange]:
+def readable_ranges(
+    settings: Settings, topic: str, partitions: Iterable[int] | None = None, admin: KafkaAdmin | None = None
+) -> list[OffsetRange]:
     """Return the range that each partition holds: from the oldest offset kept to the last stable one.
+
+    `admin` is asked, or a client made for it; one that signs in with tokens takes a second to make
+    (https://github.com/confluentinc/confluent-kafka-python/blob/master/src/confluent_kafka/src/confluent_kafka.c,
+    wait_for_oauth_token_set).
 
     Raises DependencyError if no broker answers, the topic is missing, or it lacks one of `partitions`.
     """
-    found = topic_partitions(settings, topic)
+    admin = admin or KafkaAdmin(settings)
+    found = topic_partitions(settings, topic, admin)
     wanted = found if partitions is None else sorted(set(partitions))
     if missing := set(wanted) - set(found):
         raise DependencyError(f"{topic} has partitions 0 to {len(found) - 1}, and no {min(missing)}")
-    starts = offsets(settings, topic, dict.fromkeys(wanted, FROM_BEGINNING))
-    ends = offsets(settings, topic, dict.fromkeys(wanted, FROM_END))
+    starts = admin.offsets(topic, dict.fromkeys(wanted, FROM_BEGINNING))
+    ends = admin.offsets(topic, dict.fromkeys(wanted, FROM_END))
     return [OffsetRange(partition, starts[partition], ends[partition]) for partition in wanted]
 
 
-def topic_partitions(settings: Settings, topic: str) -> list[int]:
+def topic_partitions(settings: Settings, topic: str, admin: KafkaAdmin | None = None) -> list[int]:
     """Return the topic's partitions. Raises DependencyError if no broker answers or the topic is missing."""
-    return _partitions(settings, KafkaAdmin(settings).metadata(topic), topic)
+    return _partitions(settings, (admin or KafkaAdmin(settings)).metadata(topic), topic)
 
 
 def offsets(settings: Settings, topic: str, wanted: Mapping[int, int], *, stable: bool = True) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from runtime import admin_listener
 from runtime.errors import DependencyError
-from runtime.kafka import range_consumer
+from runtime.kafka import clients, range_consumer
 from runtime.kafka.admin import FROM_END, KafkaAdmin
 from runtime.schema_registry import Registry, subject_of
 from runtime.settings.model import Settings
@@ -153,6 +154,23 @@ def test_transaction_markers_and_aborted_records_alone_are_nothing_to_process(se
     write(settings, raw, 1)
     assert looker.collect().lag == 4
     assert by_lag(settings)[0].startswith("4 records behind")
+
+
+def test_a_snapshot_takes_few_clients(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes a handshake, and on Amazon MSK a second."""
+    write(settings, settings.topics.raw, 1)
+    write(settings, settings.topics.dead_letters, 1)
+    write(settings, settings.topics.events, 1)
+    made, make = list[str](), clients._make
+
+    def counted(kind: type[Any], *arguments: Any) -> Any:
+        made.append(kind.__name__)
+        return make(kind, *arguments)
+
+    monkeypatch.setattr(clients, "_make", counted)
+    StatusCollector(settings).collect()
+    # One for all questions, and readers: of the group, the oldest record behind, dead letters, the newest event.
+    assert Counter(made) == {"AdminClient": 1, "Consumer": 4}
 
 
 def by_lag(settings: Settings) -> list[str]:

@@ -58,11 +58,11 @@ class ConsumerGroup(NamedTuple):
     members: list[GroupMember]
 
 
-def describe(settings: Settings) -> ConsumerGroup:
+def describe(settings: Settings, admin: KafkaAdmin | None = None) -> ConsumerGroup:
     """Return the group. Raises DependencyError."""
     name = settings.processor.group_id
     try:
-        found = KafkaAdmin(settings).describe_group(name)
+        found = (admin or KafkaAdmin(settings)).describe_group(name)
     except KafkaRequestError as error:
         if error.name == "GROUP_ID_NOT_FOUND":
             return ConsumerGroup(name, "dead", [])
@@ -78,13 +78,13 @@ def describe(settings: Settings) -> ConsumerGroup:
     return ConsumerGroup(name, found.state.name.lower(), sorted(members, key=lambda member: str(member.instance_id)))
 
 
-def partitions(settings: Settings, now_ms: int) -> list[PartitionStatus]:
+def partitions(settings: Settings, now_ms: int, admin: KafkaAdmin | None = None) -> list[PartitionStatus]:
     """Return every partition of the raw topic; `now_ms` is in Unix milliseconds. Raises DependencyError."""
-    topic = settings.topics.raw
-    numbers = range_consumer.topic_partitions(settings, topic)
+    topic, admin = settings.topics.raw, admin or KafkaAdmin(settings)
+    numbers = range_consumer.topic_partitions(settings, topic, admin)
     # Before the last stable offsets: a record that arrives in between must not look like an open transaction.
-    high = range_consumer.offsets(settings, topic, dict.fromkeys(numbers, range_consumer.FROM_END), stable=False)
-    ranges = range_consumer.readable_ranges(settings, topic, numbers)
+    high = admin.offsets(topic, dict.fromkeys(numbers, range_consumer.FROM_END), stable=False)
+    ranges = range_consumer.readable_ranges(settings, topic, numbers, admin)
     offsets = processor_offsets(settings, numbers)
     behind = [there._replace(start=max(there.start, offsets.get(there.partition, 0))) for there in ranges]
     oldest = range_consumer.first_messages(settings, topic, behind)

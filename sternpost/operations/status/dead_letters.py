@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from runtime.kafka import range_consumer
+from runtime.kafka.admin import KafkaAdmin
 from runtime.settings.model import Settings
 from sternpost.operations.dead_letters.index import DeadLetterIndex, sum_by_code
 from sternpost.operations.dead_letters.selection import Selection, scan
@@ -51,9 +52,9 @@ class DeadLetterCounter:
         self._counted: dict[int, tuple[int, int]] = {}
         """The first and the next offset of each partition: what is between them was counted."""
 
-    def count(self) -> DeadLetterCounts:
+    def count(self, admin: KafkaAdmin | None = None) -> DeadLetterCounts:
         """Read what is new, forget what is gone from the topic, and return the counts. Raises DependencyError."""
-        readable = range_consumer.readable_ranges(self._settings, self._settings.topics.dead_letters)
+        readable = range_consumer.readable_ranges(self._settings, self._settings.topics.dead_letters, admin=admin)
         most = MOST // len(readable)
         unread = []
         for there in readable:

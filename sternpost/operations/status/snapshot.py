@@ -108,27 +108,24 @@ class StatusCollector:
         """Return a snapshot. Raises DependencyError if the brokers do not answer; other failures are in the result."""
         settings = self._settings
         now_ms = time.time_ns() // 1_000_000
-        cluster_id, brokers = self._cluster()
+        admin = KafkaAdmin(settings)
+        cluster = admin.metadata()
         # First: without the right to the group, the client would ask for its offsets until it gives up.
-        group = consumer_group.describe(settings)
-        partitions = consumer_group.partitions(settings, now_ms)
+        group = consumer_group.describe(settings, admin)
+        partitions = consumer_group.partitions(settings, now_ms, admin)
         throughput = self._throughput(partitions)
-        letters = self._letters.count()
+        letters = self._letters.count(admin)
         return Snapshot(
             at_ms=now_ms,
-            cluster_id=cluster_id,
-            brokers=brokers,
+            cluster_id=cast("str | None", cluster.cluster_id) or "unknown",
+            brokers=len(cluster.brokers),
             group=group,
             partitions=partitions,
             throughput=throughput,
             dead_letters=letters,
-            schema=self._schema(),
+            schema=self._schema(admin),
             services=service.fetch_statuses(settings),
         )
-
-    def _cluster(self) -> tuple[str, int]:
-        found = KafkaAdmin(self._settings).metadata()
-        return cast("str | None", found.cluster_id) or "unknown", len(found.brokers)
 
     def _throughput(self, partitions: list[consumer_group.PartitionStatus]) -> Throughput | None:
         """Return the rates since the last snapshot; a partition without a committed offset counts from its start."""
@@ -142,10 +139,10 @@ class StatusCollector:
         seconds = now - then
         return Throughput((ends - ends_then) / seconds, (done - done_then) / seconds, seconds)
 
-    def _schema(self) -> SchemaStatus:
+    def _schema(self, admin: KafkaAdmin) -> SchemaStatus:
         settings = self._settings
         subject = events_subject(settings, load_schema())
-        newest = _newest_schema_id(settings)
+        newest = _newest_schema_id(settings, admin)
         registry = Registry(settings.schema_registry)  # a wrong setting ends the command
         try:
             with registry:
@@ -155,13 +152,13 @@ class StatusCollector:
         return SchemaStatus(subject, found.id, found.version, newest, None)
 
 
-def _newest_schema_id(settings: Settings) -> int | None:
+def _newest_schema_id(settings: Settings, admin: KafkaAdmin) -> int | None:
     """Return the highest schema id at the ends of all partitions."""
     topic = settings.topics.events
     # The last few offsets: the very last may be a transaction's marker, and no record.
     ends = [
         there._replace(start=max(there.start, there.end - 10))
-        for there in range_consumer.readable_ranges(settings, topic)
+        for there in range_consumer.readable_ranges(settings, topic, admin=admin)
     ]
     ids = []
     for messages in range_consumer.read_ranges(settings, topic, ends):

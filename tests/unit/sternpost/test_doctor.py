@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from confluent_kafka import KafkaError
 
 from runtime.errors import ConfigurationError
+from runtime.kafka.admin import KafkaAdmin
 from runtime.settings.loader import load
 from sternpost.cli.main import cli
 from sternpost.operations import acls, topics
@@ -119,9 +120,9 @@ def test_a_wrong_property_of_the_registrys_client_ends_doctor_and_status(
     settings = load(None, {"schema_registry.url": "https://127.0.0.1:1", "schema_registry.properties": missing})
     with pytest.raises(ConfigurationError, match=r"ssl\.certificate\.location"):
         list(registry.check(settings))
-    monkeypatch.setattr(snapshot, "_newest_schema_id", lambda _: None)
+    monkeypatch.setattr(snapshot, "_newest_schema_id", lambda *_: None)
     with pytest.raises(ConfigurationError, match=r"ssl\.certificate\.location"):
-        snapshot.StatusCollector(settings)._schema()
+        snapshot.StatusCollector(settings)._schema(KafkaAdmin(settings))
 
 
 @pytest.mark.parametrize(
