@@ -10,7 +10,7 @@ from tests.support.service import PROGRAM, SERVICES, Starter
 from tests.support.waiting import PATIENCE_S
 
 READ_ONLY = """
-for folder in {folders}; do mount --bind $folder $folder; mount -o remount,bind,ro $folder; done
+for folder in {folders}; do mount --rbind $folder $folder; mount -o remount,bind,ro $folder; done
 mount --bind {kept} {kept}; mount -o remount,bind,rw {kept}
 cd /proc
 TMPDIR=/nonexistent exec "$@"
@@ -20,7 +20,10 @@ MEMORY = "/dev/shm"
 
 
 def without(folders: str, kept: Path) -> list[str]:
-    """A command prefix: run in a mount namespace in which `folders` are read-only, and of them only `kept` is not."""
+    """A command prefix: run in a mount namespace in which `folders` are read-only, and of them only `kept` is not.
+
+    Disks that other tests have mounted there meanwhile cannot be left out (`--rbind`), mount_namespaces(7) says.
+    """
     kept.mkdir(exist_ok=True)
     script = READ_ONLY.format(folders=folders, kept=kept)
     return ["unshare", "--mount", "--map-root-user", "sh", "-ec", script, "sh"]
