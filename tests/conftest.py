@@ -43,8 +43,36 @@ TIMEOUTS_S = {"chaos": 1200, "network": 1200, "deploy": 1200, "console": 600, "s
 """By folder; `timeout` in pyproject.toml is for the others, and `--timeout` for all."""
 
 
+LONGEST = (
+    "integration/test_processor.py",
+    "integration/test_transport_kafka.py",
+    "integration/test_msk_iam.py",
+    "integration/test_unreachable.py",
+    "integration/test_replay.py",
+    "integration/test_log_cannot_be_written.py",
+    "integration/test_supervisor.py",
+    "integration/test_connection_limits.py",
+    "integration/test_local_stack.py",
+    "integration/test_services.py",
+    "integration/test_registry_refuses.py",
+    "integration/test_dead_letters.py",
+    "integration/test_client_credentials.py",
+    "integration/test_find.py",
+    "integration/test_security.py",
+    "integration/test_ingest_smuggling.py",
+    "integration/test_ingest_operation.py",
+    "integration/test_group_protocols.py",
+    "integration/test_ingest.py",
+    "integration/test_cli.py",
+    "model/test_transactional_loop.py",
+)
+"""Files that take longest: first, so that in the end no worker is left alone with one."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give tests of the slower suites more time, unless the command line says how much."""
+    """Sort, and give tests of the slower suites more time, unless the command line says how much."""
+    order = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get("/".join(item.path.parts[-2:]), len(order)))
     if config.getoption("timeout") is not None:
         return
     for item in items:

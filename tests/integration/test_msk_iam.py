@@ -26,6 +26,7 @@ from runtime.settings.model import Settings
 from sternpost.local import ports
 from sternpost.local.artifacts import Cache
 from sternpost.local.installation import install
+from sternpost.operations.status.service import fetch_status
 from tests.support.kafka import STOP_MS, Kafka
 from tests.support.secured import broker_behind
 from tests.support.waiting import PATIENCE_S, until
@@ -121,13 +122,15 @@ def test_commands_and_services_sign_in(address: str, kafka: Kafka, tmp_path: Pat
         with log.open("w") as output, subprocess.Popen([*PROGRAM, *given, service], stdout=output, stderr=output) as it:
             try:
                 until(partial(_is_ready, given, section))
+                assert run(given, "healthcheck", section, "--ready").returncode == 0
             finally:
                 it.terminate()
         assert it.returncode == 0, log.read_text()
 
 
 def _is_ready(given: list[str], section: str) -> bool:
-    return run(given, "healthcheck", section, "--ready").returncode == 0
+    [port] = [text.rpartition("=")[2] for text in given if text.startswith(f"--set={section}.admin_port=")]
+    return fetch_status(section, "127.0.0.1", int(port)).ready
 
 
 def test_idle_clients_outlive_their_tokens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
