@@ -1,6 +1,7 @@
 # Everything runs from .venv. `make setup` builds it on an empty machine that has Python >= 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
+WHICH := 'import sys; print(sys.version, sys.base_prefix)'
 
 # Python compiles the sources once, not again for each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -11,7 +12,8 @@ setup: .venv/.installed
 
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Sternpost needs Python 3.11 or later; this is %s. Try: make setup PYTHON=python3.12" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv --clear .venv
+	@# Over an environment of another Python, venv would mix the two.
+	$(PYTHON) -m venv $$(test "$$($(PYTHON) -c $(WHICH))" = "$$($(BIN)/python -c $(WHICH) 2>&1)" || echo --clear) .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m tools.compile
@@ -54,7 +56,7 @@ soak: setup .venv/soak/.installed
 	.venv/soak/bin/python -m tests.soak.curves build/soak build/soak/soak.svg && exit $$well
 
 .venv/soak/.installed: requirements/soak.txt | .venv/.installed
-	$(BIN)/python -m venv --clear .venv/soak
+	$(BIN)/python -m venv .venv/soak
 	.venv/soak/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/soak.txt
 	@touch $@
 
@@ -137,7 +139,7 @@ release-check: setup .venv/deploy/.installed site
 	$(BIN)/python -m pytest tests/deploy/test_image.py tests/deploy/test_chart.py
 
 .venv/site/.installed: requirements/site.txt tests/site/install_tools.sh | .venv/.installed
-	$(BIN)/python -m venv --clear .venv/site
+	$(BIN)/python -m venv .venv/site
 	.venv/site/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/site.txt
 	tests/site/install_tools.sh .venv/site/bin
 	@touch $@

@@ -1,5 +1,6 @@
 """Fixtures for all tests: one Kafka and one registry a session, topics and settings of its own for each test."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -79,6 +80,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder = item.path.relative_to(config.rootpath / "tests").parts[0]
         if folder in TIMEOUTS_S and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUTS_S[folder]))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what collection made, which stays to the end, each time that it runs."""
+    gc.freeze()
 
 
 _shared = pytest.StashKey[ExitStack]()

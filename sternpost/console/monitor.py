@@ -93,7 +93,7 @@ class Monitor:
             try:
                 snapshot = collector.collect()
             except SternpostError as error:
-                self.problem = error
+                self.problem = error.with_traceback(None)  # its frames would keep clients
             except Exception as error:  # the thread must not end: the page would show old figures for ever
                 report(error, "looking at the pipeline failed")
             else:
@@ -125,7 +125,7 @@ class Monitor:
             try:
                 self.checks = list(run_checks(self.settings, None, url=self._endpoint(), role=None, send=False))
             except SternpostError as error:
-                self.problem = error
+                self.problem = error.with_traceback(None)  # its frames would keep clients
             except Exception as error:
                 report(error, "doctor failed")
             self.checked_at = time.time()

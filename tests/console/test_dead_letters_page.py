@@ -204,7 +204,7 @@ def test_a_console_that_is_killed_leaves_no_letter_out_and_sends_none_twice(
 def test_a_console_that_is_stopped_leaves_no_transaction_open(
     settings: Settings, start_console: ConsoleStarter, open_tab: Tabs
 ) -> None:
-    bury(settings, [{} for _ in range(600)])  # a batch, which takes its time with a request for each record
+    bury(settings, [{} for _ in range(1_000)])  # a batch, which takes its time with a request for each record
     slow = settings.model_copy(
         update={"kafka": settings.kafka.model_copy(update={"properties": {"batch.num.messages": "1"}})}
     )

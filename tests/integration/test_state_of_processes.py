@@ -15,7 +15,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from processor.deduplication.rocksdb_options import RocksDBResources
-from processor.deduplication.state_store import PartitionState, StateDirectory
+from processor.deduplication.state_store import PartitionState
 
 state = PartitionState(Path(sys.argv[1]), 10**9, RocksDBResources(1 << 20))
 value = 0

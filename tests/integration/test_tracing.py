@@ -73,6 +73,8 @@ def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(
         with endpoint(tmp_path, kafka.bootstrap_servers, make_topics.one()) as service:
             assert service.post().status == 200
             assert service.stop() == 0
+            silent.settimeout(PATIENCE_S)
+            silent.accept()[0].close()  # it was asked
             assert any(line["event"].startswith("the last spans are lost") for line in service.log())
 
 

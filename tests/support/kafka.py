@@ -155,7 +155,7 @@ def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> None:
     for made in admin.create_topics(topics, operation_timeout=60).values():
         error = made.exception(PATIENCE_S)
         # A client asks again if the answer does not come in time.
-        if error is not None and error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+        if error is not None and error.args[:1] != (KafkaError.TOPIC_ALREADY_EXISTS,):
             raise error
     for address in bootstrap_servers.split(","):
         # A client that knows one address asks that broker first, and has no reason to connect to another.

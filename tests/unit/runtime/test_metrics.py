@@ -1,4 +1,4 @@
-"""Metrics, also summed over processes."""
+"""Metrics as they are declared, and counters without room."""
 
 from pathlib import Path
 
