@@ -1,7 +1,7 @@
 # Everything runs from .venv. `make setup` builds it on an empty machine that has Python >= 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-WHICH := 'import sys; print(sys.version, sys.base_prefix)'
+IDENTITY := 'import sys; print(sys.version, sys.base_prefix)'
 
 # Python compiles the sources once, not again for each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,7 +13,7 @@ setup: .venv/.installed
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Sternpost needs Python 3.11 or later; this is %s. Try: make setup PYTHON=python3.12" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@# Over an environment of another Python, venv would mix the two.
-	$(PYTHON) -m venv $$(test "$$($(PYTHON) -c $(WHICH))" = "$$($(BIN)/python -c $(WHICH) 2>&1)" || echo --clear) .venv
+	@$(PYTHON) -m venv $$(test "$$($(PYTHON) -c $(IDENTITY))" = "$$($(BIN)/python -c $(IDENTITY) 2>&1)" || echo --clear) .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m tools.compile

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from runtime.errors import DependencyError
 from runtime.kafka import range_consumer
+from runtime.kafka.admin import KafkaAdmin
 from runtime.settings.model import Settings
 from sternpost.operations import topics
 from sternpost.operations.doctor.check import Check, fault, ok, skipped, warning
@@ -16,8 +17,9 @@ SAFE = 0.5
 
 def check(settings: Settings) -> Iterator[Check]:
     """Check the group and its lag. It reads one record of each partition at most, and else only offsets."""
+    admin = KafkaAdmin(settings)
     try:
-        group = consumer_group.describe(settings)
+        group = consumer_group.describe(settings, admin)
     except DependencyError as error:
         yield skipped("processor", f"its group cannot be seen: {error}")
         return
@@ -26,7 +28,7 @@ def check(settings: Settings) -> Iterator[Check]:
     else:
         yield ok("processor", f"the group {group.group_id} is {group.state}, with {len(group.members)} at work")
     try:
-        partitions = consumer_group.partitions(settings, time.time_ns() // 1_000_000)
+        partitions = consumer_group.partitions(settings, time.time_ns() // 1_000_000, admin)
         kept = [range_consumer.OffsetRange(p.partition, p.start, p.end) for p in partitions]
         positions = {p.partition: p.end - p.lag for p in partitions}
         problems = [
