@@ -36,11 +36,11 @@ test: export JAVA_TOOL_OPTIONS = -XX:TieredStopAtLevel=1
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(THOROUGH),--hypothesis-profile=thorough --cov --cov-report=term)
 
-# The inner loop of a change: the unit tests, which start no services, with few examples of each property. They do
-# without the plugins that only others use: schemathesis alone takes half a second of CPU to import in each process.
+# The inner loop of a change: the unit tests, which start no processes, with few examples of each property, and without
+# the plugins that only others use.
 unit: setup
 	$(BIN)/python -m pytest tests/unit -q -n $$(nproc) --dist worksteal --hypothesis-profile=quick \
-		$(addprefix -p no:,schemathesis pytest_cov anyio platformdirs)
+		$(addprefix -p no:,pytest_cov anyio platformdirs)
 
 # Run the tests of the compiled modules against what is compiled.
 test-compiled: compile

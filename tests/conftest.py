@@ -18,6 +18,8 @@ from tests.support.service import Starter
 # run what is compiled.
 os.environ.setdefault("PURE_PYTHON", "1")
 
+gc.disable()  # until the tests are collected
+
 # How many examples of each property: few while one writes, many where no one waits for them. None has a time limit: the
 # speed of the machine is not what these tests test, benchmarks measure that.
 for profile, max_examples in {"quick": 5, "usual": 25, "thorough": 100}.items():
@@ -85,6 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """Have the garbage collector pass over what collection made, which stays to the end, each time that it runs."""
     gc.freeze()
+    gc.enable()
 
 
 _shared = pytest.StashKey[ExitStack]()

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from nicegui import Client, ui
@@ -10,25 +9,10 @@ from nicegui import Client, ui
 from runtime.settings.loader import settings_file
 from runtime.settings.model import Settings
 from sternpost.console.background import Job
-from sternpost.console.live_events import LiveEvents
-from sternpost.console.monitor import Monitor
-from sternpost.operations.changes_allowed import ChangesAllowed
+from sternpost.console.shared import Console
 from sternpost.operations.printable import printable
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Console:
-    """What all pages of a running console share."""
-
-    settings: Settings
-    allowed: ChangesAllowed | None
-    """What operations that write ask for; None if the console is read-only."""
-    monitor: Monitor
-    events: LiveEvents
-    jobs: "dict[str, Job[object]]" = field(default_factory=dict)
-    """Work that goes on when its page is closed, by a name of its own: a redrive, a replay."""
 
 
 class PageView:

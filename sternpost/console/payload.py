@@ -1,10 +1,7 @@
 """A payload on a page: indented, with what is at fault marked, and each value covered on its own."""
 
 import re
-from collections import deque
 from functools import cache, partial
-from itertools import islice
-from typing import NamedTuple
 
 from nicegui import ui
 
@@ -15,7 +12,7 @@ from sternpost.console.masking import Masked, hint
 from sternpost.console.page import PageView
 from sternpost.console.text import Text
 from sternpost.operations import marked_payload
-from sternpost.operations.marked_payload import Line
+from sternpost.operations.marked_payload import Line, Window
 
 LINES = 150
 """Lines that are shown at first, and further ones each time: a payload of 1 MiB can have half a million."""
@@ -46,7 +43,7 @@ _OPEN = frozenset(
 
 def payload(view: PageView, body: bytes, *, field: str | None = None, record: str = "") -> None:
     """Show a body with `field` (a path, or None) marked. `record` is its place, for the log: `customerio.raw 3:42`."""
-    write = partial(_window, body, field)
+    write = partial(marked_payload.window, body, field, most=MOST_LINES, before=LINES_BEFORE)
     with ui.element("div") as place:
         if len(body) <= AT_ONCE_BYTES:
             _show(view, write(), record)
@@ -54,7 +51,7 @@ def payload(view: PageView, body: bytes, *, field: str | None = None, record: st
         ui.spinner(size="18px")
 
     async def show() -> None:
-        found: _Window | SternpostError
+        found: Window | SternpostError
         try:
             found = await background.call(write)
         except SternpostError as error:
@@ -72,31 +69,7 @@ def payload(view: PageView, body: bytes, *, field: str | None = None, record: st
         ui.timer(0.0, show, once=True)
 
 
-class _Window(NamedTuple):
-    """A part of a payload's lines: a few before the fault, and many after it."""
-
-    lines: list[Line]
-    before: int
-    """Lines of the payload before these."""
-    cut: bool
-    """Whether there are lines after these."""
-
-
-def _window(body: bytes, field: str | None) -> _Window:
-    written, has_mark = marked_payload.write(body, field)
-    lines, before = deque[Line](), 0
-    for line in written if has_mark else ():
-        lines.append(line)
-        if line.at_fault:
-            break
-        if len(lines) > LINES_BEFORE:
-            lines.popleft()
-            before += 1
-    kept = [*lines, *islice(written, MOST_LINES - len(lines))]
-    return _Window(kept, before, cut=next(written, None) is not None)
-
-
-def _show(view: PageView, window: _Window, record: str) -> None:
+def _show(view: PageView, window: Window, record: str) -> None:
     with ui.element("div").classes("payload").props('role=group tabindex=0 aria-label="Payload"'):
         shown = ui.element("div").classes("payload-lines")
     rest = ui.element("div").classes("bar")

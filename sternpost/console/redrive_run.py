@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from sternpost.console.page import Console
 from sternpost.console.run import Run
+from sternpost.console.shared import Console
 from sternpost.operations.dead_letters.redrive import RedrivePlan, RedriveResult, plan, redrive
 from sternpost.operations.dead_letters.selection import Selection
 

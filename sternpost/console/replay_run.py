@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.errors import CheckFailedError
-from sternpost.console.page import Console
 from sternpost.console.run import Run
+from sternpost.console.shared import Console
 from sternpost.operations.replay.dry_run import dry_run
 from sternpost.operations.replay.replay import Replay
 from sternpost.operations.replay.replay_pipeline import Filters

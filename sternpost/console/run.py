@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from runtime.errors import SternpostError
 from sternpost.console.background import Job
 from sternpost.console.failures import report
-from sternpost.console.page import Console
+from sternpost.console.shared import Console
 
 
 class Run(Job[object]):

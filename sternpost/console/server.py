@@ -24,9 +24,10 @@ from sternpost.console.access import LOOPBACK_NAMES, TOKEN, Access
 from sternpost.console.failures import report
 from sternpost.console.live_events import LiveEvents
 from sternpost.console.monitor import Monitor
-from sternpost.console.page import Console, Page, PageView
+from sternpost.console.page import Page, PageView
 from sternpost.console.pages import PAGES
 from sternpost.console.response_headers import ResponseHeaders
+from sternpost.console.shared import Console
 from sternpost.operations.changes_allowed import ChangesAllowed
 from sternpost.operations.listening_address import EVERY_ADDRESS
 

@@ -1,7 +1,9 @@
 """Write a payload as text for people, with what is at fault in it marked."""
 
 import json
+from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
 from sternpost.operations.printable import printable
@@ -47,20 +49,35 @@ def lines(body: bytes, field: str | None) -> list[Line]:
     A body that is not JSON, or nested deeper than `DEEPEST`, is returned as it is, with the line marked at which it
     stops being JSON. Bytes that are not UTF-8 are escaped, and so are characters that a terminal would obey.
     """
-    return list(write(body, field).lines)
+    return list(_write(body, field, whole=True).lines)
 
 
-class Written(NamedTuple):
-    """A payload's lines, written as they are asked for: a payload of 1 MiB can have half a million."""
+class Window(NamedTuple):
+    """A part of a payload's lines: a few before the first that is marked, and many after it."""
 
-    lines: Iterator[Line]
-    has_mark: bool
-    """Whether one of them is marked."""
+    lines: list[Line]
+    before: int
+    """Lines of the payload before these."""
+    cut: bool
+    """Whether there are lines after these."""
 
 
-def write(body: bytes, field: str | None) -> Written:
-    """Return the same as `lines`, one by one."""
-    return _write(body, field, whole=True)
+def window(body: bytes, field: str | None, *, most: int, before: int) -> Window:
+    """Return at most `most` of `lines`, from `before` lines before the first that is marked, or from the first line.
+
+    Lines after these are not written: a payload of 1 MiB can have half a million.
+    """
+    written, has_mark = _write(body, field, whole=True)
+    kept, left_out = deque[Line](), 0
+    for line in written if has_mark else ():
+        kept.append(line)
+        if line.at_fault:
+            break
+        if len(kept) > before:
+            kept.popleft()
+            left_out += 1
+    found = [*kept, *islice(written, most - len(kept))]
+    return Window(found, left_out, cut=next(written, None) is not None)
 
 
 def excerpt(body: bytes, field: str | None, around: int = 2) -> list[Line]:
@@ -78,20 +95,28 @@ def excerpt(body: bytes, field: str | None, around: int = 2) -> list[Line]:
     return found[max(0, at - around) : at + around + 1]
 
 
-def _write(body: bytes, field: str | None, *, whole: bool) -> Written:
+class _Written(NamedTuple):
+    """A payload's lines, written as they are asked for."""
+
+    lines: Iterator[Line]
+    has_mark: bool
+    """Whether one of them is marked."""
+
+
+def _write(body: bytes, field: str | None, *, whole: bool) -> _Written:
     text = body.decode("utf-8-sig", "backslashreplace")
     try:
         tree = json.loads(
             text, parse_int=_Token, parse_float=_Token, parse_constant=_refuse, object_pairs_hook=_Members
         )
     except json.JSONDecodeError as error:
-        return Written(_text_lines(text, error.lineno, error.colno - 1), True)
+        return _Written(_text_lines(text, error.lineno, error.colno - 1), True)
     except (ValueError, RecursionError):
-        return Written(_text_lines(text), False)
+        return _Written(_text_lines(text), False)
     if _is_deep(tree):
-        return Written(_text_lines(text), False)
+        return _Written(_text_lines(text), False)
     fault = _nearest(set(_paths(tree, "")), field) if field else None
-    return Written(_Writer(fault, whole=whole).write(tree, "", "", ""), fault is not None)
+    return _Written(_Writer(fault, whole=whole).write(tree, "", "", ""), fault is not None)
 
 
 def _is_deep(tree: Any) -> bool:

@@ -13,8 +13,8 @@ from runtime.kafka.admin import FROM_END, KafkaAdmin
 from runtime.settings.model import Settings
 from sternpost.console.live_events import LiveEvents
 from sternpost.console.monitor import Monitor
-from sternpost.console.page import Console
 from sternpost.console.redrive_run import RedriveRun
+from sternpost.console.shared import Console
 from sternpost.operations.changes_allowed import ChangesNotAllowedError
 from sternpost.operations.dead_letters.selection import Selection
 from tests.console.console import DESK, PHONE, ConsoleStarter, RunningConsole, Tab, Tabs, without_a_cluster

@@ -17,8 +17,8 @@ from schemas.track_event import EventReader, load_schema
 from sternpost.cli.main import cli
 from sternpost.console.live_events import LiveEvents
 from sternpost.console.monitor import Monitor
-from sternpost.console.page import Console
 from sternpost.console.replay_run import ReplayRequest, ReplayRun, Target
+from sternpost.console.shared import Console
 from sternpost.local import samples
 from sternpost.operations.changes_allowed import ChangesNotAllowedError
 from tests.console.console import PHONE, ConsoleStarter, Tab, Tabs, without_a_cluster

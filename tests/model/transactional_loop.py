@@ -144,11 +144,29 @@ def _explore(rules: Rules, bounds: Bounds) -> Exploration:
         if fault := broken(state):
             return Exploration(len(came_from), [*_way(came_from, state), fault], reached_end)
         reached_end = reached_end or (state.offset == len(RAW) and visible(state) == EXPECTED)
-        for what, after in steps(state, rules, bounds):
-            if after not in came_from:
+        for what, step in steps(state, rules, bounds):
+            if (after := canonical(step)) not in came_from:
                 came_from[after] = (state, what)
                 queue.append(after)
     return Exploration(len(came_from), None, reached_end)
+
+
+def canonical(state: State) -> State:
+    """Return the state with the epochs of each transactional id numbered from 0, in their order.
+
+    All that matters of an epoch is which others it equals, and that a new one is higher. So states that differ in no
+    more than the numbers are one.
+    """
+    for who in (0, 1):
+        me, coordinator = state.processors[who], state.coordinators[who]
+        epochs = sorted({me.epoch, coordinator.epoch, *(epoch for owner, epoch in state.network if owner == who)})
+        if epochs[-1] == len(epochs) - 1:
+            continue
+        number = {epoch: number for number, epoch in enumerate(epochs)}
+        state = _coordinate(_set(state, who, epoch=number[me.epoch]), who, epoch=number[coordinator.epoch])
+        network = ((owner, number[epoch] if owner == who else epoch) for owner, epoch in state.network)
+        state = state._replace(network=tuple(network))
+    return state
 
 
 def visible(state: State) -> tuple[str, ...]:

@@ -142,8 +142,7 @@ def broker_behind(
         "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
     }
     installation = install(Cache(), registry=False)
-    if classes:  # the cache of classes holds for its own class path only
-        installation = replace(installation, jars=[*installation.jars, *classes], kafka_flags=[])
+    installation = replace(installation, jars=[*installation.jars, *classes])
     broker = installation.broker(member, [member], new_id(), folder, {**ours, **properties})
     try:
         broker.start()

@@ -26,7 +26,6 @@ def uncollected() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-    gc.unfreeze()
     gc.set_threshold(*thresholds)
 
 

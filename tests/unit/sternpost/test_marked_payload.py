@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sternpost.operations.marked_payload import excerpt, lines
+from sternpost.operations.marked_payload import excerpt, lines, window
 
 trees = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -84,3 +85,28 @@ def test_an_excerpt_is_short_whatever_is_beside_the_fault() -> None:
     [line] = excerpt(b'{"a": "' + b"x" * 9_000 + b'" b ' + b"y" * 9_000, None)
     assert len(line.text) < 100
     assert line.text[line.start : line.end] == "b"
+
+
+@pytest.mark.parametrize("fault", [None, 0, 9, 2_000, 2_999])
+def test_a_window_has_the_fault_and_at_most_as_many_lines_as_were_asked_for(fault: int | None) -> None:
+    items, most, before = 3_000, 1_000, 10
+    body, field = b"[" + b",".join([b"1"] * items) + b"]", None if fault is None else f"[{fault}]"
+    part = window(body, field, most=most, before=before)
+    assert part.before == max(0, (fault or 0) + 1 - before)
+    assert len(part.lines) == min(most, items + 2 - part.before)
+    assert part.cut == (part.before + len(part.lines) < items + 2)
+    assert part.lines == lines(body, field)[part.before :][:most]
+    assert [line.path for line in part.lines if line.at_fault] == ([] if fault is None else [f"[{fault}]"])
+
+
+def test_a_window_of_a_short_payload_is_all_of_it() -> None:
+    part = window(b'{"a": 1}', "a", most=20, before=10)
+    assert [line.text for line in part.lines] == ["{", '  "a": 1', "}"]
+    assert (part.before, part.cut) == (0, False)
+
+
+def test_a_window_of_text_that_is_not_json_is_where_it_stops_being_json() -> None:
+    part = window(b"[\n" + b"1,\n" * 1_000 + b"x" + b"\n" * 50_000, None, most=20_000, before=10)
+    assert part.before == 1_001 - 10
+    assert [line.text for line in part.lines if line.at_fault] == ["x"]
+    assert (len(part.lines), part.cut) == (20_000, True)

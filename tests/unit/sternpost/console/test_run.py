@@ -13,8 +13,8 @@ from runtime.errors import DependencyError, SternpostError
 from runtime.settings.model import Settings
 from sternpost.console.live_events import LiveEvents
 from sternpost.console.monitor import Monitor
-from sternpost.console.page import Console
 from sternpost.console.run import Run
+from sternpost.console.shared import Console
 
 
 class FailingRun(Run):
