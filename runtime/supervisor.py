@@ -31,6 +31,7 @@ SIGTERM and SIGINT reach the workers as a request to stop. SIGHUP is passed on.
 import contextlib
 import enum
 import faulthandler
+import gc
 import multiprocessing
 import os
 import resource
@@ -130,6 +131,7 @@ def _run_worker(
     service: str, target: Target, index: int, settings: Settings, kept: Any, pipe: Any, heartbeat: Heartbeat
 ) -> None:
     """Be a worker process: run the target, and exit with the code of the error that ended it."""
+    gc.enable()  # the command line disables it until all is imported
     faulthandler.register(signal.SIGUSR1, logs.STANDARD_ERROR)  # writes from C, even if no Python code gets to run
     # Thousands of connections, and the state files of each partition, need more open files than the usual 1,024.
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -30,3 +30,11 @@ def test_transform_needs_no_heavy_library_and_no_settings(tmp_path: Path) -> Non
     result = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, input=GOOD, capture_output=True)
     assert result.returncode == 0, result.stderr
     assert b'"Email Sent"' in result.stdout
+
+
+def test_a_command_collects_garbage_once_it_is_imported() -> None:
+    code = (
+        "import gc; from sternpost.cli.main import cli; cli(['mapping'], standalone_mode=False); print(gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.endswith("\nTrue\n")

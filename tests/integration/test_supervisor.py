@@ -216,6 +216,12 @@ def test_a_working_service_is_alive_and_ready(start: Callable[..., Service]) -> 
     assert service.admin("/healthz") == (200, "ok\n")
 
 
+def test_workers_collect_garbage(start: Callable[..., Service]) -> None:
+    service = start()
+    until(lambda: service.admin("/readyz")[0] == 200)
+    assert [file.read_text() for file in service.folder.glob("*.collects")] == ["True", "True"]
+
+
 def test_workers_may_open_as_many_files_as_the_system_lets_them(start: Callable[..., Service]) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))

@@ -1,5 +1,6 @@
 """Run by test_supervisor.py as a program: a service whose workers do as the file of orders says."""
 
+import gc
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from runtime.errors import DependencyError, ProcessorHaltedError
 from runtime.logs import configure
 from runtime.settings.model import LogFormat, LogSettings, Settings
 from runtime.supervisor import Supervisor, Worker
+from sternpost.cli import main  # noqa: F401 (as in a service: each worker process imports it first)
 
 FOLDER = Path(os.environ.get("SUPERVISED_FOLDER", "."))
 
@@ -40,6 +42,7 @@ def work(worker: Worker) -> None:
         raise DependencyError("no broker answers")
     if order == "dependency":
         raise DependencyError("no broker answers")
+    (FOLDER / f"worker-{worker.index}.collects").write_text(str(gc.isenabled()))
     worker.ready(True)
     worker.beat()
     if order == "hang-once" and worker.index == 0:
