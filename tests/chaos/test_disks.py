@@ -6,7 +6,7 @@ One of three brokers has a disk of its own, and so have the state of a processor
 devices, which take root, e2fsprogs, and control groups that limit writes; the tests are skipped where these are
 missing. As in `test_exactly_once`, in the end every acknowledged event must be there once, whole and in order. A
 state's disk that is full from one start to the next is one of the faults there; commands on full disks are in
-tests/integration/test_full_disk.py.
+`test_full_disk`.
 """
 
 import os
