@@ -36,8 +36,8 @@ test: export JAVA_TOOL_OPTIONS = -XX:TieredStopAtLevel=1
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(THOROUGH),--hypothesis-profile=thorough --cov --cov-report=term)
 
-# The inner loop of a change: the unit tests, which start no processes, with few examples of each property, and without
-# the plugins that only others use.
+# The inner loop of a change: the unit tests, which start no process of ours, with few examples of each property, and
+# without the plugins that only others use.
 unit: setup
 	$(BIN)/python -m pytest tests/unit -q -n $$(nproc) --dist worksteal --hypothesis-profile=quick \
 		$(addprefix -p no:,pytest_cov anyio platformdirs)

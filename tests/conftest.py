@@ -18,7 +18,7 @@ from tests.support.service import Starter
 # run what is compiled.
 os.environ.setdefault("PURE_PYTHON", "1")
 
-gc.disable()  # until the tests are collected
+gc.disable()  # until the tests are collected: `pytest_runtestloop` enables it
 
 # How many examples of each property: few while one writes, many where no one waits for them. None has a time limit: the
 # speed of the machine is not what these tests test, benchmarks measure that.
@@ -82,12 +82,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(TIMEOUTS_S[folder]))
 
 
-def pytest_collection_finish() -> None:
-    """Have the garbage collector pass over what collection made, which stays to the end, each time that it runs."""
-    gc.freeze()
-    gc.enable()
-
-
 _shared = pytest.StashKey[ExitStack]()
 
 
@@ -115,7 +109,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
-    """Remove settings from the environment: a developer's own cluster must not end up in a test."""
+    """Begin: collect garbage, but pass over what is there now, which stays to the end.
+
+    Remove settings from the environment: a developer's own cluster must not end up in a test.
+    """
+    gc.freeze()
+    gc.enable()
     for name in list(os.environ):
         if name.startswith("STERNPOST_") and not name.startswith("STERNPOST_TEST_"):
             del os.environ[name]

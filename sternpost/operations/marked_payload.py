@@ -65,7 +65,7 @@ class Window(NamedTuple):
 def window(body: bytes, field: str | None, *, most: int, before: int) -> Window:
     """Return at most `most` of `lines`, from `before` lines before the first that is marked, or from the first line.
 
-    Lines after these are not written: a payload of 1 MiB can have half a million.
+    `before` is less than `most`. Lines after these are not written: a payload of 1 MiB can have half a million.
     """
     written, has_mark = _write(body, field, whole=True)
     kept, left_out = deque[Line](), 0

@@ -154,16 +154,20 @@ def _explore(rules: Rules, bounds: Bounds) -> Exploration:
 def canonical(state: State) -> State:
     """Return the state with the epochs of each transactional id numbered from 0, in their order.
 
-    All that matters of an epoch is which others it equals, and that a new one is higher. So states that differ in no
-    more than the numbers are one.
+    All that matters of an epoch is which others it equals, and that a new one, the coordinator's and one, is higher
+    than all. So states that differ in no more than the numbers are one. A processor that is stopped has no epoch.
     """
     for who in (0, 1):
         me, coordinator = state.processors[who], state.coordinators[who]
-        epochs = sorted({me.epoch, coordinator.epoch, *(epoch for owner, epoch in state.network if owner == who)})
-        if epochs[-1] == len(epochs) - 1:
+        epochs = {coordinator.epoch, *(epoch for owner, epoch in state.network if owner == who)}
+        if me.phase != "stopped":
+            epochs.add(me.epoch)
+        if coordinator.epoch == len(epochs) - 1:
             continue
-        number = {epoch: number for number, epoch in enumerate(epochs)}
-        state = _coordinate(_set(state, who, epoch=number[me.epoch]), who, epoch=number[coordinator.epoch])
+        number = {epoch: number for number, epoch in enumerate(sorted(epochs))}
+        state = _coordinate(state, who, epoch=number[coordinator.epoch])
+        if me.phase != "stopped":
+            state = _set(state, who, epoch=number[me.epoch])
         network = ((owner, number[epoch] if owner == who else epoch) for owner, epoch in state.network)
         state = state._replace(network=tuple(network))
     return state

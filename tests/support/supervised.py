@@ -63,6 +63,7 @@ def stop_from_a_thread() -> None:
 
 
 if __name__ == "__main__":
+    gc.enable()
     settings = Settings(log=LogSettings(format=LogFormat.JSON))
     configure(settings.log, service="test")
     supervision.LOOK_AGAIN_S = float(os.environ.get("SUPERVISED_LOOK_AGAIN_S", supervision.LOOK_AGAIN_S))

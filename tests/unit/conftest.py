@@ -12,7 +12,7 @@ from tests.support import certificate
 def _few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Have each HTTP client read one certificate instead of all that Mozilla trusts, which takes it 20 ms of CPU.
 
-    What tests start inherits it. No unit test asks a server that one of those would vouch for.
+    No unit test asks a server that one of those would vouch for.
     """
     file, _ = certificate.make(tmp_path_factory.mktemp("authorities"), ends=datetime.now(UTC) + timedelta(days=1))
     with pytest.MonkeyPatch.context() as environment:
