@@ -34,7 +34,9 @@ def test_transform_needs_no_heavy_library_and_no_settings(tmp_path: Path) -> Non
 
 def test_a_command_collects_garbage_once_it_is_imported() -> None:
     code = (
-        "import gc; from sternpost.cli.main import cli; cli(['mapping'], standalone_mode=False); print(gc.isenabled())"
+        "import gc; from sternpost.cli.main import cli; print(gc.isenabled()); "
+        "cli(['mapping'], standalone_mode=False); print(gc.isenabled())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("False\n")
     assert done.stdout.endswith("\nTrue\n")
